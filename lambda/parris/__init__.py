@@ -1,0 +1,1 @@
+"""Parris: one event in, one CloudFormation training stack out."""

@@ -1,0 +1,49 @@
+"""The parameters of a run: names and values that reach the trainer's environment."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+
+NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
+MAX_COUNT = 50
+MAX_LENGTH = 1024
+"""Characters of one value."""
+
+_NAME = re.compile(NAME)
+
+
+def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
+    """Return `value` as strings by name, and what is wrong with it.
+
+    Numbers and booleans become their JSON text, so that ``0.10`` in a file and in an event
+    reach the trainer alike.
+    """
+    if not isinstance(value, Mapping):
+        return {}, [f"{value!r} is not an object of names and values"]
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    if len(value) > MAX_COUNT:
+        problems.append(f"{len(value)} parameters are too many (at most {MAX_COUNT})")
+    for name, item in value.items():
+        if not _NAME.fullmatch(name):
+            problems.append(
+                f"{name!r} is not a name (1 to 64 letters, digits, hyphens or underscores, "
+                "the first a letter)"
+            )
+        elif isinstance(item, str) and len(item) <= MAX_LENGTH and "\0" not in item:
+            values[name] = item
+        elif isinstance(item, (bool, int)) or (isinstance(item, float) and math.isfinite(item)):
+            values[name] = json.dumps(item)
+        else:
+            problems.append(
+                f"{name}: not a string of at most {MAX_LENGTH} characters, a number or a boolean"
+            )
+    return values, problems
+
+
+def environment_name(name: str) -> str:
+    """Return the variable that carries parameter `name` to the trainer."""
+    return "PARRIS_PARAM_" + name.upper().replace("-", "_")

@@ -1,0 +1,171 @@
+"""A request and a job's configuration, planned as one run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from . import config as configuration
+from .config import TrainingConfig
+from .errors import InvalidConfig
+from .market import default_image, has_gpu
+from .parameters import environment_name
+from .settings import Settings
+from .trigger import LaunchRequest
+
+DEFAULT_VOLUME_GB = 30
+GPU_VOLUME_GB = 100
+"""AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """One run, decided but not begun."""
+
+    run_id: str
+    request: LaunchRequest
+    config: TrainingConfig
+    deployment: str
+    claimed: datetime
+    deadline: datetime
+    limit_minutes: int
+    """Minutes from boot to the guest's own power-off."""
+    instance_profile: str
+    image: str
+    """An image id, or the public SSM parameter that holds one."""
+    volume_size_gb: int
+    parameters: Mapping[str, str]
+    log_group: str
+    results_bucket: str
+    region: str
+    notes: tuple[str, ...]
+
+    @property
+    def job(self) -> str:
+        return self.request.job
+
+    @property
+    def prefix(self) -> str:
+        """Where in the results bucket everything about this run lies."""
+        return run_prefix(self.job, self.run_id)
+
+    @property
+    def log_stream(self) -> str:
+        return f"{self.job}/{self.run_id}"
+
+
+def run_prefix(job: str, run_id: str) -> str:
+    return f"runs/{job}/{run_id}/"
+
+
+def run_id_for(request: LaunchRequest) -> str:
+    """Return the run id that follows from the event's identity alone.
+
+    Two deliveries of one event get one id, whenever they arrive. An event that knows its time
+    puts it in front, so that ids sort by it.
+    """
+    digest = hashlib.sha256(f"{request.job}\n{request.identity}".encode()).hexdigest()
+    if request.time is None:
+        return f"r-{digest[:16]}"
+    return f"{request.time:%Y%m%d-%H%M%S}-{digest[:8]}"
+
+
+def plan_run(
+    request: LaunchRequest, config: TrainingConfig, settings: Settings, now: datetime
+) -> RunPlan:
+    """Return the plan of the run that `request` asks for, claimed at `now` (aware UTC).
+
+    Raises:
+        InvalidConfig: if the configuration asks for what this deployment does not allow.
+    """
+    source = f"{request.job}/{configuration.CONFIG_FILENAME}"
+    profile = config.instance_profile or settings.instance_profiles[0]
+    if profile not in settings.instance_profiles:
+        raise InvalidConfig(
+            source,
+            [
+                f'instance-iam-role-name: "{profile}" is not one of '
+                f"{', '.join(settings.instance_profiles)}; add it to the Terraform variable "
+                "instance_role_names and apply"
+            ],
+        )
+    if config.termination_method == configuration.COST:
+        raise InvalidConfig(
+            source,
+            [
+                f'termination-method: "{configuration.COST}" needs prices, which this version does '
+                f'not read; use "{configuration.FIXED_TIME}" with a time-limit'
+            ],
+        )
+    notes = []
+    minutes = cap = settings.max_run_hours * 60
+    if config.termination_method == configuration.FIXED_TIME:
+        assert config.time_limit_minutes is not None  # noqa: S101 - read_config saw to it
+        minutes = min(config.time_limit_minutes, cap)
+        if config.time_limit_minutes > cap:
+            notes.append(
+                f"time-limit {config.time_limit_minutes} is above the deployment's max_run_hours; "
+                f"the run ends after {cap} minutes"
+            )
+    return RunPlan(
+        run_id=run_id_for(request),
+        request=request,
+        config=config,
+        deployment=settings.deployment,
+        claimed=now,
+        deadline=now + timedelta(minutes=minutes),
+        limit_minutes=minutes,
+        instance_profile=profile,
+        image=config.image or default_image(config.instance_type),
+        volume_size_gb=config.volume_size_gb
+        or (GPU_VOLUME_GB if has_gpu(config.instance_type) else DEFAULT_VOLUME_GB),
+        parameters=_merged(config.parameters, request.parameters),
+        log_group=settings.training_log_group,
+        results_bucket=settings.results_bucket,
+        region=settings.region,
+        notes=tuple(notes),
+    )
+
+
+def receipt(plan: RunPlan) -> dict[str, Any]:
+    """Return the run's ``run.json`` as it stands when the run is claimed (docs/contracts.md)."""
+    fixed = plan.config.termination_method == configuration.FIXED_TIME
+    return {
+        "run-id": plan.run_id,
+        "job": plan.job,
+        "deployment": plan.deployment,
+        "stack-name": plan.config.stack_name,
+        "state": "launching",
+        "claimed": iso(plan.claimed),
+        "deadline": iso(plan.deadline),
+        "termination-method": plan.config.termination_method,
+        "time-limit-minutes": plan.limit_minutes if fixed else None,
+        "trigger": {"kind": plan.request.kind, **plan.request.origin},
+        "instance-type": plan.config.instance_type,
+        "market": plan.config.market,
+        "volume-size-gb": plan.volume_size_gb,
+        "image": plan.image,
+        "script": plan.config.script,
+        "parameters": dict(plan.parameters),
+        "sync-interval-seconds": plan.config.sync_interval_seconds,
+        "stop-grace-seconds": plan.config.stop_grace_seconds,
+        "log-group": plan.log_group,
+        "log-stream": plan.log_stream,
+    }
+
+
+def iso(time: datetime) -> str:
+    """Return `time` as ISO 8601 in UTC, to the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _merged(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """Return the job's parameters, where the event's own win, however they are spelled."""
+    named = {environment_name(name): (name, value) for name, value in ours.items()}
+    for name, value in theirs.items():
+        key = environment_name(name)
+        named[key] = (named[key][0] if key in named else name, value)
+    return dict(named.values())

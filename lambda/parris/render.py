@@ -1,0 +1,100 @@
+"""A plan, rendered as the one CloudFormation call it is."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from shlex import quote
+
+from .config import ORIGINAL_TEMPLATE
+from .errors import InvalidConfig
+from .plan import RunPlan, iso
+
+USER_DATA_SLOT = "{{user-data}}"
+"""Where a template takes the base64 of the machine's first boot."""
+
+MAX_USER_DATA_BYTES = 16_384
+"""EC2 user guide, "Run commands when you launch an EC2 instance with user data input": raw."""
+
+MAX_TEMPLATE_BYTES = 51_200
+"""CloudFormation user guide, "Understand CloudFormation quotas": template body in a request."""
+
+
+def render_user_data(script: str, plan: RunPlan) -> str:
+    """Return `script` (user-data.sh) with the run's values put in after its first line.
+
+    Raises:
+        InvalidConfig: if it would be longer than EC2 takes.
+    """
+    values = {
+        "PARRIS_JOB": plan.job,
+        "PARRIS_RUN_ID": plan.run_id,
+        "PARRIS_RUN_URI": f"s3://{plan.results_bucket}/{plan.prefix.rstrip('/')}",
+        "PARRIS_LIMIT_MINUTES": str(plan.limit_minutes),
+        "AWS_DEFAULT_REGION": plan.region,
+    }
+    first, _, rest = script.partition("\n")
+    exports = "\n".join(f"export {name}={quote(value)}" for name, value in values.items())
+    text = f"{first}\n{exports}\n{rest}"
+    if len(text.encode()) > MAX_USER_DATA_BYTES:
+        raise InvalidConfig(
+            "user-data.sh",
+            [f"{len(text.encode())} bytes with the run's values; EC2 takes {MAX_USER_DATA_BYTES}"],
+        )
+    return text
+
+
+def render_template(template: str, user_data: str, source: str) -> str:
+    """Return the template body with the machine's first boot in its slot.
+
+    Raises:
+        InvalidConfig: if the template has no slot, or is longer than CloudFormation takes.
+    """
+    problems = template_problems(template)
+    body = template.replace(USER_DATA_SLOT, base64.b64encode(user_data.encode()).decode())
+    size = len(body.encode())
+    if size > MAX_TEMPLATE_BYTES:
+        problems.append(f"{size} bytes with user data; CloudFormation takes {MAX_TEMPLATE_BYTES}")
+    if problems:
+        raise InvalidConfig(source, problems)
+    return body
+
+
+def template_problems(template: str) -> list[str]:
+    """Return why a job's own template could not run a training, without asking AWS."""
+    if USER_DATA_SLOT in template:
+        return []
+    return [
+        f'it has no UserData: "{USER_DATA_SLOT}", so no training would start and nothing would '
+        "stop the machine; begin with a copy of cloudformation/training-stack.yaml, or leave "
+        f"out cloudformation_template_filename (the original's {ORIGINAL_TEMPLATE} is not needed)"
+    ]
+
+
+def stack_parameters(plan: RunPlan, image_id: str) -> dict[str, str]:
+    """Return the parameters of training-stack.yaml; an empty string is "none given"."""
+    return {
+        "RunId": plan.run_id,
+        "Job": plan.job,
+        "Deployment": plan.deployment,
+        "ImageId": image_id,
+        "InstanceType": plan.config.instance_type,
+        "InstanceProfile": plan.instance_profile,
+        "Market": plan.config.market,
+        "VolumeSize": str(plan.volume_size_gb),
+        "SubnetId": plan.config.subnet_id,
+        "SecurityGroupId": plan.config.security_group_id,
+        "KeyName": plan.config.key_name,
+    }
+
+
+def stack_tags(plan: RunPlan, own: Mapping[str, str], attempt: int) -> dict[str, str]:
+    """Return the stack's tags: the deployer's own, and Parris's, by which it grants access."""
+    return {
+        **own,
+        "parris:deployment": plan.deployment,
+        "parris:job": plan.job,
+        "parris:run-id": plan.run_id,
+        "parris:deadline": iso(plan.deadline),
+        "parris:attempt": str(attempt),
+    }

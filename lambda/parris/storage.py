@@ -1,0 +1,156 @@
+"""S3: the jobs in the config bucket, the runs in the results bucket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from .errors import InvalidConfig, UnknownJob
+from .trigger import DEFAULT_JOB
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+JOBS_FOLDER = "jobs/"
+
+MAX_JOB_FILES = 200
+"""A job is a script and what stands beside it; a data set belongs in a bucket of its own."""
+
+MAX_FILE_BYTES = 5 * 1024**3
+"""The most that one CopyObject takes (S3 API reference)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A receipt as S3 holds it."""
+
+    receipt: Mapping[str, Any]
+    etag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """The two buckets of one deployment."""
+
+    s3: S3Client
+    config_bucket: str
+    results_bucket: str
+
+    def read_job_file(self, job: str, name: str) -> str:
+        """Return the text of file `name` of `job`.
+
+        Raises:
+            UnknownJob: if the job has no such file.
+            InvalidConfig: if it is not UTF-8.
+        """
+        key = job_prefix(job) + name
+        try:
+            body = self.s3.get_object(Bucket=self.config_bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            command = "make upload-config" + ("" if job == DEFAULT_JOB else f" JOB={job}")
+            raise UnknownJob(
+                f"job {job!r} has no {name} in s3://{self.config_bucket}/{job_prefix(job)}; "
+                f"run {command}"
+            ) from error
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidConfig(f"{job}/{name}", [f"not UTF-8 text: {error}"]) from error
+
+    def list_job_files(self, job: str) -> dict[str, int]:
+        """Return the sizes in bytes of the job's files, by path below the job's folder.
+
+        Raises:
+            InvalidConfig: if there are more than MAX_JOB_FILES, or one is too large to copy.
+        """
+        prefix = job_prefix(job)
+        # One page holds 1,000 keys, so this is one round trip in all but the largest buckets.
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.config_bucket, Prefix=prefix
+        )
+        files = {
+            item["Key"].removeprefix(prefix): item["Size"]
+            for page in pages
+            for item in page.get("Contents", [])
+            if job != DEFAULT_JOB or not item["Key"].startswith(JOBS_FOLDER)
+        }
+        if len(files) > MAX_JOB_FILES:
+            raise InvalidConfig(
+                f"job {job}",
+                [f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket of its own"],
+            )
+        large = [name for name, size in files.items() if size > MAX_FILE_BYTES]
+        if large:
+            raise InvalidConfig(f"job {job}", [f"{name}: over 5 GiB" for name in large])
+        return files
+
+    def claim(self, prefix: str, receipt: Mapping[str, Any]) -> Claim | None:
+        """Write the receipt of a run that has none; None if the run already has one."""
+        return self._put_receipt(prefix, receipt, IfNoneMatch="*")
+
+    def replace(self, prefix: str, receipt: Mapping[str, Any], known: Claim) -> Claim | None:
+        """Write the receipt anew; None if it is no longer the one that was `known`."""
+        return self._put_receipt(prefix, receipt, IfMatch=known.etag)
+
+    def _put_receipt(
+        self, prefix: str, receipt: Mapping[str, Any], **condition: str
+    ) -> Claim | None:
+        body = json.dumps(receipt, indent=2).encode()
+        for attempt in (1, 2, 3):
+            try:
+                answer = self.s3.put_object(
+                    Bucket=self.results_bucket,
+                    Key=prefix + "run.json",
+                    Body=body,
+                    ContentType="application/json",
+                    **condition,  # type: ignore[arg-type]
+                )
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "PreconditionFailed":
+                    return None
+                # Two conditional writes at once: S3 asks to try again (S3 user guide,
+                # "Conditional writes": 409 ConditionalRequestConflict).
+                if code == "ConditionalRequestConflict" and attempt < 3:
+                    continue
+                raise
+            return Claim(receipt=receipt, etag=answer["ETag"])
+        raise AssertionError("unreachable: the last attempt returned or raised")
+
+    def read_receipt(self, prefix: str) -> Claim:
+        answer = self.s3.get_object(Bucket=self.results_bucket, Key=prefix + "run.json")
+        return Claim(receipt=json.loads(answer["Body"].read()), etag=answer["ETag"])
+
+    def has_outcome(self, prefix: str) -> bool:
+        try:
+            self.s3.head_object(Bucket=self.results_bucket, Key=prefix + "outcome.json")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                raise
+            return False
+        return True
+
+    def snapshot(self, job: str, name: str, prefix: str) -> None:
+        """Copy one of the job's files to the run's ``source/``, within S3."""
+        self.s3.copy_object(
+            CopySource={"Bucket": self.config_bucket, "Key": job_prefix(job) + name},
+            Bucket=self.results_bucket,
+            Key=f"{prefix}source/{name}",
+        )
+
+    def write_agent(self, prefix: str, program: str) -> None:
+        """Put the supervisor where the machine fetches it."""
+        self.s3.put_object(
+            Bucket=self.results_bucket, Key=prefix + "agent.py", Body=program.encode()
+        )
+
+
+def job_prefix(job: str) -> str:
+    """Return where `job` lies in the config bucket."""
+    return "" if job == DEFAULT_JOB else f"{JOBS_FOLDER}{job}/"
