@@ -1,0 +1,259 @@
+# --- The launch function: reads jobs, writes receipts, asks CloudFormation for stacks -------------
+
+locals {
+  launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
+  receipt_objects = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+}
+
+data "aws_iam_policy_document" "assume" {
+  for_each = {
+    launch   = "lambda.amazonaws.com"
+    stack    = "cloudformation.amazonaws.com"
+    instance = "ec2.amazonaws.com"
+  }
+
+  statement {
+    sid     = "LetTheServiceAssumeIt"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = [each.value]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "launch" {
+  statement {
+    sid       = "ReadJobs"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["config"].arn}/*"]
+  }
+
+  statement {
+    sid       = "ListJobsAndRuns" # without it S3 answers 403 where 404 is meant
+    actions   = ["s3:ListBucket"]
+    resources = [for bucket in aws_s3_bucket.store : bucket.arn]
+  }
+
+  statement {
+    sid       = "WriteWhatARunStartsFrom"
+    actions   = ["s3:PutObject"]
+    resources = local.receipt_objects
+  }
+
+  statement {
+    sid       = "ReadReceiptsAndOutcomes"
+    actions   = ["s3:GetObject"]
+    resources = [for name in ["run.json", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  }
+
+  statement {
+    sid       = "ReadPublicImageParameters"
+    actions   = ["ssm:GetParameter"]
+    resources = ["arn:${local.partition}:ssm:${local.region}::parameter/aws/service/*"]
+  }
+
+  statement {
+    sid       = "CreateOurStacks"
+    actions   = ["cloudformation:CreateStack", "cloudformation:TagResource"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "UpdateOurStacks"
+    actions   = ["cloudformation:UpdateStack"]
+    resources = ["*"] # as above
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "SeeWhatIsInTheWay"
+    actions   = ["cloudformation:DescribeStacks"]
+    resources = ["*"] # a stack of that name need not be ours; this is how the refusal can say so
+  }
+
+  statement {
+    sid       = "LetCloudFormationBuildTheStack"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.stack.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["cloudformation.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.launch.arn}:*"]
+  }
+
+  statement {
+    sid       = "ReportFailures"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.failure.arn]
+  }
+}
+
+resource "aws_iam_role" "launch" {
+  count = var.lambda_role_arn == null ? 1 : 0
+
+  name               = "${var.name_prefix}-launch-${local.region}"
+  description        = "Parris: the launch function."
+  assume_role_policy = data.aws_iam_policy_document.assume["launch"].json
+}
+
+resource "aws_iam_role_policy" "launch" {
+  count = var.lambda_role_arn == null ? 1 : 0
+
+  name   = "launch"
+  role   = aws_iam_role.launch[0].id
+  policy = data.aws_iam_policy_document.launch.json
+}
+
+# --- CloudFormation: builds and deletes training stacks -------------------------------------------
+
+data "aws_iam_policy_document" "stack" {
+  statement {
+    sid       = "SeeTheNetwork"
+    actions   = ["ec2:Describe*"]
+    resources = ["*"] # EC2's describe actions take no resource
+  }
+
+  statement {
+    sid       = "StartMachines"
+    actions   = ["ec2:RunInstances"]
+    resources = ["*"] # image, subnet, group, key, volume and interface are the job's choice
+  }
+
+  statement {
+    sid = "KeepLaunchTemplates"
+    actions = [
+      "ec2:CreateLaunchTemplate",
+      "ec2:CreateLaunchTemplateVersion",
+      "ec2:DeleteLaunchTemplate",
+      "ec2:GetLaunchTemplateData",
+      "ec2:ModifyLaunchTemplate",
+    ]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:launch-template/*"]
+  }
+
+  statement {
+    sid       = "TagWhatItStarts"
+    actions   = ["ec2:CreateTags", "ec2:DeleteTags"]
+    resources = [for type in ["instance", "volume", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
+  }
+
+  statement {
+    sid       = "EndOurMachines"
+    actions   = ["ec2:TerminateInstances", "ec2:StopInstances", "ec2:ModifyInstanceAttribute"]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid     = "GiveMachinesTheirRole"
+    actions = ["iam:PassRole"]
+    resources = concat(
+      [aws_iam_role.instance.arn],
+      [for name in var.instance_role_names : "arn:${local.partition}:iam::${local.account_id}:role/${name}"],
+    )
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ec2.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "stack" {
+  name               = "${var.name_prefix}-stack-${local.region}"
+  description        = "Parris: CloudFormation, while it builds and deletes training stacks."
+  assume_role_policy = data.aws_iam_policy_document.assume["stack"].json
+}
+
+resource "aws_iam_role_policy" "stack" {
+  name   = "stack"
+  role   = aws_iam_role.stack.id
+  policy = data.aws_iam_policy_document.stack.json
+}
+
+# --- Training machines: read their run, write its results -----------------------------------------
+
+data "aws_iam_policy_document" "instance" {
+  statement {
+    sid       = "ListRuns"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.store["results"].arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["runs/*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadRuns"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*"]
+  }
+
+  statement {
+    sid     = "StoreResults"
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
+    ]
+  }
+
+  statement {
+    sid       = "StreamTheLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.training.arn}:*"]
+  }
+}
+
+resource "aws_iam_role" "instance" {
+  name               = "${var.name_prefix}-instance-${local.region}"
+  description        = "Parris: training machines."
+  assume_role_policy = data.aws_iam_policy_document.assume["instance"].json
+}
+
+resource "aws_iam_role_policy" "instance" {
+  name   = "instance"
+  role   = aws_iam_role.instance.id
+  policy = data.aws_iam_policy_document.instance.json
+}
+
+resource "aws_iam_role_policy_attachment" "instance" {
+  for_each = var.instance_policy_arns
+
+  role       = aws_iam_role.instance.name
+  policy_arn = each.value
+}
+
+resource "aws_iam_instance_profile" "instance" {
+  name = aws_iam_role.instance.name
+  role = aws_iam_role.instance.name
+}

@@ -1,0 +1,49 @@
+output "deployment" {
+  description = "Name of this deployment, the value of the tag parris:deployment."
+  value       = var.name_prefix
+}
+
+output "region" {
+  description = "Region everything lives in; the scripts use it whatever AWS_REGION says."
+  value       = local.region
+}
+
+output "account_id" {
+  description = "Account everything lives in."
+  value       = local.account_id
+}
+
+output "config_bucket" {
+  description = "Bucket that make upload-config fills with jobs."
+  value       = aws_s3_bucket.store["config"].id
+}
+
+output "results_bucket" {
+  description = "Bucket that holds every run below runs/<job>/<run-id>/."
+  value       = aws_s3_bucket.store["results"].id
+}
+
+output "launch_function" {
+  description = "Function that make launch, the button and the schedules invoke."
+  value       = aws_lambda_function.launch.function_name
+}
+
+output "training_log_group" {
+  description = "Log group with one stream <job>/<run-id> for each run."
+  value       = aws_cloudwatch_log_group.training.name
+}
+
+output "failure_topic_arn" {
+  description = "SNS topic that gets launches that failed after an asynchronous event."
+  value       = aws_sns_topic.failure.arn
+}
+
+output "iot_topic" {
+  description = "MQTT topic filter that launches the default job, or null."
+  value       = var.iot_topic
+}
+
+output "schedules" {
+  description = "Schedules by name, as applied."
+  value       = var.schedules
+}

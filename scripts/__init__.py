@@ -1,0 +1,1 @@
+"""What the Makefile calls, on the operator's machine."""

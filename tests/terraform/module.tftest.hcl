@@ -1,0 +1,154 @@
+# The module's promises, planned against a provider that is not there: no account, no network.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "eu-west-1" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+}
+
+run "defaults" {
+  command = plan
+
+  assert {
+    condition     = aws_lambda_function.launch.runtime == "python3.13" && aws_lambda_function.launch.architectures == tolist(["arm64"])
+    error_message = "the function must run python3.13 on arm64 unless asked otherwise"
+  }
+
+  assert {
+    condition     = aws_lambda_function_event_invoke_config.launch.maximum_retry_attempts == 0
+    error_message = "a retry of an asynchronous event may be a second paid launch"
+  }
+
+  assert {
+    condition     = aws_lambda_function.launch.timeout == 60
+    error_message = "the lease in lambda/parris/launch.py is twice this timeout; change both"
+  }
+
+  assert {
+    condition     = alltrue([for bucket in aws_s3_bucket.store : bucket.force_destroy == false])
+    error_message = "destroy must refuse to delete results unless force_destroy is set"
+  }
+
+  assert {
+    condition     = aws_s3_bucket.store["results"].bucket == "parris-results-123456789012-eu-west-1"
+    error_message = "bucket names carry account and region, or two deployments would collide"
+  }
+
+  assert {
+    condition = alltrue([
+      for block in aws_s3_bucket_public_access_block.store :
+      block.block_public_acls && block.block_public_policy && block.ignore_public_acls && block.restrict_public_buckets
+    ])
+    error_message = "both buckets must be closed to the public in all four ways"
+  }
+
+  assert {
+    condition     = aws_iot_topic_rule.button[0].sql == "SELECT *, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM 'iotbutton/+'"
+    error_message = "the button's rule must listen to iotbutton/+ and name each message"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_event_rule.schedule) == 0
+    error_message = "there is no schedule by default"
+  }
+
+  assert {
+    condition     = one(aws_lambda_function.launch.logging_config).log_format == "JSON" && aws_cloudwatch_log_group.launch.retention_in_days == 30
+    error_message = "the function logs JSON into a group that forgets"
+  }
+}
+
+run "everything_optional_off" {
+  command = plan
+
+  variables {
+    iot_topic            = null
+    expire_versions_days = null
+    lambda_role_arn      = "arn:aws:iam::123456789012:role/mine"
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.button) == 0 && length(aws_lambda_permission.button) == 0
+    error_message = "iot_topic = null must leave no rule and no permission behind"
+  }
+
+  assert {
+    condition     = length(aws_s3_bucket_lifecycle_configuration.store) == 0
+    error_message = "expire_versions_days = null must keep old versions"
+  }
+
+  assert {
+    condition     = aws_lambda_function.launch.role == "arn:aws:iam::123456789012:role/mine" && length(aws_iam_role.launch) == 0
+    error_message = "a role that was brought must be used, and none made"
+  }
+}
+
+run "schedules" {
+  command = plan
+
+  variables {
+    schedules = {
+      nightly = { expression = "cron(0 3 * * ? *)", job = "digits", parameters = { epochs = "20" } }
+      hourly  = { expression = "rate(1 hour)" }
+    }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.schedule["nightly"].schedule_expression == "cron(0 3 * * ? *)"
+    error_message = "a schedule's expression must reach its rule"
+  }
+
+  assert {
+    condition     = length(aws_lambda_permission.schedule) == 2
+    error_message = "each schedule has one permission of its own"
+  }
+}
+
+run "refuses_a_bad_schedule" {
+  command = plan
+
+  variables {
+    schedules = { nightly = { expression = "0 3 * * *" } }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_a_bad_prefix" {
+  command = plan
+
+  variables {
+    name_prefix = "Parris_Lab"
+  }
+
+  expect_failures = [var.name_prefix]
+}
+
+run "refuses_a_bad_architecture" {
+  command = plan
+
+  variables {
+    architecture = "mips"
+  }
+
+  expect_failures = [var.architecture]
+}
+
+run "refuses_reserved_tags" {
+  command = plan
+
+  variables {
+    tags = { "parris:deployment" = "other" }
+  }
+
+  expect_failures = [var.tags]
+}

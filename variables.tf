@@ -1,0 +1,130 @@
+variable "name_prefix" {
+  description = "Name of this deployment: prefix of its resources and value of the tag parris:deployment."
+  type        = string
+  default     = "parris"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,20}$", var.name_prefix))
+    error_message = "name_prefix must be 2 to 21 lower-case letters, digits or hyphens and begin with a letter; it becomes part of bucket names."
+  }
+}
+
+variable "architecture" {
+  description = "Processor of the launch function: arm64 is cheaper, x86_64 exists in every region."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64."
+  }
+}
+
+variable "lambda_role_arn" {
+  description = "Role for the launch function in place of the one made here; null makes one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.lambda_role_arn == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/.+$", var.lambda_role_arn))
+    error_message = "lambda_role_arn must be the ARN of an IAM role, arn:aws:iam::<account>:role/<name>, or null."
+  }
+}
+
+variable "iot_topic" {
+  description = "MQTT topic filter whose messages launch the default job; null turns the rule off."
+  type        = string
+  default     = "iotbutton/+"
+
+  validation {
+    condition     = var.iot_topic == null || can(regex("^[^'\\s]{1,256}$", var.iot_topic))
+    error_message = "iot_topic must be an MQTT topic filter without spaces or quotes, such as iotbutton/+, or null."
+  }
+}
+
+variable "schedules" {
+  description = "Schedules by name: an EventBridge expression, the job it launches and parameters for the trainer."
+  type = map(object({
+    expression = string
+    job        = optional(string, "default")
+    parameters = optional(map(string), {})
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.schedules) : can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,31}$", name))])
+    error_message = "schedules: a name must be 1 to 32 letters, digits or hyphens."
+  }
+
+  validation {
+    condition     = alltrue([for schedule in values(var.schedules) : can(regex("^(rate|cron)\\(.+\\)$", schedule.expression))])
+    error_message = "schedules: an expression must be rate(…) or cron(…), for example rate(1 day) or cron(0 3 * * ? *)."
+  }
+
+  validation {
+    condition     = alltrue([for schedule in values(var.schedules) : can(regex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", schedule.job))])
+    error_message = "schedules: a job must be 1 to 64 letters, digits, dots, hyphens or underscores."
+  }
+}
+
+variable "max_run_hours" {
+  description = "Hours after which any run ends, whatever its configuration says."
+  type        = number
+  default     = 24
+
+  validation {
+    condition     = var.max_run_hours >= 1 && var.max_run_hours <= 168 && floor(var.max_run_hours) == var.max_run_hours
+    error_message = "max_run_hours must be a whole number from 1 to 168."
+  }
+}
+
+variable "instance_role_names" {
+  description = "Further IAM roles (each with an instance profile of its name) that jobs may name as instance-iam-role-name."
+  type        = set(string)
+  default     = []
+}
+
+variable "instance_policy_arns" {
+  description = "Managed policies to attach to the training machines' role, for example to read a data set."
+  type        = set(string)
+  default     = []
+}
+
+variable "log_retention_days" {
+  description = "Days that logs of the function and of the runs are kept in CloudWatch; log.txt in S3 stays."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of CloudWatch's: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653."
+  }
+}
+
+variable "expire_versions_days" {
+  description = "Days after which replaced and deleted versions of objects expire; null keeps them for ever."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.expire_versions_days == null || try(var.expire_versions_days >= 1, false)
+    error_message = "expire_versions_days must be 1 or more, or null."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether terraform destroy may delete buckets that still hold results and configurations."
+  type        = bool
+  default     = false
+}
+
+variable "tags" {
+  description = "Tags for everything Parris makes, training stacks included."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key in keys(var.tags) : !startswith(key, "parris:") && !startswith(key, "aws:")])
+    error_message = "tags must not begin with parris: or aws:; Parris grants access by its own."
+  }
+}

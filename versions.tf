@@ -1,0 +1,26 @@
+terraform {
+  required_version = ">= 1.9.0" # validations may then refer to other variables
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
+
+provider "aws" {
+  default_tags {
+    tags = merge(var.tags, { "parris:deployment" = var.name_prefix })
+  }
+}
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+}
