@@ -1,0 +1,85 @@
+"""The whole system on this machine, from terraform apply to a trained model: `make demo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts import clean_stacks, console, results, terraform, upload_config
+from scripts import launch as launching
+from scripts.deployment import ROOT, read_deployment
+from scripts.follow import follow
+from scripts.local import cloud
+from scripts.runs import find_run
+
+
+def main(argv: list[str]) -> int:
+    """Start the embedded cloud, apply, upload, launch, follow, fetch, clean, and stop it again."""
+    del argv
+    os.environ["LOCAL"] = "1"
+    started = time.monotonic()
+    was_up = cloud.read_cloud() is not None
+    try:
+        status = _demo(was_up)
+    finally:
+        if not was_up:
+            with _step("stop the embedded cloud"):
+                cloud.main(["down"])
+    print(f"\nthe whole demo took {time.monotonic() - started:.0f} s")
+    return status
+
+
+def _demo(was_up: bool) -> int:
+    if not was_up:
+        with _step("start the embedded cloud: AWS on loopback, IAM enforced"):
+            _must(cloud.main, ["up", "--port", os.environ.get("LOCAL_PORT", "0")])
+    with _step("terraform init and apply, the module as it stands"):
+        _must(terraform.main, ["apply", "--quiet", "--yes"])
+    with _step("make upload-config: check the jobs and upload them"):
+        _must(upload_config.main, [])
+    with _step("make launch WAIT=1: the deployed function builds the stack, its machine trains"):
+        deployment = read_deployment()
+        answer = launching.invoke(deployment, {"job": "default", "event-id": f"demo-{time.time()}"})
+        print(f"run {answer['run-id']}, stack {answer['stack-name']}")
+        status = follow(deployment, answer["job"], answer["run-id"])
+    with _step("make results: fetch what it stored"):
+        run = find_run(deployment, answer["job"], answer["run-id"])
+        folder = ROOT / "results" / run.job / run.run_id
+        results.fetch(deployment, run, folder)
+        _show(folder)
+    with _step("make clean-stacks: delete the stack of the run that is over"):
+        _must(clean_stacks.main, [])
+    return status
+
+
+def _show(folder: Path) -> None:
+    summary = folder / "output" / "summary.json"
+    if summary.exists():
+        print(f"the model's own words: {json.dumps(json.loads(summary.read_text()))}")
+    for name in ("learning-curve.png", "model.joblib"):
+        path = folder / "output" / name
+        if path.exists():
+            print(f"look at {path.relative_to(ROOT)}")
+
+
+def _must(step: Callable[[list[str]], int], argv: list[str]) -> None:
+    if step(argv) != 0:
+        raise console.Refused("the demo stopped at the step above")
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    print(f"\n== {name}", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"   ({time.monotonic() - started:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    console.run(main)

@@ -1,0 +1,99 @@
+"""What is deployed: Terraform's outputs, and the clients that reach it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from scripts.console import Refused
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CLIENT_CONFIG = Config(
+    retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90
+)
+
+
+def is_local(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether LOCAL=1 asks for the embedded cloud."""
+    return environ.get("LOCAL", "") not in ("", "0")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which AWS and Terraform are to be called.
+
+    Raises:
+        Refused: if LOCAL=1 asks for an embedded cloud and none is running.
+    """
+    if not is_local():
+        return dict(os.environ)
+    from scripts.local import cloud  # the embedded cloud is not needed on a real account
+
+    if cloud.read_cloud() is None:
+        raise Refused("LOCAL=1, but no embedded cloud is running here; start it with make local-up")
+    return cloud.local_environ(os.environ)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One applied module, by its outputs."""
+
+    deployment: str
+    region: str
+    account_id: str
+    config_bucket: str
+    results_bucket: str
+    launch_function: str
+    training_log_group: str
+    schedules: Mapping[str, Mapping[str, Any]]
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client in the deployment's own region, whatever AWS_REGION says."""
+        return boto3.client(service, region_name=self.region, config=CLIENT_CONFIG)  # type: ignore[call-overload]
+
+
+def read_deployment() -> Deployment:
+    """Return what `terraform output` describes, and turn this process to where it lives.
+
+    Raises:
+        Refused: if there is no terraform, or nothing has been applied.
+    """
+    from scripts.terraform import state_arguments
+
+    settings = environment()
+    os.environ.clear()
+    os.environ.update(settings)
+    if shutil.which("terraform") is None:
+        raise Refused(
+            "terraform is not on PATH; install version 1.9 or newer "
+            "(https://developer.hashicorp.com/terraform/install)"
+        )
+    result = subprocess.run(
+        ["terraform", "output", "-json", *state_arguments()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    outputs = json.loads(result.stdout) if result.returncode == 0 and result.stdout else {}
+    apply = "make deploy LOCAL=1" if is_local() else "make deploy (or terraform apply)"
+    if "launch_function" not in outputs:
+        detail = result.stderr.strip().splitlines()
+        hint = f" (terraform: {detail[-1].strip('│ ')})" if result.returncode and detail else ""
+        raise Refused(f"nothing is deployed from here yet; run {apply} first{hint}")
+    return Deployment(
+        **{
+            name: outputs[name]["value"]
+            for name in Deployment.__dataclass_fields__
+            if name in outputs
+        }
+    )

@@ -1,0 +1,99 @@
+"""Follow a run: its state and its log until the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from scripts.console import Refused
+from scripts.deployment import Deployment, is_local
+from scripts.runs import Run, find_run
+
+
+def follow(deployment: Deployment, job: str, run_id: str) -> int:
+    """Print the run's states and log lines until it is over; 0 if it succeeded, else 1."""
+    pause = 0.5 if is_local() else 3.0
+    tail = LogTail(deployment, f"{job}/{run_id}")
+    started = time.monotonic()
+    state = ""
+    while True:
+        run = find_run(deployment, job, run_id)
+        if run.state != state:
+            state = run.state
+            elapsed = time.monotonic() - started
+            print(
+                f"[{elapsed:5.0f} s] {state}{': ' + run.reason if run.reason else ''}", flush=True
+            )
+        for line in tail.new_lines():
+            print(f"  | {line}", flush=True)
+        if run.is_over:
+            return conclude(run)
+        time.sleep(pause)
+
+
+def conclude(run: Run) -> int:
+    """Say how the run ended; 0 if it succeeded, else 1."""
+    outcome = run.outcome or {}
+    if outcome.get("trainer-seconds") is not None:
+        memory = outcome.get("peak-memory-bytes")
+        print(
+            f"trained for {outcome['trainer-seconds']:.1f} s"
+            + (f", peak memory {memory / 2**20:.0f} MiB" if memory else "")
+            + f", {outcome.get('bytes-stored', 0):,} bytes stored"
+        )
+    for warning in outcome.get("warnings", []):
+        print(f"warning: {warning}")
+    return 0 if run.state == "succeeded" else 1
+
+
+class LogTail:
+    """What CloudWatch Logs has of one run, as it grows."""
+
+    def __init__(self, deployment: Deployment, stream: str) -> None:
+        self._logs = deployment.client("logs")
+        self._group = deployment.training_log_group
+        self._stream = stream
+        self._token: str | None = None
+
+    def new_lines(self) -> Iterator[str]:
+        """Yield the lines that came since the last call; nothing while there is no stream."""
+        while True:
+            more: dict[str, Any] = {"nextToken": self._token} if self._token else {}
+            try:
+                page = self._logs.get_log_events(
+                    logGroupName=self._group,
+                    logStreamName=self._stream,
+                    startFromHead=True,
+                    **more,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                return
+            for event in page["events"]:
+                yield event["message"].rstrip("\n")
+            # The same token again means there is no more for now (API reference, GetLogEvents).
+            if page["nextForwardToken"] == self._token:
+                return
+            self._token = page["nextForwardToken"]
+
+
+def print_log(deployment: Deployment, run: Run) -> None:
+    """Print the whole log: from S3 when the run has stored it, else what was streamed."""
+    try:
+        body = deployment.client("s3").get_object(
+            Bucket=deployment.results_bucket, Key=run.prefix + "log.txt"
+        )["Body"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        lines = list(LogTail(deployment, f"{run.job}/{run.run_id}").new_lines())
+        if not lines:
+            raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
+        print("\n".join(lines))
+        return
+    for chunk in body.iter_chunks():
+        print(chunk.decode(errors="replace"), end="")

@@ -1,0 +1,152 @@
+"""Jobs as they lie on disk: trainer/ is the default job, trainer/jobs/<name>/ are the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hcl2
+from hcl2 import SerializationOptions
+from lark.exceptions import LarkError  # what python-hcl2 parses with, and raises from
+
+from parris.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
+from parris.errors import InvalidConfig
+from parris.launch import MAX_SCRIPT_BYTES
+from parris.render import template_problems
+from parris.storage import MAX_JOB_FILES
+from parris.trigger import DEFAULT_JOB, JOB_NAME
+from scripts.console import Refused
+from scripts.deployment import ROOT
+
+TRAINER = ROOT / "trainer"
+_NOT_THE_DEFAULT_JOBS = {"jobs", "runtime"}
+_JUNK_NAMES = {"__pycache__", ".DS_Store", ".venv", ".ipynb_checkpoints", ".git"}
+
+
+def job_folders(trainer: Path = TRAINER) -> dict[str, Path]:
+    """Return every job's folder by its name."""
+    folders = {DEFAULT_JOB: trainer} if (trainer / CONFIG_FILENAME).exists() else {}
+    jobs = trainer / "jobs"
+    if jobs.is_dir():
+        folders |= {path.name: path for path in sorted(jobs.iterdir()) if path.is_dir()}
+    return folders
+
+
+def choose(folders: Mapping[str, Path], job: str | None) -> dict[str, Path]:
+    """Return the folders to work on: of `job`, or of all.
+
+    Raises:
+        Refused: if there is no such job; the text lists those there are.
+    """
+    if not folders:
+        raise Refused(
+            f"there is no job: neither trainer/{CONFIG_FILENAME} nor trainer/jobs/<name>/"
+        )
+    if job is None:
+        return dict(folders)
+    if job not in folders:
+        raise Refused(f"there is no job {job!r} below trainer/jobs; jobs: {', '.join(folders)}")
+    return {job: folders[job]}
+
+
+def job_files(job: str, folder: Path) -> dict[str, Path]:
+    """Return the job's files by path below its folder, without what editors and Python leave."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if job == DEFAULT_JOB and parts[0] in _NOT_THE_DEFAULT_JOBS:
+            continue
+        if not _JUNK_NAMES.isdisjoint(parts) or path.suffix == ".pyc" or not path.is_file():
+            continue
+        files["/".join(parts)] = path
+    return files
+
+
+def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]:
+    """Return the job's configuration and every fault in its files, each naming its place."""
+    place = _place(folder)
+    if not JOB_NAME.fullmatch(job) or (job == DEFAULT_JOB and folder.parent.name == "jobs"):
+        return None, [
+            f"{place}: not a name for a job (letters, digits, . _ -; not {DEFAULT_JOB!r})"
+        ]
+    files = job_files(job, folder)
+    if CONFIG_FILENAME not in files:
+        return None, [f"{place}: it has no {CONFIG_FILENAME}"]
+    try:
+        config = read_config(files[CONFIG_FILENAME].read_bytes(), f"{place}/{CONFIG_FILENAME}")
+    except InvalidConfig as error:
+        return None, [f"{error.source}: {problem}" for problem in error.problems]
+    problems = _check_script(config, files)
+    problems += _check_template(config, files)
+    if len(files) > MAX_JOB_FILES:
+        problems.append(f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket")
+    return config, [f"{place}/{CONFIG_FILENAME}: {problem}" for problem in problems]
+
+
+def check_schedules(schedules: Mapping[str, Any], known: Iterable[str], source: str) -> list[str]:
+    """Return the schedules that name a job that does not exist."""
+    known = list(known)
+    return [
+        f'{source}: schedule {name}: job "{job}" does not exist; jobs: {", ".join(known)}'
+        for name, schedule in schedules.items()
+        if (job := (schedule or {}).get("job", DEFAULT_JOB)) not in known
+    ]
+
+
+def tfvars_schedules(root: Path = ROOT) -> dict[str, Mapping[str, Any]]:
+    """Return `schedules` of each variable file that Terraform loads by itself, by file name.
+
+    Raises:
+        Refused: if a file is not HCL (or JSON, where its name says so).
+    """
+    names = ["terraform.tfvars", "terraform.tfvars.json"]
+    names += sorted(path.name for path in root.glob("*.auto.tfvars*"))
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        path = root / name
+        if not path.exists():
+            continue
+        try:
+            found[name] = _read_tfvars(path).get("schedules") or {}
+        except (LarkError, ValueError, AttributeError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise Refused(f"{name}: cannot be read as a variable file: {first}") from error
+    return found
+
+
+def _read_tfvars(path: Path) -> dict[str, Any]:
+    if path.suffix == ".json":
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+    with path.open() as file:
+        options = SerializationOptions(strip_string_quotes=True, explicit_blocks=False)
+        read: dict[str, Any] = hcl2.load(file, serialization_options=options)
+    return read
+
+
+def _check_script(config: TrainingConfig, files: Mapping[str, Path]) -> list[str]:
+    key = "training-script-filename"
+    if config.script not in files:
+        return [f"{key}: there is no file {config.script} beside it"]
+    script = files[config.script]
+    size = script.stat().st_size
+    if size == 0:
+        return [f"{key}: {config.script} is empty"]
+    if size > MAX_SCRIPT_BYTES:
+        return [f"{key}: {config.script} has {size} bytes, over 10 MiB; keep data in a bucket"]
+    return []
+
+
+def _check_template(config: TrainingConfig, files: Mapping[str, Path]) -> list[str]:
+    key, name = "cloudformation-template-filename", config.template
+    if not name or (name == ORIGINAL_TEMPLATE and name not in files):
+        return []
+    if name not in files:
+        return [f"{key}: there is no file {name} beside it"]
+    return [f"{key}: {name}: {problem}" for problem in template_problems(files[name].read_text())]
+
+
+def _place(folder: Path) -> str:
+    return str(folder.relative_to(ROOT)) if folder.is_relative_to(ROOT) else str(folder)

@@ -1,0 +1,87 @@
+"""Start a training through the deployed function: `make launch [JOB=x] [WAIT=1]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from parris.trigger import DEFAULT_JOB
+from scripts import console
+from scripts.console import Refused
+from scripts.deployment import Deployment, read_deployment
+from scripts.follow import follow
+
+
+def main(argv: list[str]) -> int:
+    """Invoke the launch function; with --wait, follow the run and exit with its result."""
+    parser = argparse.ArgumentParser(prog="make launch", description=main.__doc__)
+    parser.add_argument("--job", default=DEFAULT_JOB)
+    parser.add_argument("--wait", action="store_true", help="follow state and log until the end")
+    parser.add_argument("--json", action="store_true", help="print the function's answer as JSON")
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="for the trainer"
+    )
+    parser.add_argument("--event-id", help="launch at most once for this id")
+    options = parser.parse_args(argv)
+
+    deployment = read_deployment()
+    event: dict[str, Any] = {
+        "job": options.job or DEFAULT_JOB,
+        "event-id": options.event_id or str(uuid.uuid4()),
+    }
+    if not options.event_id:
+        # Only with an id of our own: the same id must mean the same run whenever it is sent.
+        event["time"] = datetime.now(UTC).isoformat()
+    if options.parameter:
+        event["parameters"] = dict(_split(item) for item in options.parameter)
+    answer = invoke(deployment, event)
+    if options.json:
+        console.print_json(answer)
+    else:
+        _print(answer)
+    if not options.wait:
+        if not options.json:
+            print("follow it with make logs or make status; its results come with make results")
+        return 0
+    return follow(deployment, answer["job"], answer["run-id"])
+
+
+def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
+    """Return the launch function's answer to `event`.
+
+    Raises:
+        Refused: with the function's own words, if it refused.
+    """
+    result = deployment.client("lambda").invoke(
+        FunctionName=deployment.launch_function, Payload=json.dumps(event).encode()
+    )
+    answer: dict[str, Any] = json.loads(result["Payload"].read())
+    if "FunctionError" in result:
+        message = answer.get("errorMessage") or "no message; see make logs"
+        raise Refused(f"job {event['job']} was not launched: {message}")
+    return answer
+
+
+def _print(answer: dict[str, Any]) -> None:
+    if answer["duplicate"]:
+        print(f"run {answer['run-id']} of job {answer['job']} was launched before; nothing new")
+    else:
+        print(f"run {answer['run-id']} of job {answer['job']} launched")
+    print(f"  stack    {answer['stack-name']}")
+    print(f"  deadline {answer['deadline']}")
+    for note in answer.get("notes", []):
+        print(f"  note     {note}")
+
+
+def _split(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise Refused(f"--parameter {item}: not NAME=VALUE")
+    return name, value
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,103 @@
+"""List runs and stacks: `make status [JOB=x]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scripts import console
+from scripts.deployment import read_deployment
+from scripts.runs import Run, list_run_keys, list_stacks, read_runs, stack_tags
+
+
+def main(argv: list[str]) -> int:
+    """List the newest runs with their states and reasons, and the stacks that stand."""
+    parser = argparse.ArgumentParser(prog="make status", description=main.__doc__)
+    parser.add_argument("--job", help="only runs of this job")
+    parser.add_argument("--count", type=int, default=20, help="how many runs (default 20)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    deployment = read_deployment()
+    stacks = list_stacks(deployment)
+    keys = list_run_keys(deployment, options.job or None)
+    runs = read_runs(deployment, keys[: options.count], stacks)
+    if options.json:
+        console.print_json(
+            {"runs": [_plain(run) for run in runs], "stacks": [_plain_stack(s) for s in stacks]}
+        )
+        return 0
+    if not runs:
+        print("no run yet; make upload-config and make launch start the first")
+        return 0
+    _print_table(runs)
+    if len(keys) > len(runs):
+        print(f"{len(keys) - len(runs)} older runs not shown")
+    over = [run for run in runs if run.is_over and run.stack is not None]
+    if over:
+        print(
+            f"{len(over)} stacks of runs that are over still stand; make clean-stacks removes them"
+        )
+    return 0
+
+
+def _print_table(runs: Sequence[Run]) -> None:
+    output = Console(highlight=False)
+    if not output.is_terminal:
+        output = Console(highlight=False, width=240)  # a pipe has no width to fit into
+    table = Table(box=box.SIMPLE_HEAD if output.is_terminal else None, pad_edge=False)
+    for heading in ("RUN", "JOB", "STATE", "STACK", "CLAIMED", "DEADLINE", "WHY"):
+        table.add_column(heading, overflow="fold")
+    for run in runs:
+        table.add_row(
+            run.run_id,
+            run.job,
+            run.state,
+            run.stack["StackStatus"] if run.stack else "-",
+            _age(run.receipt.get("claimed")),
+            "-" if run.is_over else str(run.receipt.get("deadline", "-")),
+            run.reason,
+        )
+    output.print(table)
+
+
+def _age(claimed: str | None) -> str:
+    if claimed is None:
+        return "-"
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(claimed)).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    return {
+        "job": run.job,
+        "run-id": run.run_id,
+        "state": run.state,
+        "reason": run.reason,
+        "stack-status": run.stack["StackStatus"] if run.stack else None,
+        "receipt": run.receipt,
+        "outcome": run.outcome,
+    }
+
+
+def _plain_stack(stack: dict[str, Any]) -> dict[str, Any]:
+    tags = stack_tags(stack)
+    return {
+        "stack-name": stack["StackName"],
+        "status": stack["StackStatus"],
+        "job": tags.get("parris:job"),
+        "run-id": tags.get("parris:run-id"),
+        "deadline": tags.get("parris:deadline"),
+    }
+
+
+if __name__ == "__main__":
+    console.run(main)
