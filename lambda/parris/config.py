@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from .errors import InvalidConfig
-from .parameters import read_parameters
+from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, found, read_field
 
 CONFIG_FILENAME = "training-config.json"
 ORIGINAL_TEMPLATE = "cloudformation.json"
@@ -20,51 +19,6 @@ COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-c
 TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
 MARKETS = ("on-demand", "spot")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """A string that matches `pattern` whole; `allowed` says so to a person."""
-
-    pattern: str
-    allowed: str
-    default: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    values: tuple[str, ...]
-    default: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Whole:
-    """A whole number; 10.0 is one, as in JSON Schema."""
-
-    minimum: int
-    maximum: int
-    unit: str
-    default: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amount:
-    """A number above 0."""
-
-    maximum: int
-    unit: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flag:
-    default: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameters:
-    """See `parameters.read_parameters`."""
-
-
-Field = Text | Choice | Whole | Amount | Flag | Parameters
 
 _FILE = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/-]{1,200}"
 LIMITS: Mapping[str, Field] = {
@@ -162,7 +116,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
             problems.append(f"{key}: given at the top and in termination-options; keep one")
         values.update(limits)
     else:
-        problems.append(f"termination-options: {_found(options)} is not an object")
+        problems.append(f"termination-options: {found(options)} is not an object")
     read: dict[str, Any] = {
         key: _read_field(key, field, values[key], problems)
         if key in values
@@ -208,7 +162,7 @@ def _read_object(text: str | bytes, source: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidConfig(source, [f"not JSON: {error}"]) from error
     if not isinstance(given, dict):
-        raise InvalidConfig(source, [f"{_found(given)} is not an object; it holds keys in {{ }}"])
+        raise InvalidConfig(source, [f"{found(given)} is not an object; it holds keys in {{ }}"])
     return given
 
 
@@ -246,63 +200,7 @@ def _suggestion(key: str, known: set[str]) -> str:
 
 
 def _read_field(key: str, field: Field, value: Any, problems: list[str]) -> Any:
-    reader: Callable[[Any, Any], tuple[Any, str]] = _READERS[type(field)]
-    read, fault = reader(field, value)
+    read, fault = read_field(field, value)
     if fault:
         problems.append(f"{key}: {fault}")
     return read
-
-
-def _read_text(field: Text, value: Any) -> tuple[str, str]:
-    if isinstance(value, str) and re.fullmatch(field.pattern, value):
-        return value, ""
-    return "", f"{_found(value)} is not {field.allowed}"
-
-
-def _read_choice(field: Choice, value: Any) -> tuple[str, str]:
-    if isinstance(value, str) and value in field.values:
-        return value, ""
-    return "", f"{_found(value)} is not one of {', '.join(field.values)}"
-
-
-def _read_whole(field: Whole, value: Any) -> tuple[int, str]:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if type(value) is int and field.minimum <= value <= field.maximum:
-        return value, ""
-    allowed = f"a whole number of {field.unit} ({field.minimum} to {field.maximum})"
-    return 0, f"{_found(value)} is not {allowed}"
-
-
-def _read_amount(field: Amount, value: Any) -> tuple[Decimal, str]:
-    if type(value) in (int, float) and 0 < value <= field.maximum:
-        return Decimal(str(value)), ""
-    return Decimal(0), (
-        f"{_found(value)} is not an amount of {field.unit} (above 0, at most {field.maximum})"
-    )
-
-
-def _read_flag(_field: Flag, value: Any) -> tuple[bool, str]:
-    return (
-        (value, "") if isinstance(value, bool) else (False, f"{_found(value)} is not true or false")
-    )
-
-
-def _read_parameters(_field: Parameters, value: Any) -> tuple[dict[str, str], str]:
-    values, problems = read_parameters(value)
-    return values, "; ".join(problems)
-
-
-_READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
-    Text: _read_text,
-    Choice: _read_choice,
-    Whole: _read_whole,
-    Amount: _read_amount,
-    Flag: _read_flag,
-    Parameters: _read_parameters,
-}
-
-
-def _found(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"

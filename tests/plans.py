@@ -1,0 +1,32 @@
+"""Values that several tests begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from parris.config import read_config
+from parris.plan import RunPlan, plan_run
+from parris.settings import Settings
+from parris.trigger import read_request
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+SETTINGS = Settings(
+    deployment="parris",
+    config_bucket="config",
+    results_bucket="results",
+    stack_role_arn="arn:aws:iam::123456789012:role/stack",
+    instance_profiles=("parris-instance", "extra"),
+    training_log_group="/parris/training",
+    max_run_hours=24,
+    stack_tags={"team": "vision"},
+    region="eu-west-1",
+)
+
+
+def plan(config: str = "{}", event: Mapping[str, Any] | None = None) -> RunPlan:
+    """Return the plan of `event` (by default one with an id and a time) with `config`."""
+    event = event or {"event-id": "e-1", "time": "2026-11-24T11:59:58Z"}
+    return plan_run(read_request(event, "request-1"), read_config(config, "test"), SETTINGS, NOW)
