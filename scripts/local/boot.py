@@ -1,0 +1,155 @@
+"""The hardware under one instance: a directory, an init process, a metadata endpoint.
+
+Stands in for what EC2 does when it starts, powers off and drops a virtual machine ("Instance
+lifecycle", EC2 user guide). Knows nothing of the EC2 API: instances.py does.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.local import processes
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+_POWER_COMMANDS = ("shutdown", "poweroff", "halt", "reboot", "systemctl", "systemd-run")
+
+_SUDO = """#!/bin/sh
+# Everyone is root on this machine: drop sudo's own options and run the command.
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -u | -g | --user | --group) shift 2 ;;
+    --) shift; break ;;
+    -*) shift ;;
+    *=*) export "$1"; shift ;;
+    *) break ;;
+  esac
+done
+exec "$@"
+"""
+
+_PASSED_ON = ("SSL_CERT_", "PIP_", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+@dataclass
+class Machine:
+    """A running machine; `off` is set once nothing of it runs any more."""
+
+    instance_id: str
+    directory: Path
+    init: subprocess.Popen[bytes]
+    off: threading.Event = field(default_factory=threading.Event)
+
+    def press_power_button(self, patience: float) -> None:
+        """Ask the guest to power off; whoever still runs after `patience` seconds is killed."""
+        assert self.init.stdin is not None  # noqa: S101  # opened so below
+        try:
+            self.init.stdin.write(f"power-button {patience}\n".encode())
+            self.init.stdin.flush()
+        except (BrokenPipeError, ValueError):  # it has just powered off by itself
+            return
+
+    def wait_until_off(self) -> None:
+        """Wait for the guest's power-off, and let nothing survive it."""
+        self.init.wait()
+        processes.kill_until_gone(lambda: processes.of_instance(self.instance_id))
+        if self.init.stdin is not None:
+            self.init.stdin.close()
+
+    def drop_disk(self) -> None:
+        """Delete the machine's files, as its volumes go; the console's text stays readable."""
+        for entry in self.directory.iterdir():
+            if entry.name == "console.log":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
+
+
+def start(
+    instance_id: str,
+    directory: Path,
+    *,
+    user_data: bytes | None,
+    metadata_endpoint: str,
+    endpoint: str,
+    base: Mapping[str, str] = os.environ,
+) -> Machine:
+    """Start a machine in `directory`.
+
+    Args:
+        user_data: run at this boot; None for any boot but the first.
+        metadata_endpoint: URL of the machine's own metadata service.
+        endpoint: URL of the cloud, for the aws CLI and SDKs on the machine.
+        base: where certificate, pip and proxy settings are taken from.
+    """
+    for name in ("bin", "parris", "root", "tmp"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    initctl = directory / "initctl"
+    initctl.unlink(missing_ok=True)
+    os.mkfifo(initctl, 0o600)
+    _write_commands(directory / "bin", initctl)
+    (directory / "user-data").write_bytes(user_data or b"")
+    environment = {
+        name: value
+        for name, value in base.items()
+        if name.startswith(_PASSED_ON) or name.lower() in _PROXIES
+    }
+    environment |= {
+        processes.MARKER: instance_id,
+        "PATH": ":".join(
+            [
+                str(directory / "bin"),
+                str(Path(sys.executable).parent),
+                "/usr/local/bin:/usr/bin:/bin",
+            ]
+        ),
+        "LANG": "C.UTF-8",
+        "HOME": str(directory / "root"),
+        "TMPDIR": str(directory / "tmp"),
+        "PARRIS_HOME": str(directory / "parris"),
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    if patience := base.get("PARRIS_LOCAL_STOP_SECONDS"):
+        environment["PARRIS_LOCAL_STOP_SECONDS"] = patience
+    argv = [sys.executable, "-m", "scripts.local.guest", str(directory), instance_id]
+    with (directory / "console.log").open("ab") as console:
+        init = subprocess.Popen(
+            argv if user_data is None else [*argv, "first-boot"],
+            stdin=subprocess.PIPE,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            cwd=REPOSITORY,
+            env=environment,
+            start_new_session=True,
+        )
+    return Machine(instance_id, directory, init)
+
+
+def _write_commands(directory: Path, initctl: Path) -> None:
+    """Put the power commands on the machine, each bound to this machine's init."""
+    commands = Path(__file__).with_name("commands.py")
+    for name in _POWER_COMMANDS:
+        path = directory / name
+        words = [_quoted(sys.executable), "-I", _quoted(commands), _quoted(initctl), name]
+        path.write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+        path.chmod(0o755)
+    (directory / "sudo").write_text(_SUDO)
+    (directory / "sudo").chmod(0o755)
+
+
+def _quoted(path: str | Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,165 @@
+"""Start, stop and find the embedded cloud: ``python -m scripts.local.cloud up|down|status|env``.
+
+One cloud per home directory, ``.parris/local`` of the clone unless told otherwise. Everything it
+writes lies there; it keeps its resources in memory, so what is down is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from scripts.local import daemon
+from scripts.local.daemon import Cloud, CloudError
+
+__all__ = ["Cloud", "CloudError", "down", "environment", "local_environ", "read_cloud", "up"]
+
+DEFAULT_HOME = daemon.REPOSITORY / ".parris" / "local"
+DEFAULT_PORT = 4566
+UNSET = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Variables of a person's real account that must not reach a LOCAL=1 command."""
+
+
+def read_cloud(home: Path = DEFAULT_HOME) -> Cloud | None:
+    """Return the cloud that runs in `home`, or None if there is none."""
+    cloud = daemon.recorded(home)
+    return cloud if cloud is not None and cloud.alive else None
+
+
+def environment(home: Path = DEFAULT_HOME) -> dict[str, str]:
+    """Return the variables that send every AWS client to the cloud in `home`.
+
+    The names in `UNSET` must go as well: `local_environ` does both.
+
+    Raises:
+        CloudError: if no cloud runs there.
+    """
+    cloud = read_cloud(home)
+    if cloud is None:
+        raise CloudError("the embedded cloud is not up; start it with: make local-up")
+    return {
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_REGION": cloud.region,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def local_environ(base: Mapping[str, str], home: Path = DEFAULT_HOME) -> dict[str, str]:
+    """Return `base` changed so that AWS clients reach the cloud in `home` and nothing else."""
+    ours = environment(home)
+    kept = {
+        name: value
+        for name, value in base.items()
+        # AWS_ENDPOINT_URL_S3 and its like would win over AWS_ENDPOINT_URL.
+        if name not in UNSET and not name.startswith("AWS_ENDPOINT_URL")
+    }
+    return kept | ours
+
+
+def up(home: Path = DEFAULT_HOME, port: int = DEFAULT_PORT) -> Cloud:
+    """Start the cloud in `home`, or return the one that runs there.
+
+    Args:
+        port: of 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        CloudError: if the port is taken or the server does not start.
+    """
+    home = home.resolve()
+    with daemon.only_one(home):
+        if running := read_cloud(home):
+            return running
+        daemon.remove_leftovers(home)
+        with daemon.listening(port) as listening:
+            cloud = daemon.spawn(home, listening)
+        daemon.wait_until_healthy(home, cloud)
+        return cloud
+
+
+def down(home: Path = DEFAULT_HOME) -> bool:
+    """Stop the cloud in `home` and everything it started; return whether one ran."""
+    home = home.resolve()
+    if not home.is_dir():
+        return False
+    with daemon.only_one(home):
+        cloud = daemon.recorded(home)
+        ran = cloud is not None and cloud.alive
+        daemon.remove_leftovers(home)
+        return ran
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command: 0 done, 1 refused or failed, 2 usage."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.local.cloud", description=__doc__)
+    parser.add_argument("command", choices=["up", "down", "status", "env"])
+    parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="where its files lie")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    arguments = parser.parse_args(argv)
+    try:
+        return int(_COMMANDS[arguments.command](arguments.home, arguments.port))
+    except CloudError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _up_command(home: Path, port: int) -> int:
+    if running := read_cloud(home):
+        print(f"The embedded cloud is already up at {running.endpoint}.")
+        return 0
+    print("Starting the embedded cloud …", flush=True)
+    begun = time.monotonic()
+    cloud = up(home, port)
+    print(f"The embedded cloud is up at {cloud.endpoint} ({time.monotonic() - begun:.1f} s).")
+    return 0
+
+
+def _down_command(home: Path, _port: int) -> int:
+    ran = down(home)
+    print("The embedded cloud is down." if ran else "The embedded cloud is not up.")
+    return 0
+
+
+def _status_command(home: Path, _port: int) -> int:
+    cloud = read_cloud(home)
+    if cloud is None:
+        print("The embedded cloud is not up.")
+        return 1
+    print(f"The embedded cloud is up at {cloud.endpoint} since {cloud.started}.")
+    return 0
+
+
+def _env_command(home: Path, _port: int) -> int:
+    for name, value in environment(home).items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"unset {' '.join(UNSET)}")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Path, int], int]] = {
+    "up": _up_command,
+    "down": _down_command,
+    "status": _status_command,
+    "env": _env_command,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

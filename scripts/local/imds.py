@@ -1,0 +1,215 @@
+"""Instance metadata service, one endpoint per instance on loopback.
+
+Stands in for http://169.254.169.254 ("Access instance metadata for an EC2 instance" and "Retrieve
+security credentials from instance metadata", EC2 user guide): IMDSv2 sessions, the categories a
+training run reads, and the instance role's temporary credentials, which the cloud's IAM enforces.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import socketserver
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from ministack.core.responses import request_scope
+from ministack.services import iam, sts
+
+_MAXIMUM_TOKEN_SECONDS = 21600
+_CREDENTIAL_SECONDS = 6 * 3600
+_RENEWED_BEFORE_SECONDS = 15 * 60
+_TOKEN = "X-aws-ec2-metadata-token"  # noqa: S105  # a header's name
+
+
+class MetadataServer(ThreadingHTTPServer):
+    """The metadata endpoint of one instance; `interruption` is its spot notice, if any."""
+
+    daemon_threads = True
+
+    def __init__(self, record: dict[str, Any], account: str, region: str) -> None:
+        """Listen on a free port of 127.0.0.1 for the instance that `record` describes."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.record, self.account, self.region = record, account, region
+        self.interruption: dict[str, str] | None = None
+        self.tokens: dict[str, float] = {}
+        self.credentials: dict[str, str] = {}
+        self.credentials_until = 0.0
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
+        self.thread.start()
+
+    def server_bind(self) -> None:
+        """Bind without HTTPServer's look-up of the host's name, which may ask DNS."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
+    @property
+    def url(self) -> str:
+        """The endpoint, for ``AWS_EC2_METADATA_SERVICE_ENDPOINT``."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.shutdown()
+        self.server_close()
+
+    def role(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the instance profile and its role, or None."""
+        arn = (self.record.get("IamInstanceProfile") or {}).get("Arn")
+        profile = iam._lookup_instance_profile(arn=arn) if arn else None
+        names = profile["Roles"] if profile else []
+        role = iam._roles.get(names[0]) if names else None
+        return (profile, role) if profile and role else None
+
+    def role_credentials(self, role: dict[str, Any]) -> dict[str, str]:
+        """Return the role's credentials document, renewed before it expires."""
+        with self.lock:
+            if time.time() + _RENEWED_BEFORE_SECONDS < self.credentials_until:
+                return self.credentials
+            now = _timestamp(time.time())
+            if not _trusts_ec2(role):
+                message = f"EC2 cannot assume the role {role['RoleName']}."
+                code = "AssumeRoleUnauthorizedAccess"
+                return {"Code": code, "Message": message, "LastUpdated": now}
+            self.credentials_until = time.time() + _CREDENTIAL_SECONDS
+            session = self.record["InstanceId"]
+            self.credentials = {
+                "Code": "Success",
+                "LastUpdated": now,
+                "Type": "AWS-HMAC",
+                "AccessKeyId": iam._gen_session_access_key(),
+                "SecretAccessKey": iam._gen_secret(),
+                "Token": iam._gen_session_token(),
+                "Expiration": _timestamp(self.credentials_until),
+            }
+            sts.register_session(
+                self.credentials["AccessKeyId"],
+                {
+                    "Arn": f"arn:aws:sts::{self.account}:assumed-role/{role['RoleName']}/{session}",
+                    "UserId": f"{role['RoleId']}:{session}",
+                    "SecretAccessKey": self.credentials["SecretAccessKey"],
+                    "SessionToken": self.credentials["Token"],
+                    "Expiration": self.credentials_until,
+                    "AccountId": self.account,
+                    "PrincipalType": "AssumedRole",
+                },
+            )
+            return self.credentials
+
+    def read(self, path: str) -> str | None:
+        """Return what is found at a path below /latest/, or None."""
+        record = self.record
+        zone = record["Placement"]["AvailabilityZone"]
+        found = self.role()
+        documents: dict[str, str | None] = {
+            "meta-data/ami-id": record["ImageId"],
+            "meta-data/instance-id": record["InstanceId"],
+            "meta-data/instance-type": record["InstanceType"],
+            "meta-data/instance-life-cycle": record.get("InstanceLifecycle", "on-demand"),
+            "meta-data/local-ipv4": record["PrivateIpAddress"],
+            "meta-data/public-ipv4": record["PublicIpAddress"],
+            "meta-data/placement/region": self.region,
+            "meta-data/placement/availability-zone": zone,
+            "meta-data/spot/instance-action": _json(self.interruption),
+            "dynamic/instance-identity/document": _json(self.identity(record, zone)),
+            "user-data": base64.b64decode(record["UserData"]).decode(errors="replace") or None,
+        }
+        if found:
+            profile, role = found
+            name = role["RoleName"]
+            documents["meta-data/iam/security-credentials"] = name
+            if path == f"meta-data/iam/security-credentials/{name}":
+                return _json(self.role_credentials(role))
+            documents["meta-data/iam/info"] = _json(
+                {
+                    "Code": "Success",
+                    "LastUpdated": _timestamp(time.time()),
+                    "InstanceProfileArn": profile["Arn"],
+                    "InstanceProfileId": profile["InstanceProfileId"],
+                }
+            )
+        return documents.get(path)
+
+    def identity(self, record: dict[str, Any], zone: str) -> dict[str, Any]:
+        """Return the instance identity document."""
+        return {
+            "accountId": self.account,
+            "architecture": record["Architecture"],
+            "availabilityZone": zone,
+            "imageId": record["ImageId"],
+            "instanceId": record["InstanceId"],
+            "instanceType": record["InstanceType"],
+            "pendingTime": record["LaunchTime"],
+            "privateIp": record["PrivateIpAddress"],
+            "region": self.region,
+            "version": "2017-09-30",
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: MetadataServer
+    server_version, sys_version = "EC2ws", ""
+
+    def do_PUT(self) -> None:
+        """Begin an IMDSv2 session."""
+        if self.path != "/latest/api/token":
+            return self.answer(404)
+        if self.headers["X-Forwarded-For"]:
+            return self.answer(403)
+        seconds = self.headers[f"{_TOKEN}-ttl-seconds"] or ""
+        if not seconds.isdigit() or not 1 <= int(seconds) <= _MAXIMUM_TOKEN_SECONDS:
+            return self.answer(400)
+        token = base64.b64encode(secrets.token_bytes(40)).decode()
+        self.server.tokens[token] = time.time() + int(seconds)
+        return self.answer(200, token, {f"{_TOKEN}-ttl-seconds": seconds})
+
+    def do_GET(self) -> None:
+        """Read a category, with a session's token unless the instance allows IMDSv1."""
+        with request_scope(self.server.account, self.server.region):
+            options = self.server.record.get("MetadataOptions", {})
+            if options.get("HttpEndpoint") == "disabled":
+                return self.answer(403)
+            token = self.headers[_TOKEN]
+            valid = self.server.tokens.get(token or "", 0) > time.time()
+            if not valid and (token or options.get("HttpTokens") == "required"):
+                return self.answer(401)
+            path = self.path.removeprefix("/latest/").rstrip("/")
+            text = self.server.read(path) if self.path.startswith("/latest/") else None
+            return self.answer(404) if text is None else self.answer(200, text)
+
+    def answer(self, status: int, text: str = "", headers: dict[str, str] | None = None) -> None:
+        """Send one plain answer."""
+        body = text.encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "text/plain", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet, as the service does."""
+
+
+def _trusts_ec2(role: dict[str, Any]) -> bool:
+    """Return whether a role's trust policy lets EC2 assume it."""
+    statements = json.loads(role["AssumeRolePolicyDocument"])["Statement"]
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        principal = statement.get("Principal")
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        allowed = [services] if isinstance(services, str) else services
+        if statement.get("Effect") == "Allow" and "ec2.amazonaws.com" in allowed:
+            return True
+    return False
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _json(document: dict[str, Any] | None) -> str | None:
+    return None if document is None else json.dumps(document, indent=2)

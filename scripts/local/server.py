@@ -1,0 +1,109 @@
+"""The process of the embedded cloud: MiniStack with the stand-ins registered, on loopback.
+
+Started by cloud.py as ``python -m scripts.local.server <home> <listening socket's descriptor>``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+REGION = "us-east-1"
+
+
+def settings(home: Path, port: int) -> dict[str, str]:
+    """Return MiniStack's settings: real IAM, loopback, nothing outside `home`, no Docker."""
+    return {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "TMPDIR": str(home / "tmp"),
+        "S3_DATA_DIR": str(home / "data" / "s3"),
+        "STATE_DIR": str(home / "data" / "state"),
+        "LAMBDA_EXECUTOR": "local",
+        # Listeners nobody asked for: MQTT over TLS on port 8883 of every interface, SFTP.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # MiniStack removes containers it takes for its own; here it has none.
+        "DOCKER_HOST": f"unix://{home}/no-docker.sock",
+        "LOG_LEVEL": "INFO",
+    }
+
+
+def clean(environment: dict[str, str]) -> dict[str, str]:
+    """Return an environment without a person's AWS settings and emulator switches.
+
+    Lambda functions inherit what the server has.
+    """
+    foreign = ("AWS_", "MINISTACK_", "LOCALSTACK_", "LAMBDA_", "S3_", "IOT_", "EC2_")
+    return {
+        name: value
+        for name, value in environment.items()
+        if name == "AWS_CA_BUNDLE" or not name.startswith(foreign)
+    }
+
+
+def register(home: Path, endpoint: str) -> None:
+    """Register every stand-in with MiniStack."""
+    from scripts.local import ec2_actions, events, images, instance_resource, instances
+
+    instances.register(home, endpoint)
+    for module in (ec2_actions, events, images, instance_resource):
+        module.register()
+
+
+async def serve(descriptor: int) -> None:
+    """Serve on an open socket until SIGTERM or SIGINT, then kill every machine and worker."""
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
+    from ministack import app
+    from ministack.core import lambda_runtime
+
+    from scripts.local import instances
+
+    config = Config()
+    config.bind = [f"fd://{descriptor}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+    told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+
+    async def stop() -> None:
+        await told_to_stop.wait()
+        await asyncio.to_thread(instances.kill_all)
+        await asyncio.to_thread(lambda_runtime.reset)
+
+    asgi: Any = app.app
+    await serve_asgi(asgi, config, shutdown_trigger=stop)
+    logging.shutdown()
+    os._exit(0)  # threads of functions that still run would hold the interpreter open
+
+
+def main(argv: list[str]) -> int:
+    """Run the server until it is told to stop."""
+    home, descriptor = Path(argv[0]), int(argv[1])
+    with socket.socket(fileno=os.dup(descriptor)) as listening:
+        port = listening.getsockname()[1]
+    environment = clean(dict(os.environ)) | settings(home, port)
+    os.environ.clear()
+    os.environ.update(environment)
+    for name in ("tmp", "data", "instances"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    register(home, f"http://127.0.0.1:{port}")
+    logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    asyncio.run(serve(descriptor))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
