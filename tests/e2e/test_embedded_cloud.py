@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,6 +57,7 @@ class World:
         self.iam = session.client("iam", endpoint_url=endpoint)
         self.ssm = session.client("ssm", endpoint_url=endpoint)
         self.events = session.client("events", endpoint_url=endpoint)
+        self.functions = session.client("lambda", endpoint_url=endpoint)
         self.sqs = session.client("sqs", endpoint_url=endpoint)
         self.cloudformation = session.client("cloudformation", endpoint_url=endpoint)
 
@@ -92,6 +95,20 @@ class World:
             StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
         return self.instance_of(name)
+
+    def call_function(self, source: bytes) -> bytes:
+        """Make a Lambda function of `source` and call it."""
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("function.py", source)
+        self.functions.create_function(
+            FunctionName="function",
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/machine",
+            Handler="function.handle",
+            Code={"ZipFile": package.getvalue()},
+        )
+        return self.functions.invoke(FunctionName="function")["Payload"].read()
 
     def instance_of(self, stack: str) -> str:
         outputs = self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
@@ -421,6 +438,23 @@ sleep 600
         ask("meta-data/instance-id", **session)
 
 
+def test_ec2_cannot_assume_a_role_that_does_not_trust_it(world: World) -> None:
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    document = json.dumps({"Statement": [trust]})
+    world.iam.create_role(RoleName="function", AssumeRolePolicyDocument=document)
+    world.iam.create_instance_profile(InstanceProfileName="function")
+    world.iam.add_role_to_instance_profile(InstanceProfileName="function", RoleName="function")
+    script = "#!/bin/bash\naws --region us-east-1 sts get-caller-identity\npoweroff\n"
+    profile = {"Name": "function"}
+    instance = world.launch("distrusted", script, IamInstanceProfile=profile)
+    world.wait_for_state(instance, "terminated")
+    assert "Unable to locate credentials" in world.console(instance)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -518,13 +552,20 @@ def test_down_leaves_no_process_and_no_file_of_the_dead_cloud(tmp_path: Path) ->
     instance = world.launch("left", "#!/bin/bash\n(setsid sleep 1000 &)\necho UP\nsleep 1000\n")
     world.wait_for_console(instance, "UP")
     (home / "terraform.tfstate").write_text("{}")
+    assert world.call_function(b"def handle(event, context): return 1") == b"1"
     assert len(world.alive(instance)) >= 3
+    assert len(members_of_group(started.pid)) == 2  # the server and the function's process
     assert embedded.down(home) is True
     assert world.alive(instance) == set()
+    assert members_of_group(started.pid) == set()
     assert processes.started(started.pid) is None
     assert embedded.read_cloud(home) is None
     assert sorted(path.name for path in home.iterdir()) == ["cloud.log", "lock"]
     assert embedded.down(home) is False
+
+
+def members_of_group(group: int) -> set[int]:
+    return {pid for pid in processes.parents_of_all() if os.getpgid(pid) == group}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
