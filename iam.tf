@@ -2,6 +2,12 @@
 
 locals {
   launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
+  # CreateLogStream acts on the group, PutLogEvents on a stream of it (service authorization
+  # reference, "Amazon CloudWatch Logs").
+  log_resources = {
+    for name, group in { launch = aws_cloudwatch_log_group.launch, training = aws_cloudwatch_log_group.training } :
+    name => [group.arn, "${group.arn}:*"]
+  }
   receipt_objects = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
 }
 
@@ -51,7 +57,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "ReadPublicImageParameters"
     actions   = ["ssm:GetParameter"]
-    resources = ["arn:${local.partition}:ssm:${local.region}::parameter/aws/service/*"]
+    resources = ["arn:${local.partition}:ssm:${local.region}:*:parameter/aws/service/*"] # AWS's own; nobody else can write below /aws/
   }
 
   statement {
@@ -99,7 +105,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "WriteItsLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.launch.arn}:*"]
+    resources = local.log_resources["launch"]
   }
 
   statement {
@@ -230,7 +236,7 @@ data "aws_iam_policy_document" "instance" {
   statement {
     sid       = "StreamTheLog"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.training.arn}:*"]
+    resources = local.log_resources["training"]
   }
 }
 

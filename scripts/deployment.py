@@ -17,6 +17,7 @@ from botocore.config import Config
 from scripts.console import Refused
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCAL_HOME = ROOT / ".parris" / "local"
 
 CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90
@@ -34,13 +35,26 @@ def environment() -> dict[str, str]:
     Raises:
         Refused: if LOCAL=1 asks for an embedded cloud and none is running.
     """
-    if not is_local():
-        return dict(os.environ)
-    from scripts.local import cloud  # the embedded cloud is not needed on a real account
+    environ = dict(os.environ)
+    if is_local():
+        from scripts.local import cloud  # the embedded cloud is not needed on a real account
 
-    if cloud.read_cloud() is None:
-        raise Refused("LOCAL=1, but no embedded cloud is running here; start it with make local-up")
-    return cloud.local_environ(os.environ)
+        if cloud.read_cloud() is None:
+            raise Refused(
+                "LOCAL=1, but no embedded cloud is running here; start it with make local-up"
+            )
+        environ = cloud.local_environ(environ)
+        environ["TF_DATA_DIR"] = str(LOCAL_HOME / "terraform")
+    config = environ.get("TF_CLI_CONFIG_FILE")
+    if config and not Path(config).exists():
+        del environ["TF_CLI_CONFIG_FILE"]  # terraform would warn about it above every answer
+    environ["TF_IN_AUTOMATION"] = "1"
+    return environ
+
+
+def state_arguments() -> list[str]:
+    """Return where Terraform's state lies: the embedded cloud has one of its own."""
+    return [f"-state={LOCAL_HOME / 'terraform.tfstate'}"] if is_local() else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +81,6 @@ def read_deployment() -> Deployment:
     Raises:
         Refused: if there is no terraform, or nothing has been applied.
     """
-    from scripts.terraform import state_arguments
-
     settings = environment()
     os.environ.clear()
     os.environ.update(settings)
@@ -78,7 +90,7 @@ def read_deployment() -> Deployment:
             "(https://developer.hashicorp.com/terraform/install)"
         )
     result = subprocess.run(
-        ["terraform", "output", "-json", *state_arguments()],
+        ["terraform", "output", "-json", "-no-color", *state_arguments()],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -88,7 +100,8 @@ def read_deployment() -> Deployment:
     apply = "make deploy LOCAL=1" if is_local() else "make deploy (or terraform apply)"
     if "launch_function" not in outputs:
         detail = result.stderr.strip().splitlines()
-        hint = f" (terraform: {detail[-1].strip('│ ')})" if result.returncode and detail else ""
+        said = [line for line in detail if "Error:" in line]
+        hint = f" (terraform: {said[0].strip('│ ')})" if result.returncode and said else ""
         raise Refused(f"nothing is deployed from here yet; run {apply} first{hint}")
     return Deployment(
         **{

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -46,15 +47,12 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+_HEADINGS = ("RUN", "JOB", "STATE", "STACK", "CLAIMED", "DEADLINE", "WHY")
+
+
 def _print_table(runs: Sequence[Run]) -> None:
-    output = Console(highlight=False)
-    if not output.is_terminal:
-        output = Console(highlight=False, width=240)  # a pipe has no width to fit into
-    table = Table(box=box.SIMPLE_HEAD if output.is_terminal else None, pad_edge=False)
-    for heading in ("RUN", "JOB", "STATE", "STACK", "CLAIMED", "DEADLINE", "WHY"):
-        table.add_column(heading, overflow="fold")
-    for run in runs:
-        table.add_row(
+    rows = [
+        (
             run.run_id,
             run.job,
             run.state,
@@ -63,7 +61,21 @@ def _print_table(runs: Sequence[Run]) -> None:
             "-" if run.is_over else str(run.receipt.get("deadline", "-")),
             run.reason,
         )
-    output.print(table)
+        for run in runs
+    ]
+    if not sys.stdout.isatty():
+        # Plain lines, each run on one, for grep and for files.
+        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+        for row in (_HEADINGS, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _age(claimed: str | None) -> str:

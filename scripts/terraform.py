@@ -12,15 +12,9 @@ from pathlib import Path
 
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import ROOT, environment, is_local
+from scripts.deployment import LOCAL_HOME, ROOT, environment, is_local, state_arguments
 
-LOCAL_HOME = ROOT / ".parris" / "local"
 PROVIDER = Path("registry.terraform.io/hashicorp/aws")
-
-
-def state_arguments() -> list[str]:
-    """Return where the state lies: the embedded cloud has one of its own."""
-    return [f"-state={LOCAL_HOME / 'terraform.tfstate'}"] if is_local() else []
 
 
 def find_mirror() -> Path | None:
@@ -74,12 +68,6 @@ def prepare() -> dict[str, str]:
             "(https://developer.hashicorp.com/terraform/install)"
         )
     environ = environment()
-    if is_local():
-        environ["TF_DATA_DIR"] = str(LOCAL_HOME / "terraform")
-    config = environ.get("TF_CLI_CONFIG_FILE")
-    if config and not Path(config).exists():
-        del environ["TF_CLI_CONFIG_FILE"]  # terraform would warn about it above every answer
-    environ["TF_IN_AUTOMATION"] = "1"
     init(environ)
     return environ
 
@@ -105,8 +93,7 @@ def main(argv: list[str]) -> int:
         "--quiet", action="store_true", help="show terraform's output only if it fails"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask before applying")
-    parser.add_argument("more", nargs="*", help="further arguments for terraform")
-    options = parser.parse_args(argv)
+    options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
     environ = prepare()
     if options.action == "init":
         print("terraform is ready")
@@ -116,7 +103,7 @@ def main(argv: list[str]) -> int:
         command += local_variables()
     if options.yes and options.action != "plan":
         command.append("-auto-approve")
-    command += options.more
+    command += more
     started = time.monotonic()
     result = subprocess.run(
         command,

@@ -1,0 +1,199 @@
+"""One clone of the repository, deployed on an embedded cloud of its own, for all of e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from scripts.local import cloud
+
+ROOT = Path(__file__).resolve().parents[2]
+
+JOBS: dict[str, tuple[dict[str, Any], str]] = {
+    "failing": ({}, "#!/bin/bash\necho about to fail\nexit 3\n"),
+    "stubborn": (
+        {"termination-method": "at-fixed-time", "time-limit": 1, "stop-grace-seconds": 2},
+        "#!/bin/bash\ntrap '' TERM\necho kept > $PARRIS_OUTPUT_DIR/early.txt\n"
+        "(trap '' TERM; while :; do sleep 1; done) &\nwhile :; do sleep 1; done\n",
+    ),
+    "chatty": ({}, "#!/bin/bash\nyes 0123456789abcde | head --lines=12500000\n"),
+    "long-script": (
+        {},
+        "#!/bin/bash\n" + "# a comment of a script that is long\n" * 8200 + "pwd\n",
+    ),
+    "clocked": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
+    "many": ({}, "#!/bin/bash\nsleep 5\n"),
+    "replaced": (
+        {"stack-replacement": True},
+        "#!/bin/bash\necho $PARRIS_RUN_ID > $PARRIS_OUTPUT_DIR/run.txt\n",
+    ),
+    "unlucky": ({"image": "/aws/service/no/such/image"}, "#!/bin/bash\ntrue\n"),
+    "powering-off": ({}, "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x.txt\nsudo poweroff\n"),
+}
+"""Jobs by name: what their config says beside the stack's name, and their script."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clone:
+    """A deployed clone: its folder, and AWS as its commands see it."""
+
+    folder: Path
+    environ: dict[str, str]
+    outputs: dict[str, Any]
+
+    def make(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run_make(self.folder, *arguments, check=check)
+
+    def client(self, service: str) -> Any:
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.environ["AWS_ENDPOINT_URL"],
+            region_name=self.environ["AWS_REGION"],
+            aws_access_key_id=self.environ["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environ["AWS_SECRET_ACCESS_KEY"],
+            config=Config(max_pool_connections=60, read_timeout=180, retries={"max_attempts": 1}),
+        )
+
+    def invoke(self, event: object) -> dict[str, Any]:
+        """Return the launch function's answer, or its error as {"errorMessage": …}."""
+        result = self.client("lambda").invoke(
+            FunctionName=self.outputs["launch_function"], Payload=json.dumps(event).encode()
+        )
+        answer: dict[str, Any] = json.loads(result["Payload"].read())
+        return answer
+
+    def read(self, job: str, run_id: str, name: str) -> bytes | None:
+        """Return an object of a run, or None while it is not there."""
+        try:
+            answer = self.client("s3").get_object(
+                Bucket=self.outputs["results_bucket"], Key=f"runs/{job}/{run_id}/{name}"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return None
+        content: bytes = answer["Body"].read()
+        return content
+
+    def run_ids(self, job: str) -> list[str]:
+        answer = self.client("s3").list_objects_v2(
+            Bucket=self.outputs["results_bucket"], Prefix=f"runs/{job}/", Delimiter="/"
+        )
+        return [found["Prefix"].split("/")[2] for found in answer.get("CommonPrefixes", [])]
+
+    def outcome(self, job: str, run_id: str, seconds: float = 90) -> dict[str, Any]:
+        """Wait for the run's outcome and return it."""
+        content = wait_for(lambda: self.read(job, run_id, "outcome.json"), seconds)
+        outcome: dict[str, Any] = json.loads(content)
+        return outcome
+
+    def instances(self, job: str) -> list[dict[str, Any]]:
+        answer = self.client("ec2").describe_instances(
+            Filters=[{"Name": "tag:parris:job", "Values": [job]}]
+        )
+        return [found for each in answer["Reservations"] for found in each["Instances"]]
+
+    def delete_stack(self, name: str) -> None:
+        cloudformation = self.client("cloudformation")
+        cloudformation.delete_stack(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
+
+def wait_for(look: Callable[[], Any], seconds: float) -> Any:
+    """Return what `look` finds once it finds something; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"nothing came within {seconds} s")
+
+
+def run_make(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=inherited,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check and result.returncode:
+        raise AssertionError(f"make {' '.join(arguments)}\n{result.stdout}\n{result.stderr}")
+    return result
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """Copy what git would clone, start a cloud there, and deploy with a schedule."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    _write_jobs(folder)
+    (folder / "terraform.tfvars").write_text(
+        'schedules = { often = { expression = "rate(1 minute)", job = "clocked", '
+        'parameters = { why = "the clock" } } }\n'
+    )
+    home = folder / ".parris" / "local"
+    try:
+        run_make(folder, "local-up", "LOCAL_PORT=0")
+        run_make(folder, "deploy", "LOCAL=1", "YES=1")
+        run_make(folder, "upload-config", "LOCAL=1")
+        outputs = subprocess.run(
+            ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        yield Clone(
+            folder=folder,
+            environ=cloud.local_environ(os.environ, home),
+            outputs={name: item["value"] for name, item in json.loads(outputs.stdout).items()},
+        )
+    finally:
+        run_make(folder, "local-down", check=False)
+
+
+def _write_jobs(folder: Path) -> None:
+    for job, (config, script) in JOBS.items():
+        path = folder / "trainer" / "jobs" / job
+        path.mkdir(parents=True)
+        config = {"training-job-name": f"e2e-{job}", "sync-interval-seconds": 5} | config
+        (path / "training-config.json").write_text(json.dumps(config))
+        (path / "trainer-script.sh").write_text(script)
+
+
+@pytest.fixture(scope="session")
+def stubborn(clone: Clone) -> Iterator[Future[dict[str, Any]]]:
+    """The run that has to be ended: begun early, since it takes its whole minute."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        answer = clone.invoke({"job": "stubborn", "event-id": "stubborn"})
+        yield pool.submit(clone.outcome, "stubborn", answer["run-id"], 150)
