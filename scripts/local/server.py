@@ -52,10 +52,10 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
 
 def register(home: Path, endpoint: str) -> None:
     """Register every stand-in with MiniStack."""
-    from scripts.local import ec2_actions, events, images, instance_resource, instances
+    from scripts.local import ec2_actions, events, images, instance_resource, instances, transport
 
     instances.register(home, endpoint)
-    for module in (ec2_actions, events, images, instance_resource):
+    for module in (ec2_actions, events, images, instance_resource, transport):
         module.register()
 
 
