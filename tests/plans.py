@@ -15,8 +15,8 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 SETTINGS = Settings(
     deployment="parris",
-    config_bucket="config",
-    results_bucket="results",
+    config_bucket="parris-config",
+    results_bucket="parris-results",
     stack_role_arn="arn:aws:iam::123456789012:role/stack",
     instance_profiles=("parris-instance", "extra"),
     training_log_group="/parris/training",

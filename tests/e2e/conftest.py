@@ -169,6 +169,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         outputs = subprocess.run(
             ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
             cwd=folder,
+            env=os.environ | {"TF_DATA_DIR": str(home / "terraform")},
             capture_output=True,
             text=True,
             check=True,

@@ -1,0 +1,243 @@
+"""The use case against S3, SSM and CloudFormation as moto has them, in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from parris.config import read_config
+from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, UnknownJob
+from parris.launch import LEASE, Clients, Machine, launch
+from parris.plan import plan_run, receipt
+from parris.storage import Storage
+from parris.trigger import read_request
+from tests.plans import NOW, SETTINGS
+
+PARAMETERS = (
+    *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
+    *("VolumeSize", "SubnetId", "SecurityGroupId", "KeyName"),
+)
+
+# moto cannot start an instance whose image is in a launch template (moto 5.2); what the machine
+# looks like is for e2e, so this stack holds something that moto knows.
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {name: {"Type": "String", "Default": ""} for name in PARAMETERS},
+        "Resources": {
+            "Topic": {
+                "Type": "AWS::SNS::Topic",
+                "Properties": {"DisplayName": {"Ref": "RunId"}},
+                "Metadata": {"user-data": "{{user-data}}"},
+            }
+        },
+    }
+)
+MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n", agent="print()\n")
+EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
+
+
+class World:
+    """The buckets of one deployment, and what a launch does to them."""
+
+    def __init__(self) -> None:
+        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        self.made: list[str] = []
+        for bucket in ("parris-config", "parris-results"):
+            self.s3.create_bucket(Bucket=bucket)
+        self.put("training-config.json", '{"training-job-name": "one"}')
+        self.put("trainer-script.sh", "#!/bin/bash\ntrue\n")
+
+    def put(self, key: str, body: str) -> None:
+        self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
+
+    def launch(self, event: dict[str, Any] | None = None, minutes: float = 0) -> dict[str, Any]:
+        def storage() -> Storage:
+            self.made.append("s3")
+            return Storage(
+                s3=self.s3, config_bucket="parris-config", results_bucket="parris-results"
+            )
+
+        def cloudformation() -> Any:
+            self.made.append("cloudformation")
+            return self.cloudformation
+
+        def ssm() -> Any:
+            self.made.append("ssm")
+            return boto3.client("ssm", region_name="us-east-1")
+
+        return launch(
+            EVENT if event is None else event,
+            "request-1",
+            settings=SETTINGS,
+            clients=Clients(storage=storage, cloudformation=cloudformation, ssm=ssm),
+            machine=MACHINE,
+            now=NOW + timedelta(minutes=minutes),
+        )
+
+    def receipt(self, run_id: str, job: str = "default") -> dict[str, Any]:
+        key = f"runs/{job}/{run_id}/run.json"
+        read: dict[str, Any] = json.loads(
+            self.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
+        )
+        return read
+
+    def keys(self) -> set[str]:
+        found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
+        return {item["Key"] for item in found}
+
+    def stacks(self) -> list[dict[str, Any]]:
+        return [dict(stack) for stack in self.cloudformation.describe_stacks()["Stacks"]]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield World()
+
+
+def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
+    world.put("data/labels.txt", "a b c")
+    world.put("jobs/other/secret.txt", "not ours")
+    answer = world.launch()
+    prefix = f"runs/default/{answer['run-id']}/"
+    assert world.keys() == {
+        prefix + name
+        for name in (
+            "run.json",
+            "agent.py",
+            "source/training-config.json",
+            "source/trainer-script.sh",
+            "source/data/labels.txt",
+        )
+    }
+    (stack,) = world.stacks()
+    tags = {tag["Key"]: tag["Value"] for tag in stack["Tags"]}
+    assert (stack["StackName"], tags["parris:run-id"]) == ("one", answer["run-id"])
+    assert (tags["parris:deployment"], tags["team"]) == ("parris", "vision")
+    held = world.receipt(answer["run-id"])
+    assert (held["stack-id"], held["state"]) == (stack["StackId"], "launching")
+    assert held["image"].startswith("ami-")
+
+
+def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) -> None:
+    first = world.launch()
+    again = world.launch(minutes=60)
+    assert again["duplicate"] is True
+    for key in ("run-id", "stack-id", "deadline"):
+        assert again[key] == first[key]
+    assert len(world.stacks()) == 1
+
+
+def test_no_client_is_made_that_the_launch_does_not_use(world: World) -> None:
+    world.put("training-config.json", '{"image": "ami-12345678"}')
+    world.launch()
+    assert sorted(world.made) == ["cloudformation", "s3"]
+
+
+def test_a_duplicate_asks_cloudformation_for_nothing(world: World) -> None:
+    world.launch()
+    world.made.clear()
+    world.launch()
+    assert "cloudformation" not in world.made
+
+
+def test_a_stack_in_the_way_is_refused_and_the_event_may_come_again(world: World) -> None:
+    first = world.launch()
+    event = {"event-id": "e2"}
+    with pytest.raises(LaunchRefused, match=f"CREATE_COMPLETE, run {first['run-id']}"):
+        world.launch(event)
+    world.cloudformation.delete_stack(StackName="one")
+    answer = world.launch(event)
+    assert answer["duplicate"] is False
+    tags = {tag["Key"]: tag["Value"] for tag in world.stacks()[0]["Tags"]}
+    assert tags["parris:attempt"] == "2"
+
+
+def test_a_foreign_stack_is_never_updated(world: World) -> None:
+    world.cloudformation.create_stack(StackName="one", TemplateBody=TEMPLATE)
+    world.put("training-config.json", '{"training-job-name": "one", "stack-replacement": true}')
+    with pytest.raises(LaunchRefused, match="this deployment did not make it"):
+        world.launch()
+
+
+def test_replacement_updates_the_stack(world: World) -> None:
+    world.put("training-config.json", '{"training-job-name": "one", "stack-replacement": true}')
+    first, second = world.launch(), world.launch({"event-id": "e2"})
+    assert first["stack-id"] == second["stack-id"]
+    (stack,) = world.stacks()
+    tags = {tag["Key"]: tag["Value"] for tag in stack["Tags"]}
+    assert (stack["StackStatus"], tags["parris:run-id"]) == ("UPDATE_COMPLETE", second["run-id"])
+
+
+def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World) -> None:
+    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW)
+    storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
+    assert storage.claim(plan.prefix, receipt(plan))
+    assert world.launch(minutes=1)["duplicate"] is True
+    assert world.stacks() == []
+    late = LEASE.total_seconds() / 60 + 1
+    assert world.launch(minutes=late)["duplicate"] is False
+    assert len(world.stacks()) == 1
+
+
+def test_a_run_with_an_outcome_is_never_launched_again(world: World) -> None:
+    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW)
+    storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
+    storage.claim(plan.prefix, receipt(plan))
+    world.s3.put_object(Bucket="parris-results", Key=plan.prefix + "outcome.json", Body=b"{}")
+    assert world.launch(minutes=600)["duplicate"] is True
+    assert world.stacks() == []
+
+
+def test_an_image_that_does_not_exist_frees_the_event(world: World) -> None:
+    world.put("training-config.json", '{"image": "/aws/service/none"}')
+    with pytest.raises(LaunchFailed, match="no public SSM parameter /aws/service/none"):
+        world.launch()
+    (key,) = world.keys()
+    held = json.loads(world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
+    assert held["state"] == "launch-failed"
+    world.put("training-config.json", "{}")
+    assert world.launch()["duplicate"] is False
+
+
+def test_an_unknown_job_names_the_command_that_uploads_it(world: World) -> None:
+    with pytest.raises(UnknownJob, match="run make upload-config JOB=nowhere"):
+        world.launch({"job": "nowhere"})
+    assert world.keys() == set()
+
+
+def test_a_missing_script_is_refused_before_anything_is_written(world: World) -> None:
+    world.put("training-config.json", '{"training-script-filename": "other.sh"}')
+    with pytest.raises(InvalidConfig, match=r"other\.sh is not among the job's files"):
+        world.launch()
+    assert world.keys() == set()
+
+
+def test_the_originals_template_name_means_the_packaged_one(world: World) -> None:
+    config = (
+        '{"training-job-name": "one", "cloudformation_template_filename": "cloudformation.json"}'
+    )
+    world.put("training-config.json", config)
+    assert world.launch()["stack-name"] == "one"
+
+
+def test_a_template_of_the_jobs_own_is_used(world: World) -> None:
+    own = json.loads(TEMPLATE)
+    own["Resources"]["Mine"] = {"Type": "AWS::SNS::Topic"}
+    config = '{"training-job-name": "one", "cloudformation_template_filename": "own.json"}'
+    world.put("training-config.json", config)
+    world.put("own.json", json.dumps(own))
+    world.launch()
+    resources = world.cloudformation.describe_stack_resources(StackName="one")["StackResources"]
+    assert {found["LogicalResourceId"] for found in resources} == {"Topic", "Mine"}
