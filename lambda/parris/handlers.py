@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,14 @@ def launch(event: object, context: Any) -> dict[str, Any]:
 
 # A warm function keeps what the last event made: clients hold connections worth keeping.
 
+_making = threading.Lock()
+
+
+def _client(service: Any) -> Any:
+    # boto3's default session is not for two threads at once (boto3 guide, "Multithreading").
+    with _making:
+        return boto3.client(service, config=_CONFIG)
+
 
 @functools.cache
 def _settings() -> Any:
@@ -72,7 +81,7 @@ def _settings() -> Any:
 def _storage() -> Storage:
     settings = _settings()
     return Storage(
-        s3=boto3.client("s3", config=_CONFIG),
+        s3=_client("s3"),
         config_bucket=settings.config_bucket,
         results_bucket=settings.results_bucket,
     )
@@ -80,12 +89,14 @@ def _storage() -> Storage:
 
 @functools.cache
 def _cloudformation() -> CloudFormationClient:
-    return boto3.client("cloudformation", config=_CONFIG)
+    client: CloudFormationClient = _client("cloudformation")
+    return client
 
 
 @functools.cache
 def _ssm() -> SSMClient:
-    return boto3.client("ssm", config=_CONFIG)
+    client: SSMClient = _client("ssm")
+    return client
 
 
 @functools.cache

@@ -65,7 +65,7 @@ def launch(
     """Start the training that `event` asks for, once, and return the answer (design, "Events").
 
     Four round trips one after another: read the job; claim the run; copy its files; create the
-    stack. What can go side by side does.
+    stack. What does not wait for another, such as the image, goes side by side with these.
 
     Raises:
         ParrisError: if it is refused or failed. Before a stack exists nothing is lost: the
@@ -82,20 +82,16 @@ def launch(
         _check_files(plan, files)
 
         claiming = pool.submit(_claim, storage, plan)
-        try:
-            image = _image(plan, clients)
-            template = _template(plan, storage, files, machine)
-        except (ParrisError, ClientError, BotoCoreError) as error:
-            _give_up(storage, plan, claiming.result(), error)
-            raise
+        imaging = pool.submit(_image, plan, clients)
+        templating = pool.submit(_template, plan, storage, files, machine)
         claim = claiming.result()
         if not claim.ours:
             return _duplicate(claim.held.receipt)
-
         try:
             copies = [pool.submit(storage.snapshot, plan.job, name, plan.prefix) for name in files]
             copies.append(pool.submit(storage.write_agent, plan.prefix, machine.agent))
-            cloudformation = clients.cloudformation()
+            cloudformation = clients.cloudformation()  # made while the copies are under way
+            image, template = imaging.result(), templating.result()
             call = _stack_call(plan, settings, template, image, machine, claim.attempt)
             for copy in copies:
                 copy.result()
@@ -189,8 +185,6 @@ def _stack_call(
 
 def _give_up(storage: Storage, plan: RunPlan, claim: _Claimed, error: Exception) -> None:
     """Say in the receipt why no stack came to exist, which frees the event to be sent again."""
-    if not claim.ours:
-        return
     failed = {**claim.held.receipt, "state": "launch-failed", "reason": str(error)}
     try:
         storage.replace(plan.prefix, failed, claim.held)

@@ -88,7 +88,7 @@ class World:
         )
         return read
 
-    def keys(self) -> set[str]:
+    def objects(self) -> set[str]:
         found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
         return {item["Key"] for item in found}
 
@@ -111,7 +111,7 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
     world.put("jobs/other/secret.txt", "not ours")
     answer = world.launch()
     prefix = f"runs/default/{answer['run-id']}/"
-    assert world.keys() == {
+    assert world.objects() == {
         prefix + name
         for name in (
             "run.json",
@@ -204,9 +204,9 @@ def test_an_image_that_does_not_exist_frees_the_event(world: World) -> None:
     world.put("training-config.json", '{"image": "/aws/service/none"}')
     with pytest.raises(LaunchFailed, match="no public SSM parameter /aws/service/none"):
         world.launch()
-    (key,) = world.keys()
-    held = json.loads(world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
-    assert held["state"] == "launch-failed"
+    (run_id,) = {key.split("/")[2] for key in world.objects()}
+    assert world.receipt(run_id)["state"] == "launch-failed"
+    assert world.stacks() == []
     world.put("training-config.json", "{}")
     assert world.launch()["duplicate"] is False
 
@@ -214,14 +214,14 @@ def test_an_image_that_does_not_exist_frees_the_event(world: World) -> None:
 def test_an_unknown_job_names_the_command_that_uploads_it(world: World) -> None:
     with pytest.raises(UnknownJob, match="run make upload-config JOB=nowhere"):
         world.launch({"job": "nowhere"})
-    assert world.keys() == set()
+    assert world.objects() == set()
 
 
 def test_a_missing_script_is_refused_before_anything_is_written(world: World) -> None:
     world.put("training-config.json", '{"training-script-filename": "other.sh"}')
     with pytest.raises(InvalidConfig, match=r"other\.sh is not among the job's files"):
         world.launch()
-    assert world.keys() == set()
+    assert world.objects() == set()
 
 
 def test_the_originals_template_name_means_the_packaged_one(world: World) -> None:

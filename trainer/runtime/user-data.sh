@@ -4,6 +4,7 @@
 
 # The money limit comes first: it holds even if everything below hangs.
 shutdown --poweroff "+${PARRIS_LIMIT_MINUTES}" || echo "parris: shutdown(8) refused its timer"
+echo "parris: user data began at $(date +%s.%N)"
 
 readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
 BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
