@@ -6,6 +6,7 @@ lifecycle", EC2 user guide). Knows nothing of the EC2 API: instances.py does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -63,7 +64,9 @@ class Machine:
         self.init.wait()
         processes.kill_until_gone(lambda: processes.of_instance(self.instance_id))
         if self.init.stdin is not None:
-            self.init.stdin.close()
+            # It may have gone while the power button was being pressed.
+            with contextlib.suppress(BrokenPipeError):
+                self.init.stdin.close()
 
     def drop_disk(self) -> None:
         """Delete the machine's files, as its volumes go; the console's text stays readable."""

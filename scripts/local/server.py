@@ -52,10 +52,18 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
 
 def register(home: Path, endpoint: str) -> None:
     """Register every stand-in with MiniStack."""
-    from scripts.local import ec2_actions, events, images, instance_resource, instances, transport
+    from scripts.local import (
+        ec2_actions,
+        events,
+        images,
+        instance_resource,
+        instances,
+        stack_tags,
+        transport,
+    )
 
     instances.register(home, endpoint)
-    for module in (ec2_actions, events, images, instance_resource, transport):
+    for module in (ec2_actions, events, images, instance_resource, stack_tags, transport):
         module.register()
 
 

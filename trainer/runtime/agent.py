@@ -7,7 +7,8 @@ reads (run.json) and what it leaves (outcome.json). Every way out of `main` ends
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
+import http.client
 import json
 import os
 import queue
@@ -19,29 +20,38 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
 LAST_MOMENT_SECONDS = 3
-"""What a trainer gets to end by itself when the machine is told to stop: its last line may have
-been `poweroff`."""
-UPLOAD_PATIENCE_SECONDS = 120
-"""How long a lost S3 is tried for; the outcome is on the console by then."""
+"""For a trainer to end by itself when the machine is told to stop: it may have said `poweroff`."""
+SHUTDOWN_GRACE_SECONDS = 60
+"""The most grace when the machine is told to stop: systemd waits for us for 300 s in all
+(TimeoutStopSec in user-data.sh), and the upload is to come."""
+RETRY_SECONDS = 120
+"""How long a lost S3 is tried for."""
+OVERTIME_SECONDS = 200
+"""How far past the deadline an upload that works may go on; the rest of systemd's 300 s is for
+the outcome."""
 
-# CloudWatch Logs API reference, PutLogEvents.
-MAX_BATCH_BYTES = 1_048_576
-MAX_BATCH_EVENTS = 10_000
+# CloudWatch Logs API reference, PutLogEvents: 1 MiB a batch, 26 bytes counted for each event on
+# top, 10,000 events a batch, 256 KB an event.
 EVENT_OVERHEAD_BYTES = 26
-MAX_EVENT_BYTES = 256 * 1024 - EVENT_OVERHEAD_BYTES
-BACKLOG_BYTES = 900_000
-"""Log waiting to be streamed: less than one batch, so that the end waits for one call at most."""
-STREAM_SECONDS = 1.0
+MAX_MESSAGE_BYTES = 250_000
+BACKLOG_BYTES = 1_000_000
+BACKLOG_EVENTS = 9_999
+"""Log waiting to be streamed is at most one batch, with room for one line of ours."""
+FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
+"""Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
+
+FOLDERS = ("output", "checkpoints")
+STORED = (*FOLDERS, "log.txt")
 
 
 def iso(seconds: float) -> str:
@@ -51,246 +61,245 @@ def iso(seconds: float) -> str:
 
 def parse_iso(text: str) -> float:
     """Return an ISO 8601 time in UTC (``…Z``) as seconds since the epoch."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def say(text: str) -> None:
     """Print to the console, which EC2 keeps when nothing else is left."""
-    print(f"parris: {text}", flush=True)
+    with contextlib.suppress(OSError):  # no console is no reason to stop
+        print(f"parris {text}".encode("ascii", "backslashreplace").decode(), flush=True)
 
 
 class RunError(Exception):
     """The run cannot go on; the text is its reason."""
 
 
+class Verdict(NamedTuple):
+    """How a run ended: `state`, `reason` and `ended-by` of its outcome."""
+
+    state: str
+    reason: str
+    ended_by: str
+
+
+class Answer(NamedTuple):
+    """What a call of the aws CLI came to: its exit status and the last line it printed."""
+
+    status: int
+    said: str
+
+    @property
+    def skipped_files(self) -> bool:
+        """Whether all but some unreadable files were stored (AWS CLI user guide, "return codes":
+        2 is also a usage error). Dangling links are not worth trying again for."""
+        return self.status == 2 and "skipping" in self.said.lower()
+
+
 class Aws:
-    """The aws CLI."""
+    """The aws CLI; each call in a session of its own, so that no signal of ours cuts it off."""
 
-    def __init__(self, log_group: str, log_stream: str, run_uri: str) -> None:
-        self.log_group, self.log_stream, self.run_uri = log_group, log_stream, run_uri
+    def call(self, *arguments: str, stdin: bytes = b"", timeout: float = 30) -> Answer:
+        """Run one command.
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        # A session of its own: a signal to our group must not cut off an upload.
-        return subprocess.Popen(
-            ["aws", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def call(self, *arguments: str, stdin: bytes | None = None) -> tuple[bool, str]:
-        """Return whether the command succeeded, and the last line it printed."""
+        Args:
+            timeout: seconds; then it is killed.
+        """
         try:
-            result = subprocess.run(
-                ["aws", *arguments],
-                input=stdin if stdin is not None else b"",
+            process = subprocess.Popen(
+                ["aws", "--cli-connect-timeout", "10", *arguments],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                timeout=UPLOAD_PATIENCE_SECONDS,
-                check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return False, str(error)
-        lines = result.stdout.decode(errors="replace").strip().splitlines()
-        return result.returncode == 0, lines[-1] if lines else f"status {result.returncode}"
+        except OSError as error:
+            return Answer(127, str(error))
+        try:
+            output, _ = process.communicate(stdin, timeout=max(timeout, 1))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return Answer(-signal.SIGKILL, f"took longer than {timeout:.0f} s")
+        lines = output.decode(errors="replace").strip().splitlines()
+        return Answer(process.returncode, lines[-1] if lines else f"status {process.returncode}")
 
-    def upload(self, home: Path, name: str) -> list[str]:
-        """Return the arguments that store the folder or file `name` of the run."""
-        target = f"{self.run_uri}/{name}"
-        verb = ["sync"] if (home / name).is_dir() else ["cp"]
-        return ["s3", *verb, "--only-show-errors", str(home / name), target]
+
+def messages(line: bytes) -> Iterator[str]:
+    """Cut one line of log into what PutLogEvents takes: not empty, not too long, UTF-8."""
+    data = (line.decode(errors="replace").rstrip("\r") or " ").encode()
+    for start in range(0, len(data), MAX_MESSAGE_BYTES):
+        yield data[start : start + MAX_MESSAGE_BYTES].decode(errors="replace")
 
 
 class LogStreamer(threading.Thread):
     """Sends lines to CloudWatch Logs; what does not fit is counted, never waited for."""
 
-    def __init__(self, aws: Aws, home: Path) -> None:
+    def __init__(self, aws: Aws, receipt: dict[str, Any], whole_log: str) -> None:
         super().__init__(daemon=True, name="log-streamer")
-        self._aws, self._file = aws, home / "log-events.json"
-        self._lines: list[tuple[int, str]] = []
-        self._bytes = 0
+        self._aws, self._whole_log = aws, whole_log
+        self._group, self._stream = receipt["log-group"], receipt["log-stream"]
+        self._events: list[dict[str, Any]] = []
+        self._bytes, self._last_time, self._failures = 0, 0, 0
         self._lock = threading.Lock()
         self._wake, self._ending = threading.Event(), threading.Event()
-        self._has_stream = False
-        self.skipped = 0
-        self.failure = ""
+        self.skipped, self.failure = 0, ""
 
     def add(self, lines: list[bytes]) -> None:
-        now = int(time.time() * 1000)
+        """Take lines to send; this never waits for the network."""
         with self._lock:
             for number, line in enumerate(lines):
-                size = min(len(line), MAX_EVENT_BYTES) + EVENT_OVERHEAD_BYTES
-                if self._bytes + size > BACKLOG_BYTES or len(self._lines) >= MAX_BATCH_EVENTS - 1:
+                if self._bytes >= BACKLOG_BYTES or len(self._events) >= BACKLOG_EVENTS:
                     self.skipped += len(lines) - number
                     break
-                # An empty message is refused (PutLogEvents, InputLogEvent).
-                text = line[:MAX_EVENT_BYTES].decode(errors="replace").rstrip("\r") or " "
-                # U+FFFD is longer than the byte it stands for.
-                self._bytes += max(size, len(text.encode()) + EVENT_OVERHEAD_BYTES)
-                self._lines.append((now, text))
+                parts = list(messages(line))
+                size = sum(len(part.encode()) + EVENT_OVERHEAD_BYTES for part in parts)
+                if self._bytes + size > BACKLOG_BYTES:
+                    self.skipped += 1
+                    continue
+                self._bytes += size
+                for part in parts:
+                    self._append(part)
+        self._wake.set()
+
+    def end(self) -> None:
+        """Begin to send what is left; `join` waits for it."""
+        with self._lock:
+            if self.skipped:
+                note = f"… {self.skipped:,} lines not streamed; the whole log is in log.txt"
+                self._append(f"{note} in {self._whole_log}")
+        self._ending.set()
         self._wake.set()
 
     def run(self) -> None:
+        self._create_stream()
+        pause = FIRST_PAUSE
         while not self._ending.is_set():
-            self._wake.wait()
-            self._ending.wait(STREAM_SECONDS)
+            if not self._wake.wait(LONGEST_PAUSE):
+                pause = FIRST_PAUSE  # after a silence the next line is sent at once
+                continue
+            self._ending.wait(pause)
             self._wake.clear()
-            self._send()
-        self._send()
+            pause = min(2 * pause, LONGEST_PAUSE) if self._send() else FAILURE_PAUSE
+            if self._failures:
+                self._wake.set()
+        if not self._send():
+            self.skipped += len(self._events)
 
-    def finish(self) -> None:
-        """Send what is left and say what was skipped."""
-        if self.skipped:
-            with self._lock:
-                note = (
-                    f"… {self.skipped:,} lines not streamed; the whole log is "
-                    f"{self._aws.run_uri}/log.txt"
-                )
-                self._lines.append((int(time.time() * 1000), note))
-        self._ending.set()
-        self._wake.set()
-        self.join(timeout=UPLOAD_PATIENCE_SECONDS)
+    def _append(self, message: str) -> None:
+        # Chronological order is required, and the clock of a fresh machine may be set back.
+        self._last_time = max(self._last_time, int(time.time() * 1000))
+        self._events.append({"timestamp": self._last_time, "message": message})
 
-    def _send(self) -> None:
+    def _create_stream(self) -> None:
+        names = ("--log-group-name", self._group, "--log-stream-name", self._stream)
+        self._aws.call("logs", "create-log-stream", *names)  # it may exist; if not, putting fails
+
+    def _send(self) -> bool:
+        """Send one batch; it leaves the backlog when it is stored, or has failed three times."""
         with self._lock:
-            lines, self._lines, self._bytes = self._lines, [], 0
-        if not lines:
-            return
-        names = {"logGroupName": self._aws.log_group, "logStreamName": self._aws.log_stream}
-        if not self._has_stream:
-            made, said = self._aws.call(
-                *("logs", "create-log-stream", "--log-group-name", self._aws.log_group),
-                *("--log-stream-name", self._aws.log_stream),
-            )
-            self._has_stream = made or "ResourceAlreadyExists" in said
-        events = [{"timestamp": when, "message": text} for when, text in lines]
-        try:
-            self._file.write_text(json.dumps({**names, "logEvents": events}))
-        except OSError as error:
-            self.failure, self.skipped = str(error), self.skipped + len(lines)
-            return
-        sent, said = self._aws.call(
-            "logs", "put-log-events", "--cli-input-json", f"file://{self._file}"
+            batch, size = list(self._events), self._bytes
+        if not batch:
+            return True
+        request = {"logGroupName": self._group, "logStreamName": self._stream, "logEvents": batch}
+        answer = self._aws.call(
+            *("logs", "put-log-events", "--cli-input-json", "file:///dev/stdin"),
+            stdin=json.dumps(request).encode(),
         )
+        sent = answer.status == 0
+        self._failures = 0 if sent else self._failures + 1
         if not sent:
-            self.failure, self.skipped = said, self.skipped + len(lines)
+            self.failure = answer.said
+            if "ResourceNotFound" in answer.said:
+                self._create_stream()
+        if sent or self._failures % 3 == 0:
+            with self._lock:
+                del self._events[: len(batch)]
+                self._bytes -= size
+                self.skipped += 0 if sent else len(batch)
+        return sent
 
 
-class Trainer:
-    """The person's script, in a process group of its own, its output in log.txt."""
+class Store:
+    """The run's folders and its log, kept in S3."""
 
-    def __init__(self, home: Path, receipt: dict[str, Any], events: queue.SimpleQueue[str]) -> None:
-        self._home, self._receipt, self._events = home, receipt, events
-        self.warnings: list[str] = []
-        self.started: float | None = None
-        self.finished: float | None = None
-        self.exit_status: int | None = None
-        self.peak_memory: int | None = None
-        self.last_line = ""
-        self.log_error = ""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader: threading.Thread | None = None
+    def __init__(self, aws: Aws, home: Path, run_uri: str) -> None:
+        self._aws, self._home, self._run_uri = aws, home, run_uri
+        self._locks = {name: threading.Lock() for name in STORED}
+        self._stored: dict[str, dict[Path, tuple[int, int]]] = {}
+        self._ending = threading.Event()
 
-    def start(self, streamer: LogStreamer) -> None:
-        """Start the script.
+    def start(self, interval: float) -> None:
+        """Store what changed every `interval` seconds, until `finish`."""
 
-        Raises:
-            RunError: if it is missing, lies outside the job's folder, or cannot be started.
+        def sync() -> None:
+            while not self._ending.wait(interval):
+                for name in STORED:
+                    answer = self._upload(name, 3600) if not self._ending.is_set() else None
+                    if answer and answer.status and not answer.skipped_files:
+                        say(f"could not store {name} this time: {answer.said}")
+
+        threading.Thread(target=sync, daemon=True, name="store").start()
+
+    def finish(self, retry_until: float, cut_off: float) -> list[str]:
+        """Store what has changed, side by side, and return what could not be stored.
+
+        Args:
+            retry_until: time.time() after which a failure is final.
+            cut_off: time.time() at which even an upload that works is killed.
         """
-        command = self._command()
-        log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
-        try:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._home / "source",
-                env={**os.environ, **trainer_environment(self._home, self._receipt)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise RunError(f"{self._receipt['script']} cannot be started: {error}") from error
-        self.started = time.time()
-        arguments = (self._process, log, streamer)
-        self._reader = threading.Thread(target=self._read, args=arguments, daemon=True)
-        self._reader.start()
-        threading.Thread(target=self._wait, args=(self._process,), daemon=True).start()
+        self._ending.set()
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to everything the trainer started and that did not leave its group."""
-        if self._process is not None:
-            # Neither error matters: the group is gone, or holds only what changed its user.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+        def insist(name: str) -> str:
+            pause = 1.0
+            while True:
+                answer = self._upload(name, cut_off - time.time())
+                if answer.status == 0:
+                    return ""
+                problem = f"not all of {name} was stored: {answer.said}"
+                say(problem)
+                if answer.skipped_files or time.time() + pause > retry_until:
+                    return problem
+                time.sleep(pause)
+                pause = min(2 * pause, 20.0)
 
-    def drain(self) -> None:
-        """Take what is left in the pipe; a survivor that holds it open is not waited for."""
-        if self._reader is not None:
-            self._reader.join(timeout=0.5)
+        with ThreadPoolExecutor(max_workers=len(STORED)) as pool:
+            return [problem for problem in pool.map(insist, STORED) if problem]
 
-    def _command(self) -> list[str]:
-        folder = (self._home / "source").resolve()
-        script = (folder / self._receipt["script"]).resolve()
-        if folder not in script.parents:
-            raise RunError(f"{self._receipt['script']} lies outside the job's folder")
-        try:
-            content = script.read_bytes()
-        except OSError as error:
-            raise RunError(f"{self._receipt['script']} cannot be read: {error.strerror}") from error
-        if b"\r\n" in content:
-            content = content.replace(b"\r\n", b"\n")
-            script.write_bytes(content)
-            self.warnings.append(
-                f"{self._receipt['script']} had Windows line endings (CRLF); they were repaired "
-                "for this run"
-            )
-        if not content.startswith(b"#!"):
-            return ["bash", str(script)]
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        return [str(script)]
+    def bytes_stored(self) -> int:
+        """Return the size of what was stored."""
+        return sum(size for files in self._stored.values() for size, _ in files.values())
 
-    def _read(self, process: subprocess.Popen[bytes], log: Any, streamer: LogStreamer) -> None:
-        source = process.stdout.fileno()  # type: ignore[union-attr] # a pipe, as started
-        rest = b""
-        while True:
-            chunk = os.read(source, 1 << 16)
-            if not self.log_error:
-                try:
-                    log.write(chunk)
-                except OSError as error:
-                    # Keep reading: a full pipe would stop the trainer instead of ending it.
-                    self.log_error = error.strerror or str(error)
-                    self._events.put("disk-full" if error.errno == errno.ENOSPC else "log-lost")
-            lines = (rest + chunk).split(b"\n")
-            rest = lines.pop()
-            if not chunk and rest:
-                lines.append(rest)
-            if lines:
-                streamer.add(lines)
-                self.last_line = next(
-                    (x.decode(errors="replace") for x in reversed(lines) if x.strip()),
-                    self.last_line,
-                )[:300]
-            if len(rest) > MAX_EVENT_BYTES:
-                streamer.add([rest])
-                rest = b""
-            if not chunk:
-                log.close()
-                return
+    def _upload(self, name: str, timeout: float) -> Answer:
+        # One at a time for each name: an older copy must not arrive after the last one.
+        if not self._locks[name].acquire(timeout=max(timeout, 1)):
+            return Answer(1, "an upload of it did not end")
+        with contextlib.ExitStack() as held:
+            held.callback(self._locks[name].release)
+            before = self._files(name)
+            if before == self._stored.get(name, {}):
+                return Answer(0, "")  # a call for nothing would cost most of a second
+            source, target = str(self._home / name), f"{self._run_uri}/{name}"
+            verb = "sync" if name in FOLDERS else "cp"
+            call = ("s3", verb, "--only-show-errors", source, target)
+            answer = self._aws.call(*call, timeout=timeout)
+            if answer.status == 0 or answer.skipped_files:
+                self._stored[name] = before
+            # `aws s3 sync` compares size and time: a file that kept its size and changed while
+            # it was being sent is older than its copy in S3, and would be passed over for ever.
+            for path, state in self._files(name).items():
+                if before.get(path) != state:
+                    with contextlib.suppress(OSError):
+                        os.utime(path)
+            return answer
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        # wait4 and not Popen.wait: it alone says what this child and its children used.
-        _, status, usage = os.wait4(process.pid, 0)
-        self.finished = time.time()
-        self.exit_status = (
-            -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        )
-        process.returncode = self.exit_status
-        self.peak_memory = usage.ru_maxrss * 1024  # KiB on Linux (getrusage(2))
-        self._events.put("exit")
+    def _files(self, name: str) -> dict[Path, tuple[int, int]]:
+        found = {}
+        for path in (self._home / name).rglob("*") if name in FOLDERS else [self._home / name]:
+            with contextlib.suppress(OSError):  # it went away meanwhile
+                about = path.stat()
+                if stat.S_ISREG(about.st_mode):
+                    found[path] = (about.st_size, about.st_mtime_ns)
+        return found
 
 
 def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
@@ -305,8 +314,175 @@ def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
         "TERMINATION_TIME_LIMIT": "never" if limit is None else str(limit),
     }
     for name, value in receipt.get("parameters", {}).items():
-        values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = value
+        values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(value)
     return values
+
+
+def trainer_command(folder: Path, script: str) -> tuple[list[str], list[str]]:
+    """Return the command that runs the job's script, and warnings; repair what can be repaired.
+
+    Raises:
+        RunError: if it is missing, unreadable, or lies outside the job's folder.
+    """
+    warnings = []
+    path = (folder / script).resolve()
+    if folder.resolve() not in path.parents:
+        raise RunError(f"{script} lies outside the job's folder")
+    try:
+        content = path.read_bytes()
+        if b"\r\n" in content:
+            content = content.replace(b"\r\n", b"\n")
+            path.write_bytes(content)
+            warnings.append(
+                f"{script} had Windows line endings (CRLF); they were repaired for this run"
+            )
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    except OSError as error:
+        raise RunError(f"{script} cannot be read or repaired: {error.strerror}") from error
+    return ([str(path)] if content.startswith(b"#!") else ["bash", str(path)]), warnings
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory (/proc/vmstat)."""
+    with contextlib.suppress(OSError), open("/proc/vmstat") as lines:  # noqa: PTH123
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0
+
+
+class Trainer:
+    """The person's script, in a process group of its own, its output in log.txt."""
+
+    def __init__(self, home: Path, receipt: dict[str, Any], events: queue.SimpleQueue[str]) -> None:
+        self._home, self._receipt, self._events = home, receipt, events
+        self.ended = threading.Event()
+        self.warnings: list[str] = []
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.exit_status: int | None = None
+        self.peak_memory: int | None = None
+        self.last_line = self.log_error = ""
+        self._oom_kills = oom_kills()
+        self._group: int | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self, streamer: LogStreamer) -> None:
+        """Start the script.
+
+        Raises:
+            RunError: if it cannot be started.
+            OSError: if log.txt cannot be made.
+        """
+        script = self._receipt["script"]
+        command, self.warnings = trainer_command(self._home / "source", script)
+        log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=self._home / "source",
+                env={**os.environ, **trainer_environment(self._home, self._receipt)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            hint = "; does the image have the interpreter its first line names?"
+            raise RunError(f"{script} cannot be started: {error.strerror}{hint}") from error
+        self.started, self._group = time.time(), process.pid
+        pipe = process.stdout.fileno()  # type: ignore[union-attr] # as asked for above
+        with contextlib.suppress(OSError):  # 1 MiB, Linux's limit, so that it never waits for us
+            fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), 1 << 20)
+        arguments = (process, pipe, log, streamer)
+        self._reader = threading.Thread(target=self._read, args=arguments, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
+
+    def stop(self, grace: float) -> None:
+        """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL."""
+        if self._group is None:
+            return
+        if grace > 0:
+            self._signal(signal.SIGTERM)
+            # The group and not its leader: bash dies at once, while its child saves its work.
+            until = time.monotonic() + grace
+            while time.monotonic() < until and not (self.ended.is_set() and self._is_empty()):
+                time.sleep(0.1)
+        self._signal(signal.SIGKILL)
+        self.ended.wait(10)
+
+    def drain(self) -> None:
+        """Take what is left in the pipe; whoever left the group and holds it is not waited for."""
+        if self._reader is not None:
+            self._reader.join(timeout=0.5)
+
+    def judge(self) -> Verdict:
+        """Return the verdict on a trainer that ended by itself."""
+        script, status = self._receipt["script"], self.exit_status or 0
+        if status == 0:
+            return Verdict("succeeded", f"{script} exited with status 0", "trainer")
+        how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+        if status in (-signal.SIGKILL, 128 + signal.SIGKILL) and oom_kills() > self._oom_kills:
+            how += ": the machine ran out of memory, choose a larger instance-type"
+        last = f"; its last line: {self.last_line}" if self.last_line else ""
+        return Verdict("failed", f"{script} {how}{last}", "trainer")
+
+    def _signal(self, number: int) -> None:
+        # Neither error matters: the group is gone, or holds only what changed its user.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group or 0, number)
+
+    def _is_empty(self) -> bool:
+        """Return whether nothing of the group is alive (proc(5): state and pgrp after the name)."""
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+                if int(group) == self._group and state not in "ZX":
+                    return False
+        return True
+
+    def _read(
+        self, process: subprocess.Popen[bytes], pipe: int, log: Any, streamer: LogStreamer
+    ) -> None:
+        rest = b""
+        while chunk := os.read(pipe, 1 << 18):
+            self._keep(log, chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MAX_MESSAGE_BYTES:  # binary, or a line without end
+                lines, rest = [*lines, rest], b""
+            self._tell(lines, streamer)
+        self._tell([rest] if rest else [], streamer)
+        log.close()
+        process.stdout.close()  # type: ignore[union-attr]
+
+    def _keep(self, log: Any, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        try:
+            while view and not self.log_error:
+                view = view[log.write(view) :]
+        except OSError as error:
+            # The reader goes on: a full pipe would stop the trainer instead of ending it.
+            self.log_error = f"log.txt cannot be written: {error.strerror}"
+            self._events.put("log-lost")
+
+    def _tell(self, lines: list[bytes], streamer: LogStreamer) -> None:
+        if lines:
+            streamer.add(lines)
+        text = next((line for line in reversed(lines) if line.strip()), b"")
+        if text:  # of a progress bar, which goes back with \r, the last state
+            last = text[-4096:].strip().rsplit(b"\r", 1)[-1]
+            self.last_line = last.decode(errors="replace")[:300]
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        # wait4 and not Popen.wait: it alone says what this child and its children used.
+        _, status, usage = os.wait4(process.pid, 0)
+        self.finished = time.time()
+        process.returncode = (
+            -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        )
+        self.exit_status = process.returncode
+        self.peak_memory = usage.ru_maxrss * 1024  # KiB on Linux (getrusage(2))
+        self.ended.set()
+        self._events.put("exit")
 
 
 def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]:
@@ -318,246 +494,193 @@ def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]
     return deadline - margin, min(grace, margin * 2 / 3)
 
 
-class Syncer(threading.Thread):
-    """Stores output, checkpoints and log every so often while the trainer runs."""
+def upload_limits(now: float, deadline: float) -> tuple[float, float]:
+    """Return until when a failed upload is tried again, and when even a working one is killed.
 
-    def __init__(self, aws: Aws, home: Path, interval: float) -> None:
-        super().__init__(daemon=True, name="syncer")
-        self._aws, self._home, self._interval = aws, home, interval
-        self._ending = threading.Event()
-        self._running: subprocess.Popen[bytes] | None = None
-        self._stored_log = -1
-
-    def run(self) -> None:
-        while not self._ending.wait(self._interval):
-            for name in stored_names(self._home):
-                size = (self._home / name).stat().st_size if name == "log.txt" else -1
-                if self._ending.is_set() or (name == "log.txt" and size == self._stored_log):
-                    continue
-                self._running = self._aws.start(*self._aws.upload(self._home, name))
-                said = self._running.communicate()[0].decode(errors="replace").strip()
-                if self._running.returncode == 0:
-                    self._stored_log = size if name == "log.txt" else self._stored_log
-                elif not self._ending.is_set():
-                    say(f"{name} was not stored this time: {said.splitlines()[-1:]}")
-
-    def finish(self) -> None:
-        """Stop: an older copy must not arrive after the last one."""
-        self._ending.set()
-        if self._running is not None and self._running.poll() is None:
-            self._running.kill()
-        self.join(timeout=5)
+    Retries are over before the machine's own timer at the deadline, but get 20 s in any case.
+    """
+    retry_until = min(now + RETRY_SECONDS, max(deadline - 5, now + 20))
+    return retry_until, max(now, deadline) + OVERTIME_SECONDS
 
 
-def stored_names(home: Path) -> list[str]:
-    """Return what of the run there is to store; an empty folder costs a call for nothing."""
-    names = [name for name in ("output", "checkpoints") if any((home / name).rglob("*"))]
-    return names + [name for name in ("log.txt",) if (home / name).exists()]
+def next_event(events: queue.SimpleQueue[str], until: float) -> str:
+    """Return the next event, or "time" when it is `until`."""
+    while time.time() < until:  # in steps: the clock of a fresh machine may still be set
+        with contextlib.suppress(queue.Empty):
+            return events.get(timeout=max(0.0, min(until - time.time(), 30.0)))
+    return "time"
 
 
-def stored_bytes(home: Path) -> int:
-    """Return the size of what there is to store."""
-    files = [home / "log.txt"]
-    for name in ("output", "checkpoints"):
-        files += (home / name).rglob("*")
-    return sum(path.stat().st_size for path in files if path.is_file())
+def supervise(
+    trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQueue[str]
+) -> Verdict:
+    """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
+    deadline = parse_iso(receipt["deadline"])
+    stop_at, grace = stop_times(time.time(), deadline, float(receipt["stop-grace-seconds"]))
+    event = next_event(events, stop_at)
+    near_deadline = time.time() >= deadline - 60
+    told_to_stop = event == "signal"
+    if told_to_stop:
+        trainer.ended.wait(LAST_MOMENT_SECONDS)
+        grace = min(grace, SHUTDOWN_GRACE_SECONDS)
+    ended_by_itself = trainer.ended.is_set()
+    trainer.stop(0 if ended_by_itself else grace)
+    trainer.drain()
+    if trainer.log_error:
+        return Verdict("failed", disk_reason(trainer.log_error), "agent")
+    if ended_by_itself and not told_to_stop:
+        return trainer.judge()
+    if ended_by_itself and trainer.exit_status == 0:
+        verdict = trainer.judge()
+        return verdict._replace(reason=f"{verdict.reason} and the machine was told to power off")
+    if told_to_stop and not near_deadline:
+        reason = "the machine was told to power off while the trainer ran"
+        return Verdict("interrupted", reason, "shutdown")
+    reason = f"the trainer was still running near its deadline, {iso(deadline)}"
+    return Verdict("timed-out", reason, "shutdown" if told_to_stop else "agent")
+
+
+def disk_reason(said: str) -> str:
+    """Return `said`, with what to do about it if it is about a full disk."""
+    if "No space left" in said:  # ENOSPC, errno(3)
+        return f"the disk is full: {said}; raise volume-size-gb"
+    return said
 
 
 def read_identity(found: dict[str, str]) -> None:
     """Fill `found` with what IMDSv2 says of this machine (EC2 user guide, "Use IMDSv2")."""
     base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-    headers = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
-    request = urllib.request.Request(f"{base}/latest/api/token", headers=headers, method="PUT")
+    no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(path: str, method: str, headers: dict[str, str]) -> str:
+        request = urllib.request.Request(f"{base}/latest/{path}", headers=headers, method=method)
+        text: str = no_proxy.open(request, timeout=2).read().decode()
+        return text
+
     try:
-        token = urllib.request.urlopen(request, timeout=2).read().decode()
-        for key, path in (
-            ("instance-id", "instance-id"),
-            ("instance-type", "instance-type"),
-            ("image", "ami-id"),
-        ):
-            request = urllib.request.Request(
-                f"{base}/latest/meta-data/{path}", headers={"X-aws-ec2-metadata-token": token}
-            )
-            found[key] = urllib.request.urlopen(request, timeout=2).read().decode()
-    except (OSError, urllib.error.URLError) as error:
-        say(f"IMDS did not answer: {error}")
+        token = ask("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
+        for key, path in (("instance-id",) * 2, ("instance-type",) * 2, ("image", "ami-id")):
+            found[key] = ask(f"meta-data/{path}", "GET", {"X-aws-ec2-metadata-token": token})
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        say(f"could not read instance metadata: {error}")
 
 
-def supervise(
-    trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQueue[str]
-) -> tuple[str, str, str]:
-    """Wait until the run is over; return its state, the reason, and what ended it."""
-    deadline = parse_iso(receipt["deadline"])
-    stop_at, grace = stop_times(time.time(), deadline, float(receipt["stop-grace-seconds"]))
-    event = _next(events, stop_at)
-    if event == "exit":
-        return judge(trainer, receipt)
-    if event == "signal":
-        _next(events, time.time() + LAST_MOMENT_SECONDS, only="exit")
-        if trainer.exit_status == 0:
-            state, reason, by = judge(trainer, receipt)
-            return state, f"{reason}; the machine was told to stop", by
-    _stop(trainer, events, grace)
-    if event == "disk-full":
-        return "failed", f"the disk is full: {trainer.log_error}; raise volume-size-gb", "agent"
-    if event == "log-lost":
-        return "failed", f"log.txt cannot be written: {trainer.log_error}", "agent"
-    if event == "signal" and time.time() < deadline - 60:
-        return "interrupted", "the machine was told to stop while the trainer ran", "shutdown"
-    return "timed-out", f"the trainer was still running near the deadline {iso(deadline)}", "agent"
+class Run:
+    """One run from its receipt to its outcome."""
 
+    def __init__(self, home: Path, events: queue.SimpleQueue[str]) -> None:
+        self._home, self._events = home, events
+        self._uri = os.environ.get("PARRIS_RUN_URI", "")
+        self._aws = Aws()
+        self._store = Store(self._aws, home, self._uri)
+        self._receipt: dict[str, Any] = {}
+        self._identity: dict[str, str] = {}
+        self._trainer: Trainer | None = None
+        self._streamer: LogStreamer | None = None
+        self._verdict: Verdict | None = None
 
-def judge(trainer: Trainer, receipt: dict[str, Any]) -> tuple[str, str, str]:
-    """Return state, reason and cause of a trainer that ended by itself."""
-    script, status = receipt["script"], trainer.exit_status
-    if status == 0:
-        return "succeeded", f"{script} exited with status 0", "trainer"
-    how = (
-        f"was ended by signal {-status}"
-        if status and status < 0
-        else f"exited with status {status}"
-    )
-    trainer.drain()
-    last = f"; its last line: {trainer.last_line}" if trainer.last_line else ""
-    return "failed", f"{script} {how}{last}", "trainer"
-
-
-def _next(events: queue.SimpleQueue[str], until: float, only: str = "") -> str:
-    """Return the next event (or the next `only`), or "time" when it is `until`."""
-    while True:
+    def train(self) -> None:
+        """Run the trainer until it is over."""
+        threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
+        self._receipt = receipt = json.loads((self._home / "run.json").read_text())
+        self._streamer = LogStreamer(self._aws, receipt, self._uri)
+        self._streamer.start()
+        self._trainer = Trainer(self._home, receipt, self._events)
         try:
-            event = events.get(timeout=max(0.0, min(until - time.time(), 60.0)))
-        except queue.Empty:
-            if time.time() >= until:
-                return "time"
-            continue  # in steps: the clock of a fresh machine may still be set
-        if not only or event == only:
-            return event
+            for name in FOLDERS:
+                (self._home / name).mkdir(exist_ok=True)
+            self._trainer.start(self._streamer)
+        except RunError as error:
+            self._verdict = Verdict("failed", str(error), "agent")
+        except OSError as error:
+            self._verdict = Verdict("failed", disk_reason(str(error)), "agent")
+        else:
+            self._store.start(float(receipt["sync-interval-seconds"]))
+            self._verdict = supervise(self._trainer, receipt, self._events)
 
-
-def _stop(trainer: Trainer, events: queue.SimpleQueue[str], grace: float) -> None:
-    trainer.signal_group(signal.SIGTERM)
-    if _next(events, time.time() + grace, only="exit") == "time":
-        trainer.signal_group(signal.SIGKILL)
-        _next(events, time.time() + 10, only="exit")
-
-
-def store(aws: Aws, home: Path, streamer: LogStreamer) -> list[str]:
-    """Store everything of the run, side by side; return what could not be stored."""
-
-    def upload(name: str) -> str:
-        give_up, pause = time.monotonic() + UPLOAD_PATIENCE_SECONDS, 1.0
-        while True:
-            done, said = aws.call(*aws.upload(home, name))
-            if done:
-                return ""
-            say(f"{name} was not stored: {said}")
-            if time.monotonic() + pause > give_up:
-                return f"{name} was not stored: {said}"
+    def keep(self, error: BaseException | None) -> None:
+        """Store everything, then the outcome: on the console first, then in S3."""
+        verdict = self._verdict or Verdict(
+            "failed", f"the supervisor failed: {type(error).__name__}: {error}", "agent"
+        )
+        if self._trainer is not None and self._verdict is None:
+            self._trainer.stop(10)
+            self._trainer.drain()
+        if self._streamer is not None:
+            self._streamer.end()
+        now = time.time()
+        warnings = list(self._trainer.warnings) if self._trainer else []
+        warnings += self._store.finish(*upload_limits(now, self._deadline(now)))
+        if self._streamer is not None:
+            self._streamer.join(70)
+            if self._streamer.skipped:
+                why = f" ({self._streamer.failure})" if self._streamer.failure else ""
+                count = f"{self._streamer.skipped:,} log lines were not streamed{why}"
+                warnings.append(f"{count}; log.txt has the whole log")
+        text = json.dumps(self._outcome(verdict, warnings))
+        say(f"outcome: {text}")
+        for pause in (1, 3, 9, 0):
+            # From memory: a full disk has no room even for this.
+            target = f"{self._uri}/outcome.json"
+            answer = self._aws.call(
+                "s3", "cp", "--only-show-errors", "-", target, stdin=text.encode()
+            )
+            if answer.status == 0:
+                break
+            say(f"could not store outcome.json: {answer.said}")
             time.sleep(pause)
-            pause = min(pause * 2, 20.0)
 
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        streaming = pool.submit(streamer.finish)
-        problems = [problem for problem in pool.map(upload, stored_names(home)) if problem]
-        streaming.result()
-    return problems
+    def _deadline(self, now: float) -> float:
+        try:
+            return parse_iso(self._receipt["deadline"])
+        except (KeyError, ValueError):
+            return now
+
+    def _outcome(self, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
+        trainer = self._trainer
+        started = trainer.started if trainer else None
+        finished = trainer.finished if trainer else None
+        return {
+            "run-id": os.environ.get("PARRIS_RUN_ID"),
+            "job": os.environ.get("PARRIS_JOB"),
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "ended-by": verdict.ended_by,
+            "exit-status": trainer.exit_status if trainer else None,
+            **{key: self._identity.get(key) for key in ("instance-id", "instance-type", "image")},
+            "booted": os.environ.get("PARRIS_BOOTED"),
+            "started": iso(started) if started else None,
+            "finished": iso(finished) if finished else None,
+            "trainer-seconds": round(finished - started, 3) if started and finished else None,
+            "peak-memory-bytes": trainer.peak_memory if trainer else None,
+            "bytes-stored": self._store.bytes_stored(),
+            "warnings": warnings,
+        }
 
 
 def power_off() -> None:
     """Power the machine off; its shutdown behaviour, terminate, does the rest."""
     for command in (["shutdown", "--poweroff", "now"], ["poweroff", "--force"]):
         try:
-            if subprocess.run(command, check=False).returncode == 0:
+            if subprocess.run(command, check=False, timeout=30).returncode == 0:
                 return
-        except OSError as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             say(f"{command[0]}: {error}")
-
-
-def run(home: Path) -> dict[str, Any]:
-    """Run the trainer, store what it made, and return the outcome."""
-    receipt: dict[str, Any] = json.loads((home / "run.json").read_text())
-    events: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: events.put("signal"))
-    identity: dict[str, str] = {}
-    threading.Thread(target=read_identity, args=(identity,), daemon=True).start()
-    for name in ("output", "checkpoints"):
-        (home / name).mkdir(exist_ok=True)
-
-    aws = Aws(receipt["log-group"], receipt["log-stream"], os.environ["PARRIS_RUN_URI"])
-    streamer = LogStreamer(aws, home)
-    streamer.start()
-    syncer = Syncer(aws, home, float(receipt["sync-interval-seconds"]))
-    trainer = Trainer(home, receipt, events)
-    try:
-        trainer.start(streamer)
-        syncer.start()
-        state, reason, ended_by = supervise(trainer, receipt, events)
-    except RunError as error:
-        state, reason, ended_by = "failed", str(error), "agent"
-    except OSError as error:
-        full = "; raise volume-size-gb" if error.errno == errno.ENOSPC else ""
-        state, reason, ended_by = "failed", f"{error}{full}", "agent"
-    trainer.signal_group(signal.SIGKILL)  # what it left behind in its group
-    trainer.drain()
-    if syncer.ident is not None:
-        syncer.finish()
-    problems = store(aws, home, streamer)
-    warnings = trainer.warnings + problems
-    if streamer.skipped:
-        why = f" ({streamer.failure})" if streamer.failure else ""
-        warnings.append(f"{streamer.skipped:,} log lines were not streamed{why}; log.txt has all")
-    lasted = (trainer.finished or 0) - (trainer.started or 0)
-    return {
-        "run-id": receipt["run-id"],
-        "job": receipt["job"],
-        "state": state,
-        "reason": reason,
-        "ended-by": ended_by,
-        "exit-status": trainer.exit_status,
-        **{key: identity.get(key) for key in ("instance-id", "instance-type", "image")},
-        "booted": os.environ.get("PARRIS_BOOTED"),
-        "started": iso(trainer.started) if trainer.started else None,
-        "finished": iso(trainer.finished) if trainer.finished else None,
-        "trainer-seconds": round(lasted, 3) if trainer.finished else None,
-        "peak-memory-bytes": trainer.peak_memory,
-        "bytes-stored": 0 if problems else stored_bytes(home),
-        "warnings": warnings,
-    }
 
 
 def main(argv: list[str]) -> int:
     """Supervise the run in the folder argv[0]; the machine is powered off in any case."""
+    events: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end an upload either
+        signal.signal(number, lambda *_: events.put("signal"))
+    run = Run(Path(argv[0]), events)
     try:
+        run.train()
+    finally:  # an error of ours goes on to the console, after what is to be done anyway
         try:
-            outcome = run(Path(argv[0]))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            outcome = {
-                "run-id": os.environ.get("PARRIS_RUN_ID"),
-                "job": os.environ.get("PARRIS_JOB"),
-                "state": "failed",
-                "reason": f"the supervisor failed: {type(error).__name__}: {error}",
-                "ended-by": "agent",
-                "exit-status": None,
-                "bytes-stored": 0,
-                "warnings": [],
-            }
-        text = json.dumps(outcome)
-        print(f"parris outcome: {text}", flush=True)
-        aws = Aws("", "", os.environ["PARRIS_RUN_URI"])
-        # From memory: a full disk has no room even for this.
-        target = f"{aws.run_uri}/outcome.json"
-        for pause in (1, 3, 9, 0):
-            stored, said = aws.call(
-                "s3", "cp", "--only-show-errors", "-", target, stdin=text.encode()
-            )
-            if stored:
-                break
-            say(f"outcome.json was not stored: {said}")
-            time.sleep(pause)
-    finally:
-        power_off()
+            run.keep(sys.exc_info()[1])
+        finally:
+            power_off()
     return 0
 
 
