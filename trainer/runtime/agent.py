@@ -18,6 +18,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -201,10 +202,15 @@ class LogStreamer(threading.Thread):
         if not batch:
             return True
         request = {"logGroupName": self._group, "logStreamName": self._stream, "logEvents": batch}
-        answer = self._aws.call(
-            *("logs", "put-log-events", "--cli-input-json", "file:///dev/stdin"),
-            stdin=json.dumps(request).encode(),
-        )
+        # By a file: the aws CLI reads --cli-input-json twice, which a pipe does not bear.
+        try:
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                json.dump(request, file)
+                file.flush()
+                call = ("logs", "put-log-events", "--cli-input-json", f"file://{file.name}")
+                answer = self._aws.call(*call)
+        except OSError as error:
+            answer = Answer(1, str(error))
         sent = answer.status == 0
         self._failures = 0 if sent else self._failures + 1
         if not sent:
@@ -225,7 +231,7 @@ class Store:
     def __init__(self, aws: Aws, home: Path, run_uri: str) -> None:
         self._aws, self._home, self._run_uri = aws, home, run_uri
         self._locks = {name: threading.Lock() for name in STORED}
-        self._stored: dict[str, dict[Path, tuple[int, int]]] = {}
+        self._stored: dict[str, tuple[dict[Path, tuple[int, int]], Answer]] = {}
         self._ending = threading.Event()
 
     def start(self, interval: float) -> None:
@@ -267,7 +273,7 @@ class Store:
 
     def bytes_stored(self) -> int:
         """Return the size of what was stored."""
-        return sum(size for files in self._stored.values() for size, _ in files.values())
+        return sum(size for files, _ in self._stored.values() for size, _ in files.values())
 
     def _upload(self, name: str, timeout: float) -> Answer:
         # One at a time for each name: an older copy must not arrive after the last one.
@@ -276,14 +282,15 @@ class Store:
         with contextlib.ExitStack() as held:
             held.callback(self._locks[name].release)
             before = self._files(name)
-            if before == self._stored.get(name, {}):
-                return Answer(0, "")  # a call for nothing would cost most of a second
+            stored, answer = self._stored.get(name, ({}, Answer(0, "")))
+            if before == stored:
+                return answer  # a call for nothing would cost most of a second
             source, target = str(self._home / name), f"{self._run_uri}/{name}"
             verb = "sync" if name in FOLDERS else "cp"
             call = ("s3", verb, "--only-show-errors", source, target)
             answer = self._aws.call(*call, timeout=timeout)
             if answer.status == 0 or answer.skipped_files:
-                self._stored[name] = before
+                self._stored[name] = before, answer
             # `aws s3 sync` compares size and time: a file that kept its size and changed while
             # it was being sent is older than its copy in S3, and would be passed over for ever.
             for path, state in self._files(name).items():
@@ -511,9 +518,7 @@ def next_event(events: queue.SimpleQueue[str], until: float) -> str:
     return "time"
 
 
-def supervise(
-    trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQueue[str]
-) -> Verdict:
+def supervise(trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQueue[str]) -> Verdict:
     """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
     deadline = parse_iso(receipt["deadline"])
     stop_at, grace = stop_times(time.time(), deadline, float(receipt["stop-grace-seconds"]))
