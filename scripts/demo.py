@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
 def _demo(was_up: bool) -> int:
     if not was_up:
         with _step("start the embedded cloud: AWS on loopback, IAM enforced"):
-            _must(cloud.main, ["up", "--port", os.environ.get("LOCAL_PORT", "0")])
+            _must(cloud.main, ["up", "--port", os.environ.get("LOCAL_PORT") or "0"])
     with _step("terraform init and apply, the module as it stands"):
         _must(terraform.main, ["apply", "--quiet", "--yes"])
     with _step("make upload-config: check the jobs and upload them"):
