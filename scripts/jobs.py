@@ -14,6 +14,7 @@ from lark.exceptions import LarkError  # what python-hcl2 parses with, and raise
 from parris.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
 from parris.errors import InvalidConfig
 from parris.launch import MAX_SCRIPT_BYTES
+from parris.plan import unsupported
 from parris.render import template_problems
 from parris.storage import MAX_JOB_FILES
 from parris.trigger import DEFAULT_JOB, JOB_NAME
@@ -78,7 +79,8 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
         config = read_config(files[CONFIG_FILENAME].read_bytes(), f"{place}/{CONFIG_FILENAME}")
     except InvalidConfig as error:
         return None, [f"{error.source}: {problem}" for problem in error.problems]
-    problems = _check_script(config, files)
+    problems = unsupported(config)
+    problems += _check_script(config, files)
     problems += _check_template(config, files)
     if len(files) > MAX_JOB_FILES:
         problems.append(f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket")

@@ -92,14 +92,8 @@ def plan_run(
                 "instance_role_names and apply"
             ],
         )
-    if config.termination_method == configuration.COST:
-        raise InvalidConfig(
-            source,
-            [
-                f'termination-method: "{configuration.COST}" needs prices, which this version does '
-                f'not read; use "{configuration.FIXED_TIME}" with a time-limit'
-            ],
-        )
+    if problems := unsupported(config):
+        raise InvalidConfig(source, problems)
     notes = []
     minutes = cap = settings.max_run_hours * 60
     if config.termination_method == configuration.FIXED_TIME:
@@ -128,6 +122,16 @@ def plan_run(
         region=settings.region,
         notes=tuple(notes),
     )
+
+
+def unsupported(config: TrainingConfig) -> list[str]:
+    """Return what a sound configuration asks for that this version cannot do."""
+    if config.termination_method != configuration.COST:
+        return []
+    return [
+        f'termination-method: "{configuration.COST}" needs prices, which this version does not '
+        f'read; use "{configuration.FIXED_TIME}" with a time-limit'
+    ]
 
 
 def receipt(plan: RunPlan) -> dict[str, Any]:
