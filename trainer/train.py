@@ -34,10 +34,8 @@ def main() -> int:
     epochs = int(os.environ.get("PARRIS_PARAM_EPOCHS", "20"))
     OUTPUT.mkdir(parents=True, exist_ok=True)
     CHECKPOINTS.mkdir(parents=True, exist_ok=True)
-    # Told to stop: end as after an error, with the last epoch's checkpoint in place.
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("stopped; the checkpoint keeps what was learnt")
-    )
+    told_to_stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told_to_stop.append(number))
 
     images, labels = load_digits(return_X_y=True)
     images = images / 16.0
@@ -51,6 +49,8 @@ def main() -> int:
 
     model, history = resume()
     for epoch in range(len(history) + 1, epochs + 1):
+        if told_to_stop:
+            break
         started = time.perf_counter()
         order = np.random.default_rng(SEED + epoch).permutation(len(train_x))
         for batch in np.array_split(order, len(order) // 32):
@@ -81,6 +81,11 @@ def main() -> int:
     }
     (OUTPUT / "summary.json").write_text(json.dumps(summary) + "\n")
     print(f"test accuracy {accuracy:.4f}")
+    if len(history) < epochs:
+        print(
+            f"told to stop after epoch {len(history)} of {epochs}; the checkpoint goes on from it"
+        )
+        return 1
     return 0
 
 
@@ -99,7 +104,7 @@ def save(model: MLPClassifier, history: list[dict[str, Any]]) -> None:
     """Keep one epoch: its metrics, and a checkpoint that is either the old one or the new."""
     with (OUTPUT / "metrics.jsonl").open("w") as file:
         file.writelines(json.dumps(row) + "\n" for row in history)
-    partial = CHECKPOINTS / "latest.joblib.partial"
+    partial = Path("latest.joblib.partial")  # not in CHECKPOINTS: half of one is not to be stored
     joblib.dump({"model": model, "history": history}, partial)
     partial.replace(CHECKPOINTS / "latest.joblib")
 

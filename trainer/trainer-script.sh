@@ -3,7 +3,8 @@
 set -euo pipefail
 
 python=python3
-if ! python3 -c 'import joblib, matplotlib, sklearn' 2>/dev/null; then
+if ! python3 -c 'import sys, importlib.util as u; sys.exit(None in map(u.find_spec, sys.argv[1:]))' \
+  joblib matplotlib sklearn; then
   echo "installing scikit-learn and matplotlib"
   python3 -m venv venv
   python=venv/bin/python

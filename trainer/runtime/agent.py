@@ -35,8 +35,10 @@ LAST_MOMENT_SECONDS = 3
 SHUTDOWN_GRACE_SECONDS = 60
 """The most grace when the machine is told to stop: systemd waits for us for 300 s in all
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
-RETRY_SECONDS = 120
-"""How long a lost S3 is tried for."""
+RETRY_SECONDS, LEAST_RETRY_SECONDS = 120, 20
+"""How long a lost S3 is tried for, and how long even at the deadline."""
+OUTCOME_PAUSES = (1, 3, 9, 0)
+"""Seconds after each attempt to store the outcome."""
 OVERTIME_SECONDS = 200
 """How far past the deadline an upload that works may go on; the rest of systemd's 300 s is for
 the outcome."""
@@ -487,7 +489,8 @@ class Trainer:
             -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         )
         self.exit_status = process.returncode
-        self.peak_memory = usage.ru_maxrss * 1024  # KiB on Linux (getrusage(2))
+        # KiB on Linux (getrusage(2)); at least what this agent held when it started the child.
+        self.peak_memory = usage.ru_maxrss * 1024
         self.ended.set()
         self._events.put("exit")
 
@@ -495,18 +498,19 @@ class Trainer:
 def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]:
     """Return when to ask the trainer to stop, and the seconds it then has.
 
-    A short run does not lose more than a quarter of itself to grace and upload.
+    A short run does not lose more than a quarter of itself to grace and upload; then the upload
+    has a third of that.
     """
     margin = min(grace + RESERVE_SECONDS, max(deadline - now, 0.0) / 4)
-    return deadline - margin, min(grace, margin * 2 / 3)
+    return deadline - margin, min(grace, max(margin - RESERVE_SECONDS, margin * 2 / 3))
 
 
 def upload_limits(now: float, deadline: float) -> tuple[float, float]:
     """Return until when a failed upload is tried again, and when even a working one is killed.
 
-    Retries are over before the machine's own timer at the deadline, but get 20 s in any case.
+    Retries are over before the machine's own timer at the deadline, if there is time at all.
     """
-    retry_until = min(now + RETRY_SECONDS, max(deadline - 5, now + 20))
+    retry_until = min(now + RETRY_SECONDS, max(deadline - 5, now + LEAST_RETRY_SECONDS))
     return retry_until, max(now, deadline) + OVERTIME_SECONDS
 
 
@@ -624,7 +628,7 @@ class Run:
                 warnings.append(f"{count}; log.txt has the whole log")
         text = json.dumps(self._outcome(verdict, warnings))
         say(f"outcome: {text}")
-        for pause in (1, 3, 9, 0):
+        for pause in OUTCOME_PAUSES:
             # From memory: a full disk has no room even for this.
             target = f"{self._uri}/outcome.json"
             answer = self._aws.call(

@@ -6,9 +6,14 @@ rounds="${PARRIS_PARAM_ROUNDS:-10}"
 darts="${PARRIS_PARAM_DARTS:-20000}"
 checkpoint="${PARRIS_CHECKPOINT_DIR}/state.txt"
 
+pi_from() {
+  awk -v hits="$1" -v thrown="$2" 'BEGIN { printf "%.5f", 4 * hits / thrown }'
+}
+
 round=0 hits=0
 if [[ -f "${checkpoint}" ]]; then
   read -r round hits <"${checkpoint}"
+  echo "going on after round ${round}"
 fi
 
 while ((round < rounds)); do
@@ -18,10 +23,11 @@ while ((round < rounds)); do
     for (i = 0; i < n; i++) { x = rand(); y = rand(); if (x * x + y * y <= 1) h++ }
     print h }')
   hits=$((hits + new))
-  pi=$(awk -v h="${hits}" -v n="$((round * darts))" 'BEGIN { printf "%.5f", 4 * h / n }')
+  pi=$(pi_from "${hits}" "$((round * darts))")
   echo "round ${round}: pi is about ${pi}"
   echo "{\"round\": ${round}, \"pi\": ${pi}}" >>"${PARRIS_OUTPUT_DIR}/metrics.jsonl"
-  echo "${round} ${hits}" >"${checkpoint}.partial" && mv "${checkpoint}.partial" "${checkpoint}"
+  echo "${round} ${hits}" >state.partial # beside the script: only whole checkpoints are stored
+  mv state.partial "${checkpoint}"
 done
 
-echo "${pi:-3}" >"${PARRIS_OUTPUT_DIR}/result.txt"
+pi_from "${hits}" "$((round * darts))" >"${PARRIS_OUTPUT_DIR}/result.txt"

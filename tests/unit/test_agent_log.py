@@ -1,0 +1,103 @@
+"""What a trainer prints: all of it in log.txt, and live in CloudWatch Logs as far as it fits."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.unit.test_agent import Machine, eventually
+from tests.unit.test_agent import machine as machine
+
+
+def test_the_first_line_is_streamed_while_the_trainer_runs(machine: Machine) -> None:
+    machine.script("date +%s.%N; sleep 60")
+    agent = machine.start()
+    eventually(lambda: machine.streamed)
+    (event,) = machine.streamed
+    assert event["seen"] - float(event["message"]) < 2
+    agent.send_signal(signal.SIGTERM)
+    agent.wait(20)
+
+
+def test_lines_follow_each_other_into_the_stream(machine: Machine) -> None:
+    machine.run("echo a; sleep 1; echo; echo b; sleep 1.5; printf 'no end'")
+    assert machine.messages == ["a", " ", "b", "no end"]  # an empty message would be refused
+    assert machine.stored("log.txt") == b"a\n\nb\nno end"
+
+
+def test_twenty_megabytes_are_all_kept_and_what_was_not_streamed_is_counted(
+    machine: Machine,
+) -> None:
+    line = "0123456789" * 9 + "abcdefghi"
+    begun = time.monotonic()
+    outcome = machine.run(f"yes {line} | head --lines 200000")
+    assert outcome["state"] == "succeeded"
+    assert time.monotonic() - begun < 15
+    log = machine.stored("log.txt") or b""
+    assert log == f"{line}\n".encode() * 200_000
+    lines = [message for message in machine.messages if message == line]
+    skipped = 200_000 - len(lines)
+    assert skipped > 0
+    assert machine.messages[-1] == (
+        f"… {skipped:,} lines not streamed; the whole log is in log.txt in "
+        "s3://results/runs/digits/r1"
+    )
+    assert outcome["warnings"] == [
+        f"{skipped:,} log lines were not streamed; log.txt has the whole log"
+    ]
+
+
+def test_a_slow_cloudwatch_does_not_slow_the_trainer(machine: Machine) -> None:
+    machine.break_aws({"match": "logs", "sleep": 2})
+    outcome = machine.run("yes 0123456789 | head --bytes 5000000")
+    assert outcome["trainer-seconds"] < 1.5
+    assert len(machine.stored("log.txt") or b"") == 5_000_000
+
+
+def test_binary_output_is_kept_byte_for_byte_and_streamed_as_text(machine: Machine) -> None:
+    # 600 kB without a newline, none of it UTF-8: longer than one event, three times so as text.
+    outcome = machine.run(
+        r"""head --bytes 600000 /dev/zero | tr '\0' '\377'; printf '\ncaf\351\n\0x\n'"""
+    )
+    assert outcome["state"] == "succeeded"
+    assert machine.stored("log.txt") == b"\xff" * 600_000 + b"\ncaf\xe9\n\0x\n"
+    assert machine.messages[0].startswith("\ufffd" * 80_000)
+    assert {"caf\ufffd", "\0x"} < set(machine.messages)
+    assert "InvalidParameter" not in str(outcome["warnings"])
+
+
+def test_a_line_longer_than_an_event_is_cut_and_not_dropped(machine: Machine) -> None:
+    outcome = machine.run("head --bytes 600000 /dev/zero | tr '\\0' 'x'; echo; echo after")
+    assert outcome["warnings"] == []
+    assert "".join(machine.messages) == "x" * 600_000 + "after"
+
+
+def test_a_stream_that_is_refused_is_a_warning_and_not_a_failure(machine: Machine) -> None:
+    machine.break_aws({"match": "logs", "status": 254, "said": "AccessDeniedException: no"})
+    outcome = machine.run("echo a; echo b")
+    assert outcome["state"] == "succeeded"
+    assert outcome["warnings"] == [
+        "2 log lines were not streamed (AccessDeniedException: no); log.txt has the whole log"
+    ]
+
+
+def test_a_full_disk_ends_the_run_with_that_reason(machine: Machine) -> None:
+    (machine.home / "log.txt").symlink_to("/dev/full")
+    outcome = machine.run("echo kept > $PARRIS_OUTPUT_DIR/a; echo hello; sleep 60")
+    assert outcome["state"] == "failed"
+    assert outcome["reason"] == (
+        "the disk is full: log.txt cannot be written: No space left on device; raise volume-size-gb"
+    )
+    assert machine.stored("output/a") == b"kept\n"
+    assert machine.messages == ["hello"]
+    assert machine.calls[-1] == "shutdown --poweroff now"
+
+
+def test_a_full_disk_does_not_stop_the_trainer_from_ending(machine: Machine) -> None:
+    machine.receipt["stop-grace-seconds"] = 10
+    (machine.home / "log.txt").symlink_to("/dev/full")
+    machine.run(
+        "trap 'head --bytes 3000000 /dev/zero; echo saved > $PARRIS_OUTPUT_DIR/a; exit 1' TERM\n"
+        "echo hello; sleep 60 & wait"
+    )
+    assert machine.stored("output/a") == b"saved\n"  # its pipe was read on to the end

@@ -1,0 +1,258 @@
+"""How a run is ended that does not end by itself, and what is stored when things go wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.unit.test_agent import AGENT, RUN_URI, Machine, eventually
+from tests.unit.test_agent import machine as machine
+
+STUBBORN = """trap '' TERM
+echo early > $PARRIS_OUTPUT_DIR/early
+bash -c 'trap "" TERM; while true; do date +%s.%N > $PARRIS_OUTPUT_DIR/late; sleep 0.1; done' &
+while true; do sleep 0.1; done
+"""
+
+
+def load_agent() -> Any:
+    specification = importlib.util.spec_from_file_location("agent", AGENT)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+agent = load_agent()
+
+
+def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: Machine) -> None:
+    machine.receipt["deadline"] = machine.iso_in(5)
+    outcome = machine.run(STUBBORN)
+    assert (outcome["state"], outcome["ended-by"]) == ("timed-out", "agent")
+    assert outcome["exit-status"] == -signal.SIGKILL
+    assert outcome["reason"] == (
+        f"the trainer was still running near its deadline, {machine.receipt['deadline']}"
+    )
+    deadline = datetime.fromisoformat(machine.receipt["deadline"]).timestamp()
+    assert machine.journal[-1][1] == "shutdown --poweroff now"
+    assert machine.journal[-1][0] < deadline
+    assert machine.stored("output/early") == b"early\n"
+    # Nor does what it forked go on: the file stands still.
+    late = (machine.home / "output/late").read_text()
+    time.sleep(0.3)
+    assert (machine.home / "output/late").read_text() == late
+
+
+def test_a_child_may_save_its_work_though_bash_has_gone(machine: Machine) -> None:
+    machine.receipt["deadline"] = machine.iso_in(7)  # a grace of about a second
+    machine.script(
+        "import os, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.5)\n"
+        "    open(os.environ['PARRIS_CHECKPOINT_DIR'] + '/c', 'w').write('saved')\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "time.sleep(60)\n",
+        "train.py",
+    )
+    outcome = machine.run("python3 train.py\necho not reached")
+    assert outcome["state"] == "timed-out"
+    assert machine.stored("checkpoints/c") == b"saved"
+    assert b"not reached" not in (machine.stored("log.txt") or b"")
+
+
+def test_a_deadline_in_the_past_ends_the_run_at_once(machine: Machine) -> None:
+    machine.receipt["deadline"] = "2026-01-01T00:00:00Z"
+    assert machine.run("sleep 60")["state"] == "timed-out"
+
+
+@pytest.mark.parametrize(
+    ("left", "grace", "begins", "given"),
+    [
+        (3600, 30, 60, 30),
+        (3600, 600, 630, 600),
+        (120, 30, 30, 20),
+        (4, 30, 1, 2 / 3),
+        (-5, 30, 0, 0),
+    ],
+)
+def test_stopping_leaves_time_for_grace_and_upload(
+    left: float, grace: float, begins: float, given: float
+) -> None:
+    stop_at, actual = agent.stop_times(1000.0, 1000.0 + left, grace)
+    assert (1000.0 + left - stop_at, actual) == pytest.approx((begins, given))
+
+
+def test_retries_end_before_the_machines_own_timer_but_uploads_may_go_on() -> None:
+    assert agent.upload_limits(1000.0, 9000.0) == (1120.0, 9200.0)
+    assert agent.upload_limits(1000.0, 1030.0) == (1025.0, 1230.0)
+    assert agent.upload_limits(1000.0, 900.0) == (1020.0, 1200.0)
+
+
+def test_a_trainer_that_powers_the_machine_off_loses_nothing(machine: Machine) -> None:
+    machine.record("poweroff", 'kill -TERM "$(cat ${BASH_SOURCE%/*}/../agent.pid)"')
+    machine.script(
+        "until [[ -s $HOME/agent.pid ]]; do sleep 0.1; done\n"
+        "echo kept > $PARRIS_OUTPUT_DIR/x\npoweroff now"
+    )
+    process = machine.start()
+    (machine.folder / "agent.pid").write_text(str(process.pid))
+    process.wait(10)
+    outcome = machine.outcome()
+    assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer")
+    assert outcome["reason"] == (
+        "trainer-script.sh exited with status 0 and the machine was told to power off"
+    )
+    assert machine.stored("output/x") == b"kept\n"
+
+
+def test_a_machine_told_to_stop_interrupts_the_trainer_gently(machine: Machine) -> None:
+    machine.receipt["stop-grace-seconds"] = 20
+    machine.script(
+        "trap 'sleep 0.3; echo saved > $PARRIS_CHECKPOINT_DIR/c; exit 1' TERM\n"
+        "echo ready; sleep 60 & wait"
+    )
+    process = machine.start()
+    eventually(lambda: machine.messages)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert time.monotonic() - begun < 4
+    outcome = machine.outcome()
+    assert (outcome["state"], outcome["ended-by"]) == ("interrupted", "shutdown")
+    assert outcome["reason"] == "the machine was told to power off while the trainer ran"
+    assert outcome["exit-status"] == 1
+    assert machine.stored("checkpoints/c") == b"saved\n"
+
+
+def test_a_trainer_that_fails_as_the_machine_stops_costs_no_grace(machine: Machine) -> None:
+    machine.receipt["stop-grace-seconds"] = 20
+    machine.script("echo ready; until [[ -e now ]]; do sleep 0.05; done; exit 4")
+    process = machine.start()
+    eventually(lambda: machine.messages)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    (machine.home / "source/now").touch()
+    process.wait(20)
+    assert time.monotonic() - begun < 4
+    outcome = machine.outcome()
+    assert (outcome["state"], outcome["exit-status"]) == ("interrupted", 4)
+
+
+def test_a_machine_told_to_stop_near_its_deadline_timed_out(machine: Machine) -> None:
+    machine.receipt |= {"deadline": machine.iso_in(50), "stop-grace-seconds": 1}
+    machine.script("echo ready; sleep 60")
+    process = machine.start()
+    eventually(lambda: machine.messages)
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert machine.outcome()["state"] == "timed-out"
+    assert machine.outcome()["ended-by"] == "shutdown"
+
+
+def test_further_signals_do_not_cut_off_the_upload(machine: Machine) -> None:
+    machine.break_aws({"match": "/output", "sleep": 1.5})
+    machine.script("echo a > $PARRIS_OUTPUT_DIR/a")
+    process = machine.start()
+    eventually((machine.home / "output/a").exists)
+    time.sleep(0.3)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.killpg(process.pid, number)  # the whole group, as a terminal or an init would
+        time.sleep(0.1)
+    process.wait(20)
+    assert machine.outcome()["state"] == "succeeded"
+    assert machine.stored("output/a") == b"a\n"
+    assert machine.calls[-1] == "shutdown --poweroff now"
+
+
+def test_results_are_stored_while_the_trainer_runs(machine: Machine) -> None:
+    machine.receipt["sync-interval-seconds"] = 0.5
+    machine.script(
+        "echo one; echo a > $PARRIS_OUTPUT_DIR/a; echo c > $PARRIS_CHECKPOINT_DIR/c; sleep 60"
+    )
+    process = machine.start()
+    eventually(lambda: machine.stored("output/a") and machine.stored("checkpoints/c"))
+    assert eventually(lambda: machine.stored("log.txt")) == b"one\n"
+    assert machine.stored("outcome.json") is None
+    time.sleep(1.2)
+    calls = [call for call in machine.calls if " s3 " in call]
+    assert len(calls) == 3, calls  # what did not change is not sent again
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_sent_again(machine: Machine) -> None:
+    machine.receipt["sync-interval-seconds"] = 0.5
+    machine.run(
+        "echo 1 > $PARRIS_CHECKPOINT_DIR/slow\n"
+        "sleep 0.8\n"  # it is being sent, which takes 0.5 s, and keeps its size:
+        "echo 2 > $PARRIS_CHECKPOINT_DIR/slow\n"
+        "sleep 0.6"
+    )
+    assert machine.stored("checkpoints/slow") == b"2\n"
+
+
+def test_an_upload_that_fails_is_tried_again(machine: Machine) -> None:
+    machine.record("aws-once")  # the fault goes away by itself
+    machine.break_aws({"match": "/output", "status": 1, "said": "Could not connect"})
+    machine.script("echo a > $PARRIS_OUTPUT_DIR/a")
+    process = machine.start()
+    eventually(lambda: "could not" in machine.console.lower())
+    machine.break_aws()
+    process.wait(20)
+    assert machine.stored("output/a") == b"a\n"
+    assert machine.outcome()["warnings"] == []
+
+
+def test_what_cannot_be_stored_is_named(machine: Machine) -> None:
+    machine.break_aws({"match": "/output", "status": 1, "said": "upload failed: AccessDenied"})
+    outcome = machine.run("echo a > $PARRIS_OUTPUT_DIR/a; echo b")
+    assert "not all of output was stored: upload failed: AccessDenied" in outcome["warnings"]
+    assert outcome["bytes-stored"] == len("b\n")
+
+
+def test_unreadable_files_are_named_and_not_waited_for(machine: Machine) -> None:
+    said = "warning: Skipping file /x/dangling. File does not exist."
+    machine.break_aws({"match": "/output", "status": 2, "said": said})
+    begun = time.monotonic()
+    outcome = machine.run("echo a > $PARRIS_OUTPUT_DIR/a")
+    assert time.monotonic() - begun < 5
+    assert outcome["state"] == "succeeded"
+    assert outcome["warnings"] == [f"not all of output was stored: {said}"]
+
+
+def test_a_lost_s3_leaves_the_outcome_on_the_console(machine: Machine) -> None:
+    machine.break_aws({"match": "outcome.json", "status": 1, "said": "Could not connect"})
+    machine.script("exit 3")
+    process = machine.start()
+    eventually(lambda: "parris outcome: " in machine.console)
+    assert '"state": "failed"' in machine.console
+    assert machine.stored("outcome.json") is None
+    process.wait(30)
+    assert "parris could not store outcome.json: Could not connect" in machine.console
+    assert machine.calls[-1] == "shutdown --poweroff now"
+
+
+def test_a_machine_without_the_aws_cli_still_goes_off(machine: Machine) -> None:
+    (machine.bin / "aws").unlink()
+    machine.script("echo a")
+    machine.start().wait(30)
+    assert "No such file or directory: 'aws'" in machine.console
+    assert machine.calls == ["shutdown --poweroff now"]
+
+
+def test_the_outcome_is_the_last_thing_stored(machine: Machine) -> None:
+    machine.break_aws({"match": "/log.txt", "sleep": 0.5})
+    machine.run("echo a; echo a > $PARRIS_OUTPUT_DIR/a")
+    calls = [call for call in machine.calls if " s3 " in call]
+    assert calls[-1] == f"aws s3 cp - {RUN_URI}/outcome.json"
+    assert len(calls) == 3  # the empty folder cost no call

@@ -1,0 +1,212 @@
+"""First boot, as a process on a machine whose aws CLI and power switch are recorded."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.test_agent import RUN_URI, Machine, eventually
+from tests.unit.test_agent import machine as machine
+
+USER_DATA = Path(__file__).resolve().parents[2] / "trainer/runtime/user-data.sh"
+
+
+def start(machine: Machine, **environ: str) -> subprocess.Popen[bytes]:
+    """Boot the machine: the run's objects are in S3, its values in the script's second line."""
+    prefix = machine.folder / "s3" / RUN_URI.removeprefix("s3://")
+    source = machine.home / "source"
+    (prefix / "source").mkdir(parents=True)
+    for path in source.iterdir():
+        path.rename(prefix / "source" / path.name)
+    (prefix / "run.json").write_text(json.dumps(machine.receipt))
+    (prefix / "agent.py").write_text(machine.agent())
+    for name in ("source", "output", "checkpoints"):
+        (machine.home / name).rmdir()
+    machine.home.rmdir()
+    first, rest = USER_DATA.read_text().split("\n", 1)
+    exports = {name: value for name, value in machine.environ.items() if _is_rendered(name)}
+    lines = [f"export {name}={value}" for name, value in exports.items()]
+    script = machine.folder / "user-data"
+    script.write_text("\n".join([first, *lines, rest]))
+    others = {name: value for name, value in machine.environ.items() if name not in exports}
+    with (machine.folder / "console").open("ab") as console:
+        return subprocess.Popen(
+            [machine.bin / "bash", script],
+            env={**others, **environ},
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        )
+
+
+def _is_rendered(name: str) -> bool:
+    ours = ("PARRIS_JOB", "PARRIS_RUN_ID", "PARRIS_RUN_URI", "PARRIS_LIMIT_MINUTES")
+    return name in (*ours, "AWS_DEFAULT_REGION")
+
+
+def boot(machine: Machine, seconds: float = 30) -> dict[str, Any]:
+    """Boot the machine, and return the outcome once the power is off."""
+    start(machine).wait(seconds)
+    eventually(lambda: "shutdown --poweroff now" in machine.calls, seconds)
+    return machine.outcome()
+
+
+@pytest.fixture
+def impatient(machine: Machine) -> Machine:
+    """A machine that does not really wait between attempts."""
+    machine.put("sleep", "#!/bin/bash\n")
+    return machine
+
+
+def test_a_boot_trains_and_powers_off(machine: Machine) -> None:
+    machine.script('echo "$PARRIS_PARAM_X in $AWS_DEFAULT_REGION"; echo a > $PARRIS_OUTPUT_DIR/a')
+    machine.receipt["parameters"] = {"x": "y z"}
+    outcome = boot(machine)
+    assert outcome["state"] == "succeeded", machine.console
+    assert outcome["booted"] <= outcome["started"]
+    assert machine.stored("log.txt") == b"y z in eu-central-1\n"
+    assert machine.stored("output/a") == b"a\n"
+    assert machine.calls.count("shutdown --poweroff now") == 1
+
+
+def test_the_money_limit_is_the_first_effect(machine: Machine) -> None:
+    boot(machine)
+    assert machine.calls[0] == "shutdown --poweroff +60"
+
+
+def test_the_agent_gets_a_unit_that_outlives_cloud_init(machine: Machine) -> None:
+    start(machine, AWS_ENDPOINT_URL="http://127.0.0.1:4566").wait(20)
+    call = next(call for call in machine.calls if call.startswith("systemd-run"))
+    for option in (
+        "--unit=parris-agent",
+        "--property=KillMode=mixed",
+        "--property=TimeoutStopSec=300",
+        "--property=After=network.target",
+        "--property=OOMPolicy=continue",
+        "--property=FailureAction=poweroff",
+        "--setenv=AWS_ENDPOINT_URL=http://127.0.0.1:4566",
+        "--setenv=AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9",
+        f"--setenv=PATH={machine.bin}",
+        f"--setenv=HOME={machine.folder}",
+    ):
+        assert option in call.split()
+    assert call.endswith(f"-- python3 {machine.home}/agent.py {machine.home}")
+    assert "--setenv=TMPDIR" not in call  # what is not set is not passed on as empty
+    eventually(lambda: "shutdown --poweroff now" in machine.calls)
+
+
+def test_the_patience_of_the_unit_covers_that_of_the_agent() -> None:
+    agent: dict[str, Any] = {"__name__": "agent"}
+    source = (USER_DATA.parent / "agent.py").read_text()
+    exec(compile(source, "agent.py", "exec"), agent)  # noqa: S102 - our own file
+    assert "TimeoutStopSec=300" in USER_DATA.read_text()
+    longest = agent["LAST_MOMENT_SECONDS"] + agent["SHUTDOWN_GRACE_SECONDS"]
+    assert longest + agent["OVERTIME_SECONDS"] < 300 - 30
+
+
+def test_without_systemd_the_agent_takes_over_the_process(machine: Machine) -> None:
+    (machine.bin / "systemd-run").unlink()
+    machine.script("sleep 60")
+    process = start(machine)
+    eventually(lambda: machine.stored("source/trainer-script.sh") and _trains(machine))
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert machine.outcome()["state"] == "interrupted"
+
+
+def test_a_refused_timer_is_replaced_by_a_sleeping_process(machine: Machine) -> None:
+    machine.record("shutdown", '[[ "$2" == now ]]')
+    machine.put("sleep", f'#!/bin/bash\necho "0 sleep $*" >>{machine.folder}/slept\n')
+    assert boot(machine)["state"] == "failed"  # there is no script: what matters is the timer
+    assert "0 sleep 60m" in (machine.folder / "slept").read_text()
+    eventually(lambda: "poweroff --force" in machine.calls)
+
+
+def test_a_machine_without_the_aws_cli_says_so_and_goes_off(machine: Machine) -> None:
+    (machine.bin / "aws").unlink()
+    start(machine).wait(20)
+    assert "parris: the image has no aws CLI" in machine.console
+    assert _outcome_on_console(machine)["reason"].startswith("the image has no aws CLI")
+    assert machine.calls == ["shutdown --poweroff +60", "shutdown --poweroff now"]
+
+
+def test_a_machine_without_python_says_so_and_goes_off(machine: Machine) -> None:
+    (machine.bin / "python3").unlink()
+    outcome = boot(machine)
+    assert (outcome["state"], outcome["ended-by"]) == ("failed", "user-data")
+    assert outcome["reason"] == "the image has no python3; choose one that has 3.9 or newer"
+    assert outcome["run-id"] == "r1"
+    assert outcome["exit-status"] is None
+    assert outcome["booted"].endswith("Z")
+
+
+def test_an_old_python_is_refused(machine: Machine) -> None:
+    machine.put("python3", "#!/bin/bash\nexit 1\n")
+    assert "older than 3.9" in boot(machine)["reason"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "agent.py", "source/"])
+def test_a_fetch_that_fails_is_tried_six_times_and_reported(impatient: Machine, name: str) -> None:
+    impatient.break_aws({"match": f"cp {RUN_URI}/{name}", "status": 1, "said": "AccessDenied"})
+    outcome = boot(impatient)
+    assert outcome["state"] == "failed"
+    assert outcome["reason"].startswith(f"cannot fetch the run from {RUN_URI}")
+    failed = f"of 6 to fetch {RUN_URI}/{name} failed"
+    assert impatient.console.count(failed) == 6
+    assert not any(call.startswith("systemd-run") for call in impatient.calls)
+
+
+def test_credentials_that_come_late_are_waited_for(machine: Machine) -> None:
+    machine.break_aws({"match": "run.json", "status": 255, "said": "Unable to locate credentials"})
+    machine.script("echo trained")
+    process = start(machine)
+    eventually(lambda: "attempt 1 of 6" in machine.console)
+    machine.break_aws()
+    process.wait(20)
+    eventually(lambda: machine.stored("outcome.json"))
+    assert machine.outcome()["state"] == "succeeded"
+
+
+def test_a_systemd_that_refuses_ends_the_run(machine: Machine) -> None:
+    machine.record("systemd-run", "exit 1")
+    assert boot(machine)["reason"] == "systemd did not start the supervisor"
+
+
+def test_a_lost_s3_leaves_the_reason_on_the_console(impatient: Machine) -> None:
+    impatient.break_aws({"match": "s3", "status": 1, "said": "Could not connect to the endpoint"})
+    start(impatient).wait(20)
+    assert _outcome_on_console(impatient)["state"] == "failed"
+    assert impatient.calls[-1] == "shutdown --poweroff now"
+
+
+def test_a_machine_told_to_stop_before_training_says_so(machine: Machine) -> None:
+    machine.break_aws({"match": "agent.py", "sleep": 2})
+    process = start(machine)
+    eventually(lambda: any("run.json" in call for call in machine.calls))
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    outcome = machine.outcome()
+    assert outcome["state"] == "interrupted"
+    assert outcome["reason"] == "the machine was told to stop before training began"
+
+
+def test_there_is_room_for_the_runs_values() -> None:
+    assert len(USER_DATA.read_bytes()) < 16_384 - 1_024
+
+
+def _trains(machine: Machine) -> bool:
+    time.sleep(0.1)
+    return (machine.home / "log.txt").exists()
+
+
+def _outcome_on_console(machine: Machine) -> dict[str, Any]:
+    lines = machine.console.splitlines()
+    (text,) = [line for line in lines if line.startswith("parris outcome: ")]
+    outcome: dict[str, Any] = json.loads(text.removeprefix("parris outcome: "))
+    return outcome
