@@ -15,10 +15,9 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     assert "| round 10: pi is about 3.1" in launched
     run_id = launched.split()[1]
 
-    status = clone.make("status", "LOCAL=1").stdout
-    assert next(line for line in status.splitlines() if line.startswith(run_id)).split()[2] == (
-        "succeeded"
-    )
+    status = clone.make("status", "LOCAL=1", "JOB=monte-carlo").stdout
+    lines = [line.split() for line in status.splitlines() if line.startswith(run_id)]
+    assert [line[2] for line in lines] == ["succeeded"], status
     assert "round 10" in clone.make("logs", "LOCAL=1", "JOB=monte-carlo").stdout
     clone.make("results", "LOCAL=1", f"RUN={run_id}")
     folder = clone.folder / "results" / "monte-carlo" / run_id
