@@ -13,10 +13,33 @@ from typing import Any
 
 from parris.config import COST, FIELDS, FIXED_TIME, LIMITS
 from parris.fields import Amount, Choice, Field, Flag, Text, Whole
-from parris.parameters import MAX_COUNT, MAX_LENGTH, NAME
+from parris.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "training-config.schema.json"
 OPTIONS = "termination-options"
+MEANINGS = {
+    "training-job-name": "Name of the job's stack.",
+    "training-script-filename": "The script that trains, below the job's folder.",
+    "cloudformation-template-filename": "A template of your own in place of the packaged one.",
+    "termination-method": "What ends a run: "
+    "at-fixed-time needs a time-limit, around-cost a cost-limit.",
+    OPTIONS: "Holds time-limit and cost-limit, which may also stand at the top.",
+    "time-limit": "Whole minutes after which at-fixed-time ends a run.",
+    "cost-limit": "US dollars; around-cost needs it.",
+    "instance-type": "The EC2 instance type to train on.",
+    "instance-iam-role-name": "IAM role of the machine, one of the deployment's.",
+    "security-group-id": "Security group of the machine; the VPC's default if empty.",
+    "subnet-id": "Subnet of the machine; one of the default VPC if empty.",
+    "ec2-keypair-name": "EC2 key pair for SSH; none if empty.",
+    "stack-replacement": "Whether a launch replaces what the job's stack runs.",
+    "image": "Image to boot; one that fits the instance type if empty.",
+    "volume-size-gb": "Size of the root volume, in GiB.",
+    "market": "How the machine is bought.",
+    "parameters": "Names and values that reach the script as PARRIS_PARAM_<NAME>.",
+    "sync-interval-seconds": "Seconds between two uploads of the output.",
+    "stop-grace-seconds": "Seconds between SIGTERM and SIGKILL when a run is stopped.",
+}
+"""What an editor shows beside each key."""
 
 
 def spellings(key: str) -> list[str]:
@@ -37,28 +60,23 @@ def value(field: Field) -> dict[str, Any]:
         return {
             "type": "string",
             "pattern": _whole(field.pattern),
-            "description": field.allowed,
             "default": field.default,
         }
     if isinstance(field, Choice):
         return {"enum": list(field.values), "default": field.default}
     if isinstance(field, Whole):
-        described = {"description": field.unit} | (
-            {} if field.default is None else {"default": field.default}
-        )
-        bounds = {"minimum": field.minimum, "maximum": field.maximum}
-        return {"type": "integer", **bounds, **described}
+        default = {} if field.default is None else {"default": field.default}
+        return {"type": "integer", "minimum": field.minimum, "maximum": field.maximum, **default}
     if isinstance(field, Amount):
-        limits = {"exclusiveMinimum": 0, "maximum": field.maximum}
-        return {"type": "number", **limits, "description": field.unit}
+        return {"type": "number", "exclusiveMinimum": 0, "maximum": field.maximum}
     if isinstance(field, Flag):
         return {"type": "boolean", "default": field.default}
-    text = {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[^\\u0000]*$"}
+    string = {"type": "string", "maxLength": MAX_LENGTH, "pattern": _whole(VALUE)}
     return {
         "type": "object",
         "maxProperties": MAX_COUNT,
         "propertyNames": {"pattern": _whole(NAME)},
-        "additionalProperties": {"anyOf": [text, {"type": ["number", "boolean"]}]},
+        "additionalProperties": {"anyOf": [string, {"type": ["number", "boolean"]}]},
     }
 
 
@@ -67,14 +85,13 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "training-config.json of a Parris job",
+        "description": "Every key is optional; one that begins with _ is a comment.",
+        "$defs": {key: _described(key, value(field)) for key, field in FIELDS.items()}
+        | {OPTIONS: _described(OPTIONS, _options())},
         "type": "object",
         # For completion in editors; the patterns below hold for every spelling.
-        "properties": {key: value(field) for key, field in FIELDS.items()},
-        "patternProperties": {
-            "^_": {},
-            any_spelling(OPTIONS): _options(),
-            **{any_spelling(key): value(field) for key, field in FIELDS.items()},
-        },
+        "properties": {key: _reference(key) for key in [*FIELDS, OPTIONS]},
+        "patternProperties": _comments_and([*FIELDS, OPTIONS]),
         "additionalProperties": False,
         "allOf": [
             *_once([*FIELDS, OPTIONS]),
@@ -86,13 +103,27 @@ def schema() -> dict[str, Any]:
 
 
 def _options() -> dict[str, Any]:
-    limits = {any_spelling(key): value(field) for key, field in LIMITS.items()}
     return {
         "type": "object",
-        "patternProperties": {"^_": {}, **limits},
+        "properties": {key: _reference(key) for key in LIMITS},
+        "patternProperties": _comments_and(list(LIMITS)),
         "additionalProperties": False,
         "allOf": _once(list(LIMITS)),
     }
+
+
+def _described(key: str, rest: dict[str, Any]) -> dict[str, Any]:
+    field = FIELDS.get(key)
+    allowed = f" Allowed: {field.allowed}." if isinstance(field, Text) else ""
+    return {"title": key, "description": MEANINGS[key] + allowed, **rest}
+
+
+def _reference(key: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{key}"}
+
+
+def _comments_and(keys: list[str]) -> dict[str, Any]:
+    return {"^_": {}, **{any_spelling(key): _reference(key) for key in keys}}
 
 
 def _once(keys: list[str]) -> list[dict[str, Any]]:
@@ -133,13 +164,20 @@ def _whole(pattern: str) -> str:
     return f"^(?:{pattern})(?!\\n)$"
 
 
+def text() -> str:
+    """Return the schema as it stands in its file."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
 def main(argv: list[str]) -> int:
     """Print the schema, or write it to docs/ with --write."""
-    text = json.dumps(schema(), indent=1) + "\n"
-    if argv == ["--write"]:
-        PATH.write_text(text)
+    if argv not in ([], ["--write"]):
+        print("usage: python -m scripts.config_schema [--write]", file=sys.stderr)
+        return 2
+    if argv:
+        PATH.write_text(text())
     else:
-        print(text, end="")
+        print(text(), end="")
     return 0
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from .errors import InvalidConfig
-from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, found, read_field
+from .errors import InvalidConfig, found
+from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, read_field
 
 CONFIG_FILENAME = "training-config.json"
 ORIGINAL_TEMPLATE = "cloudformation.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 
@@ -22,9 +23,12 @@ class InvalidConfig(ParrisError):
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
-        self.problems = tuple(problems)
+        # Half a surrogate pair is a string to JSON, but nothing that prints can write it.
+        self.problems = tuple(
+            problem.encode(errors="backslashreplace").decode() for problem in problems
+        )
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{source} has {count}\n{lines}")
 
 
@@ -34,3 +38,12 @@ class LaunchRefused(ParrisError):
 
 class LaunchFailed(ParrisError):
     """AWS did not accept the launch."""
+
+
+def found(value: object) -> str:
+    """Return `value` as JSON has it, cut short, for a message."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # it was read some frames nearer to the limit than it is written
+        text = "a nest of lists or objects"
+    return text if len(text) <= 60 else f"{text[:57]}…"

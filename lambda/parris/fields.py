@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from .errors import found
 from .parameters import read_parameters
 
 
@@ -111,8 +111,3 @@ _READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
     Flag: _read_flag,
     Parameters: _read_parameters,
 }
-
-
-def found(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -7,12 +7,17 @@ import math
 import re
 from collections.abc import Mapping
 
+from .errors import found
+
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 MAX_COUNT = 50
 MAX_LENGTH = 1024
 """Characters of one value."""
+VALUE = r"[^\u0000\ud800-\udfff]*"
+"""An environment holds neither NUL nor half a surrogate pair."""
 
 _NAME = re.compile(NAME)
+_VALUE = re.compile(VALUE)
 
 
 def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
@@ -22,7 +27,7 @@ def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
     reach the trainer alike.
     """
     if not isinstance(value, Mapping):
-        return {}, [f"{value!r} is not an object of names and values"]
+        return {}, [f"{found(value)} is not an object of names and values"]
     values: dict[str, str] = {}
     problems: list[str] = []
     if len(value) > MAX_COUNT:
@@ -33,13 +38,14 @@ def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
                 f"{name!r} is not a name (1 to 64 letters, digits, hyphens or underscores, "
                 "the first a letter)"
             )
-        elif isinstance(item, str) and len(item) <= MAX_LENGTH and "\0" not in item:
+        elif isinstance(item, str) and len(item) <= MAX_LENGTH and _VALUE.fullmatch(item):
             values[name] = item
         elif isinstance(item, (bool, int)) or (isinstance(item, float) and math.isfinite(item)):
             values[name] = json.dumps(item)
         else:
             problems.append(
-                f"{name}: not a string of at most {MAX_LENGTH} characters, a number or a boolean"
+                f"{name}: not a string of at most {MAX_LENGTH} characters (without NUL, in whole "
+                "Unicode characters), a number or a boolean"
             )
     return values, problems
 
