@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import re
 import subprocess
@@ -13,17 +14,48 @@ from typing import Any
 
 import hcl2
 import pytest
+import yaml
 from hcl2 import SerializationOptions
 
 from parris.config import FIELDS
 from parris.launch import LEASE
 from parris.settings import VARIABLES
 from scripts import package_lambda
+from scripts.config_schema import OPTIONS
 from scripts.deployment import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
+LAMBDA = ROOT / "lambda/parris"
+MODULES = {path.stem: path for path in sorted(LAMBDA.glob("*.py"))}
+
+
+class CloudFormation(yaml.SafeLoader):
+    """YAML with !Ref, !Sub and the like, whose values no test here reads."""
+
+
+CloudFormation.add_multi_constructor("!", lambda _loader, _tag, _node: None)
+
+
+def imports(path: Path) -> set[str]:
+    """Return what is imported at run time; a module of the same package as ``.name``."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {f".{name}" for name in names}
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found
 
 
 @cache
@@ -72,7 +104,7 @@ def test_a_variable_is_described_typed_defaulted_and_in_the_readme(name: str) ->
     assert f"| `{name}` |" in README
 
 
-@pytest.mark.parametrize("key", FIELDS)
+@pytest.mark.parametrize("key", [*FIELDS, OPTIONS])
 def test_a_config_key_is_in_the_readme(key: str) -> None:
     assert f"| `{key}` |" in README
 
@@ -90,10 +122,18 @@ def test_every_target_is_in_the_readme_and_in_make_help() -> None:
         text=True,
         check=True,
     ).stdout
-    assert len(targets()) == 18
+    assert targets()
     for target in targets():
         assert f"`{target}`" in README
         assert f"make {target} " in shown
+
+
+def test_every_target_has_a_help_text() -> None:
+    phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)
+    declared = {name for line in phony for name in line.split()}
+    rules = set(re.findall(r"^([A-Za-z0-9_-]+):(?!=)", MAKEFILE, flags=re.MULTILINE))
+    assert rules == declared
+    assert declared - set(targets()) == {"venv", "venv-dev"}  # what the others stand on
 
 
 def test_every_target_that_the_readme_names_exists() -> None:
@@ -101,12 +141,27 @@ def test_every_target_that_the_readme_names_exists() -> None:
     assert named <= set(targets())
 
 
-def test_terraform_watches_every_source_of_the_zip() -> None:
-    main = (ROOT / "main.tf").read_text()
-    for name in package_lambda.contents():
-        assert name.startswith("parris/") or f'"{name}"' in main
-    assert '"lambda/parris/*.py"' in main
-    assert '"scripts/package_lambda.py"' in main
+def test_terraform_watches_exactly_the_sources_of_the_zip_and_its_packager() -> None:
+    [sources] = [block["sources"] for block in hcl("main.tf")["locals"] if "sources" in block]
+    watched = {
+        str(path.relative_to(ROOT))
+        for pattern in re.findall(r'"([^"]+)"', sources)
+        for path in ROOT.glob(pattern)
+    }
+    packaged = {re.sub("^parris/", "lambda/parris/", name) for name in package_lambda.contents()}
+    assert watched == packaged | {"scripts/package_lambda.py"}
+
+
+def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
+    template = (ROOT / "cloudformation/training-stack.yaml").read_text()
+    declared = yaml.load(template, Loader=CloudFormation)["Parameters"]  # noqa: S506 - a SafeLoader
+    [function] = [
+        node
+        for node in ast.walk(ast.parse((LAMBDA / "render.py").read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "stack_parameters"
+    ]
+    [passed] = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+    assert [ast.literal_eval(key) for key in passed.keys if key] == list(declared)
 
 
 def test_the_zip_is_small_and_the_same_every_time() -> None:
@@ -117,27 +172,42 @@ def test_the_zip_is_small_and_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(ROOT / "lambda/parris").glob("*.py"), ROOT / "trainer/runtime/agent.py"], ids=str
+    "path", [*MODULES.values(), ROOT / "trainer/runtime/agent.py"], ids=lambda path: path.name
 )
 def test_what_runs_on_aws_needs_nothing_installed(path: Path) -> None:
-    allowed = set(sys.stdlib_module_names)
-    if path.name != "agent.py":
-        allowed |= {"boto3", "botocore"} | {"mypy_boto3_s3", "mypy_boto3_ssm"}
-        allowed |= {"mypy_boto3_cloudformation"}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            assert {alias.name.split(".")[0] for alias in node.names} <= allowed
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            assert (node.module or "").split(".")[0] in allowed
+    installed = set() if path.name == "agent.py" else {"boto3", "botocore"}
+    packages = {name.split(".")[0] for name in imports(path) if not name.startswith(".")}
+    assert packages <= sys.stdlib_module_names | installed
 
 
 def test_only_the_edges_touch_boto3() -> None:
     touching = {
-        path.name
-        for path in (ROOT / "lambda/parris").glob("*.py")
-        if re.search(r"^import boto3|boto3\.client", path.read_text(), flags=re.MULTILINE)
+        name: {module for module in imports(path) if module.split(".")[0].startswith("boto")}
+        for name, path in MODULES.items()
     }
-    assert touching == {"handlers.py"}
+    exceptions = "botocore.exceptions"
+    assert {name: modules for name, modules in touching.items() if modules} == {
+        "handlers": {"boto3", "botocore.config", exceptions},
+        "launch": {exceptions},  # it makes no client: it tells what AWS refused from what we did
+        "storage": {exceptions},
+        "stacks": {exceptions},
+        "market": {exceptions},
+    }
+
+
+def test_imports_go_one_way() -> None:
+    inner = {
+        name: {module[1:] for module in imports(path) if module.startswith(".")}
+        for name, path in MODULES.items()
+    }
+    assert {name for name, imported in inner.items() if "handlers" in imported} == set()
+    assert {name for name, imported in inner.items() if "launch" in imported} == {"handlers"}
+    assert inner["errors"] == set()
+    for name in ("trigger", "config", "fields", "parameters", "plan", "render", "settings"):
+        assert not inner[name] & {"storage", "stacks"}, name
+    for name in ("storage", "stacks", "market"):
+        assert not inner[name] & {"config", "plan", "render", "settings"}, name
+    list(graphlib.TopologicalSorter(inner).static_order())  # raises CycleError
 
 
 def test_the_sample_jobs_are_sound() -> None:
