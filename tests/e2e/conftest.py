@@ -125,7 +125,9 @@ def wait_for(look: Callable[[], Any], seconds: float) -> Any:
 
 
 def run_make(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # `make test` runs this within a make: what that one says to its own children is not for ours.
+    outer = ("PYTHONPATH", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LOCAL", "JOB", "RUN", "WAIT")
+    inherited = {name: value for name, value in os.environ.items() if name not in outer}
     result = subprocess.run(
         ["make", *arguments],
         cwd=folder,
