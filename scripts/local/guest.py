@@ -127,6 +127,8 @@ class Init:
             return
         self.say("powering off")
         self.stopping_until = until
+        if patience == 0:
+            return  # forced: nobody is asked
         parents = processes.parents_of_all()
         for main, properties in self.units.items():
             if properties.get("KillMode") in _SPARED_AT_FIRST:
