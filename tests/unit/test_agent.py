@@ -404,6 +404,48 @@ def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(machine: Machine)
     assert time.monotonic() - begun < 6
 
 
+def test_a_slow_disk_does_not_cut_the_log_off(machine: Machine) -> None:
+    # A pipe in place of log.txt that takes 400 kB a second: most of it waits as the trainer ends.
+    log = machine.home / "log.txt"
+    os.mkfifo(log)
+    taken = bytearray()
+
+    def disk() -> None:
+        with log.open("rb", buffering=0) as pipe:
+            while block := pipe.read(40_000):
+                taken.extend(block)
+                time.sleep(0.1)
+
+    reader = threading.Thread(target=disk, daemon=True)
+    reader.start()
+    outcome = machine.run("head --bytes 1000000 /dev/zero; echo end")
+    reader.join(10)
+    assert outcome["trainer-seconds"] < 2  # it did not wait for the disk
+    assert len(taken) == 1_000_004
+    assert taken.endswith(b"end\n")
+
+
+def test_a_daemon_that_never_falls_silent_is_not_waited_for(machine: Machine) -> None:
+    begun = time.monotonic()
+    assert machine.run("setsid timeout 20 yes & sleep 0.2")["state"] == "succeeded"
+    assert time.monotonic() - begun < 12
+
+
+def test_a_lost_s3_costs_neither_the_outcome_nor_the_power_off(machine: Machine) -> None:
+    machine.break_aws({"match": "s3 ", "status": 1, "said": "Could not connect"})
+    machine.script("echo a > $PARRIS_OUTPUT_DIR/a; echo b")
+    machine.start().wait(30)
+    (line,) = [line for line in machine.console.splitlines() if "parris outcome: " in line]
+    outcome = json.loads(line.partition("parris outcome: ")[2])
+    assert (outcome["state"], outcome["bytes-stored"]) == ("succeeded", 0)
+    assert outcome["warnings"] == [
+        "not all of output was stored: Could not connect",
+        "not all of log.txt was stored: Could not connect",
+    ]
+    assert machine.stored("outcome.json") is None
+    assert machine.calls[-1] == "shutdown --poweroff now"
+
+
 def test_the_machine_is_named_by_its_metadata_service(machine: Machine) -> None:
     class Metadata(http.server.BaseHTTPRequestHandler):
         def do_PUT(self) -> None:

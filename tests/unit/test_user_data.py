@@ -76,8 +76,13 @@ def test_a_boot_trains_and_powers_off(machine: Machine) -> None:
 
 
 def test_the_money_limit_is_the_first_effect(machine: Machine) -> None:
+    # aws writes its call down as it ends, so the folder tells whether anything began before.
+    late = machine.folder / "late"
+    slow = f"[[ $2 == now ]] || {{ sleep 0.5; [[ ! -e {machine.home} ]] || touch {late}; }}"
+    machine.record("shutdown", slow)
     boot(machine)
     assert machine.calls[0] == "shutdown --poweroff +60"
+    assert not late.exists()
 
 
 def test_the_agent_gets_a_unit_that_outlives_cloud_init(machine: Machine) -> None:
@@ -107,6 +112,7 @@ def test_the_patience_of_the_unit_covers_that_of_the_agent() -> None:
     exec(compile(source, "agent.py", "exec"), agent)  # noqa: S102 - our own file
     assert "TimeoutStopSec=300" in USER_DATA.read_text()
     longest = agent["LAST_MOMENT_SECONDS"] + agent["SHUTDOWN_GRACE_SECONDS"]
+    longest += agent["DRAIN_SECONDS"]
     assert longest + agent["OVERTIME_SECONDS"] < 300 - 30
 
 

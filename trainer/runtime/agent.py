@@ -14,11 +14,13 @@ import os
 import queue
 import re
 import resource
+import select
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import urllib.request
@@ -32,6 +34,8 @@ RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
 LAST_MOMENT_SECONDS = 3
 """For a trainer to end by itself when the machine is told to stop: it may have said `poweroff`."""
+DRAIN_SECONDS = 5
+"""For a slow disk to take what the trainer printed last: its pipe holds up to 1 MiB."""
 SHUTDOWN_GRACE_SECONDS = 60
 """The most grace when the machine is told to stop: systemd waits for us for 300 s in all
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
@@ -373,6 +377,7 @@ class Trainer:
         self._oom_kills = oom_kills()
         self._group: int | None = None
         self._reader: threading.Thread | None = None
+        self._reading, self._pipe = False, -1
 
     def start(self, streamer: LogStreamer) -> None:
         """Start the script.
@@ -398,7 +403,7 @@ class Trainer:
             hint = "; does the image have the interpreter its first line names?"
             raise RunError(f"{script} cannot be started: {error.strerror}{hint}") from error
         self.started, self._group = time.time(), process.pid
-        pipe = process.stdout.fileno()  # type: ignore[union-attr] # as asked for above
+        self._pipe = pipe = process.stdout.fileno()  # type: ignore[union-attr] # as asked for above
         with contextlib.suppress(OSError):  # 1 MiB, Linux's limit, so that it never waits for us
             fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), 1 << 20)
         arguments = (process, pipe, log, streamer)
@@ -421,8 +426,17 @@ class Trainer:
 
     def drain(self) -> None:
         """Take what is left in the pipe; whoever left the group and holds it is not waited for."""
-        if self._reader is not None:
-            self._reader.join(timeout=0.5)
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._reader and self._reader.is_alive() and time.monotonic() < until:
+            self._reader.join(timeout=0.1)
+            if not self._is_waiting() and not self._reading:  # in this order: see _read
+                return
+
+    def _is_waiting(self) -> bool:
+        """Return whether there is something in the pipe (FIONREAD, ioctl_tty(2))."""
+        with contextlib.suppress(OSError):  # the reader has closed it
+            return any(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)))
+        return False
 
     def judge(self) -> Verdict:
         """Return the verdict on a trainer that ended by itself."""
@@ -453,12 +467,18 @@ class Trainer:
         self, process: subprocess.Popen[bytes], pipe: int, log: Any, streamer: LogStreamer
     ) -> None:
         rest = b""
-        while chunk := os.read(pipe, 1 << 18):
+        while True:
+            select.select([pipe], [], [])
+            self._reading = True  # before the pipe is empty, so that `drain` misses nothing
+            chunk = os.read(pipe, 1 << 18)
+            if not chunk:
+                break
             self._keep(log, chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > MAX_MESSAGE_BYTES:  # binary, or a line without end
                 lines, rest = [*lines, rest], b""
             self._tell(lines, streamer)
+            self._reading = False
         self._tell([rest] if rest else [], streamer)
         log.close()
         process.stdout.close()  # type: ignore[union-attr]

@@ -96,7 +96,7 @@ properties=(
   --property=After=network.target
   --property=After=network-online.target
   # Only the agent is told to stop, and it has time to end the trainer and upload (agent.py:
-  # 3 s + 60 s + 200 s); then whatever is left is killed.
+  # 3 s + 60 s + 5 s + 200 s); then whatever is left is killed.
   --property=KillMode=mixed
   --property=TimeoutStopSec=300
   # A trainer that the kernel kills for its memory must not take the agent along.
