@@ -32,6 +32,7 @@ MEANINGS = {
     "subnet-id": "Subnet of the machine; one of the default VPC if empty.",
     "ec2-keypair-name": "EC2 key pair for SSH; none if empty.",
     "stack-replacement": "Whether a launch replaces what the job's stack runs.",
+    "keep-stack": "Whether the stack stays when its run is over, without a machine.",
     "image": "Image to boot; one that fits the instance type if empty.",
     "volume-size-gb": "Size of the root volume, in GiB.",
     "market": "How the machine is bought.",

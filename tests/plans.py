@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parris.config import read_config
@@ -20,7 +20,10 @@ SETTINGS = Settings(
     stack_role_arn="arn:aws:iam::123456789012:role/stack",
     instance_profiles=("parris-instance", "extra"),
     training_log_group="/parris/training",
+    scheduler_role_arn="arn:aws:iam::123456789012:role/scheduler",
     max_run_hours=24,
+    max_concurrent_runs=10,
+    grace=timedelta(minutes=15),
     stack_tags={"team": "vision"},
     region="eu-west-1",
 )

@@ -18,6 +18,7 @@ ORIGINAL_TEMPLATE = "cloudformation.json"
 COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-cost"
 TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
 MARKETS = ("on-demand", "spot")
+KEEP_STACK = ("never", "on-failure", "always")
 
 
 _FILE = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/-]{1,200}"
@@ -60,6 +61,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "ec2-keypair-name": Text(pattern="[ -~]{0,255}", allowed="the name of an EC2 key pair"),
     "stack-replacement": Flag(default=False),
+    "keep-stack": Choice(values=KEEP_STACK, default="never"),
     "image": Text(
         pattern="(?:ami-[0-9a-f]{8,17}|/aws/service/[A-Za-z0-9._/-]{1,200})?",
         allowed="an image id (ami-…) or a public SSM parameter (/aws/service/…)",
@@ -88,6 +90,7 @@ class TrainingConfig:
     subnet_id: str
     key_name: str
     stack_replacement: bool
+    keep_stack: str
     image: str
     volume_size_gb: int | None
     market: str
@@ -141,6 +144,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         subnet_id=read["subnet-id"],
         key_name=read["ec2-keypair-name"],
         stack_replacement=read["stack-replacement"],
+        keep_stack=read["keep-stack"],
         image=read["image"],
         volume_size_gb=read["volume-size-gb"],
         market=read["market"],

@@ -33,11 +33,15 @@ class InvalidConfig(ParrisError):
 
 
 class LaunchRefused(ParrisError):
-    """The job is sound, but a stack of its name is in the way."""
+    """The job is sound, but a stack of its name, or too many others, are in the way."""
 
 
 class LaunchFailed(ParrisError):
     """AWS did not accept the launch."""
+
+
+class PriceUnknown(ParrisError):
+    """AWS gave no price for a machine."""
 
 
 def found(value: object) -> str:

@@ -5,31 +5,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import config as configuration
 from . import market, render
+from .budget import Price
+from .claim import RunClaim, claim_run
 from .config import CONFIG_FILENAME, read_config
-from .errors import InvalidConfig, ParrisError
-from .plan import RunPlan, iso, plan_run, receipt
+from .crowd import Crowd
+from .errors import InvalidConfig, ParrisError, PriceUnknown
+from .plan import RunPlan, iso, plan_run, receipt, within_budget
 from .settings import Settings
 from .stacks import StackCall, start_stack
-from .storage import Claim, Storage
+from .storage import Storage
 from .trigger import read_request
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_ssm import SSMClient
 
 log = logging.getLogger(__name__)
-
-LEASE = timedelta(seconds=120)
-"""How long a claim without a stack belongs to the launch that made it: twice the function's
-timeout, after which that launch is certainly no longer running."""
 
 MAX_SCRIPT_BYTES = 10 * 1024**2
 """A script is text; what is larger is data, and belongs beside it or in another bucket."""
@@ -42,6 +43,8 @@ class Clients:
     storage: Callable[[], Storage]
     cloudformation: Callable[[], CloudFormationClient]
     ssm: Callable[[], SSMClient]
+    pricing: Callable[[], PricingClient]
+    ec2: Callable[[], EC2Client]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,8 @@ def launch(
     """Start the training that `event` asks for, once, and return the answer (design, "Events").
 
     Four round trips one after another: read the job; claim the run; copy its files; create the
-    stack. What does not wait for another, such as the image, goes side by side with these.
+    stack. What does not wait for another, such as the image, goes side by side with these, and a
+    price on which no deadline hangs is read when the stack is under way.
 
     Raises:
         ParrisError: if it is refused or failed. Before a stack exists nothing is lost: the
@@ -81,61 +85,57 @@ def launch(
         files = listing.result()
         _check_files(plan, files)
 
-        claiming = pool.submit(_claim, storage, plan)
+        claiming = pool.submit(claim_run, storage, plan)
         imaging = pool.submit(_image, plan, clients)
         templating = pool.submit(_template, plan, storage, files, machine)
+        pricing = pool.submit(_price, plan, clients) if plan.budget_usd is not None else None
         claim = claiming.result()
         if not claim.ours:
-            return _duplicate(claim.held.receipt)
+            return _duplicate(claim.receipt)
         try:
-            copies = [pool.submit(storage.snapshot, plan.job, name, plan.prefix) for name in files]
-            copies.append(pool.submit(storage.write_agent, plan.prefix, machine.agent))
+            waiting = [pool.submit(storage.snapshot, plan.job, name, plan.prefix) for name in files]
+            waiting.append(pool.submit(storage.write_agent, plan.prefix, machine.agent))
             cloudformation = clients.cloudformation()  # made while the copies are under way
+            crowd = Crowd(
+                cloudformation, storage, settings.deployment, settings.max_concurrent_runs
+            )
+            waiting.append(pool.submit(crowd.refuse_another, config.stack_name))
+            if pricing is not None:
+                plan = within_budget(plan, pricing.result())
+                waiting.append(pool.submit(_write_limits, claim, plan))
             image, template = imaging.result(), templating.result()
             call = _stack_call(plan, settings, template, image, machine, claim.attempt)
-            for copy in copies:
-                copy.result()
+            for future in waiting:
+                future.result()
             stack_id = start_stack(cloudformation, call, replace=config.stack_replacement)
+            crowd.withdraw_if_too_many(stack_id)
         except (ParrisError, ClientError, BotoCoreError) as error:
-            _give_up(storage, plan, claim, error)
+            _give_up(claim, plan, error)
             raise
-    _complete(storage, plan, claim, stack_id, image)
+    if plan.price is None:
+        plan = _priced(plan, clients)
+    _complete(claim, plan, stack_id, image)
     return _answer(plan, stack_id)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Claimed:
-    """Who has the run: this launch (`ours`), or the one whose receipt is `held`."""
-
-    ours: bool
-    held: Claim
-
-    @property
-    def attempt(self) -> int:
-        return int(self.held.receipt.get("attempt", 1))
-
-
-def _claim(storage: Storage, plan: RunPlan) -> _Claimed:
-    """Write the receipt that makes the run ours, or find whose it is."""
-    ours = receipt(plan)
-    if claim := storage.claim(plan.prefix, ours):
-        return _Claimed(ours=True, held=claim)
-    held = storage.read_receipt(plan.prefix)
-    if _is_free(held.receipt, plan.claimed) and not storage.has_outcome(plan.prefix):
-        again = ours | {"attempt": int(held.receipt.get("attempt", 1)) + 1}
-        if claim := storage.replace(plan.prefix, again, held):
-            return _Claimed(ours=True, held=claim)
-        held = storage.read_receipt(plan.prefix)
-    return _Claimed(ours=False, held=held)
+def _price(plan: RunPlan, clients: Clients) -> Price:
+    return market.read_price(
+        clients.pricing,
+        clients.ec2,
+        instance_type=plan.config.instance_type,
+        spot=plan.config.market == "spot",
+        volume_gb=plan.volume_size_gb,
+        subnet_id=plan.config.subnet_id,
+        region=plan.region,
+    )
 
 
-def _is_free(held: Mapping[str, Any], now: datetime) -> bool:
-    """Return whether a run that was claimed may be claimed again: it never got its stack."""
-    if "stack-id" in held:
-        return False
-    if held["state"] == "launch-failed":
-        return True
-    return now - datetime.fromisoformat(held["claimed"]) > LEASE
+def _priced(plan: RunPlan, clients: Clients) -> RunPlan:
+    """Return `plan` with its price, or with a note why it has none: nothing hangs on it."""
+    try:
+        return within_budget(plan, _price(plan, clients))
+    except PriceUnknown as error:
+        return replace(plan, notes=(*plan.notes, f"no price: {error}"))
 
 
 def _check_files(plan: RunPlan, files: Mapping[str, int]) -> None:
@@ -177,26 +177,32 @@ def _stack_call(
         run_id=plan.run_id,
         deployment=plan.deployment,
         template=render.render_template(template, user_data, source),
-        parameters=render.stack_parameters(plan, image),
+        parameters=render.stack_parameters(plan, image, settings.scheduler_role_arn),
         tags=render.stack_tags(plan, settings.stack_tags, attempt),
         role_arn=settings.stack_role_arn,
     )
 
 
-def _give_up(storage: Storage, plan: RunPlan, claim: _Claimed, error: Exception) -> None:
+def _give_up(claim: RunClaim, plan: RunPlan, error: Exception) -> None:
     """Say in the receipt why no stack came to exist, which frees the event to be sent again."""
-    failed = {**claim.held.receipt, "state": "launch-failed", "reason": str(error)}
     try:
-        storage.replace(plan.prefix, failed, claim.held)
+        claim.write(state="launch-failed", reason=str(error))
     except (ClientError, BotoCoreError):
         # The lease frees the run all the same; the error that matters is the caller's.
         log.exception("could not write launch-failed into %srun.json", plan.prefix)
 
 
-def _complete(storage: Storage, plan: RunPlan, claim: _Claimed, stack_id: str, image: str) -> None:
-    complete = {**claim.held.receipt, "stack-id": stack_id, "image": image}
+def _write_limits(claim: RunClaim, plan: RunPlan) -> None:
+    """Put the deadline that a budget buys where the machine will read it."""
+    planned = receipt(plan)
+    names = ("deadline", "time-limit-minutes", "price")
+    claim.write(**{name.replace("-", "_"): planned[name] for name in names})
+
+
+def _complete(claim: RunClaim, plan: RunPlan, stack_id: str, image: str) -> None:
+    price = plan.price.record() if plan.price else None
     try:
-        storage.replace(plan.prefix, complete, claim.held)
+        claim.write(stack_id=stack_id, image=image, price=price)
     except (ClientError, BotoCoreError):
         # The stack exists and will run; an answer of failure would invite a second one.
         log.exception("could not complete %srun.json", plan.prefix)
@@ -214,6 +220,8 @@ def _answer(plan: RunPlan, stack_id: str) -> dict[str, Any]:
     }
     if plan.request.ignored:
         answer["ignored"] = list(plan.request.ignored)
+    if plan.price:
+        answer["hourly-usd"] = f"{plan.price.hourly_usd:.4f}"
     if plan.notes:
         answer["notes"] = list(plan.notes)
     return answer

@@ -1,39 +1,30 @@
-"""Which image a machine boots."""
+"""What AWS offers today: the images machines boot, and what machines cost."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from .errors import LaunchFailed
+from .budget import Price
+from .errors import LaunchFailed, PriceUnknown
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_ssm import SSMClient
 
-_GPU_FAMILY = re.compile(r"(p\d|g\d|gr\d)")
-_ARM_FAMILY = re.compile(r"(a1|[a-z]+\d+g[a-z]*|im4gn|is4gen)\.")
-"""AWS Graviton: a ``g`` right behind the generation (EC2 user guide, "Instance type names")."""
+PUBLIC_IPV4_HOURLY = Decimal("0.005")
+"""US dollars, in every region (AWS News Blog, 28 July 2023, "New - AWS Public IPv4 Address
+Charge")."""
 
-_AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"
-_DEEP_LEARNING = (
-    "/aws/service/deeplearning/ami/{architecture}"
-    "/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
-)
-
-
-def has_gpu(instance_type: str) -> bool:
-    return _GPU_FAMILY.match(instance_type) is not None
-
-
-def default_image(instance_type: str) -> str:
-    """Return the public SSM parameter of the image for `instance_type`.
-
-    Amazon Linux 2023, or AWS's Deep Learning base image where there is a GPU to drive.
-    """
-    architecture = "arm64" if _ARM_FAMILY.match(instance_type) else "x86_64"
-    return (_DEEP_LEARNING if has_gpu(instance_type) else _AL2023).format(architecture=architecture)
+HOURS_PER_MONTH = 730
+"""What AWS's calculator takes a GB-month of EBS for (AWS Pricing Calculator, "Assumptions")."""
 
 
 def resolve_image(ssm: SSMClient, parameter: str) -> str:
@@ -51,3 +42,106 @@ def resolve_image(ssm: SSMClient, parameter: str) -> str:
             f"image: there is no public SSM parameter {parameter} in this region; "
             "name an image id of your own (ami-…) as image"
         ) from error
+
+
+def read_price(
+    pricing: Callable[[], PricingClient],
+    ec2: Callable[[], EC2Client],
+    *,
+    instance_type: str,
+    spot: bool,
+    volume_gb: int,
+    subnet_id: str,
+    region: str,
+) -> Price:
+    """Return what a machine costs an hour: instance, volume and public IPv4 address.
+
+    The three are asked for side by side. A spot machine is reckoned at the highest price of any
+    zone now, since it may be started in any of them.
+
+    Raises:
+        PriceUnknown: if AWS gives no price, or does not answer; the text says which and why.
+    """
+    instance: Callable[[], Decimal]
+    if spot:
+        source = "EC2 spot price history"
+        instance = lambda: _spot_hourly(ec2(), instance_type)  # noqa: E731 - one of two
+    else:
+        source = "AWS Price List"
+        instance = lambda: _on_demand_hourly(pricing(), instance_type, region)  # noqa: E731
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        parts = {
+            "instance": pool.submit(instance),
+            "volume": pool.submit(lambda: _volume_hourly(pricing(), volume_gb, region)),
+            "public-ipv4": pool.submit(lambda: _address_hourly(ec2, subnet_id)),
+        }
+        try:
+            return Price(
+                parts={name: part.result() for name, part in parts.items()},
+                source=source,
+                read=datetime.now(UTC),
+                spot=spot,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise PriceUnknown(
+                f"the price of {instance_type} could not be read: {error}"
+            ) from error
+
+
+def _on_demand_hourly(pricing: PricingClient, instance_type: str, region: str) -> Decimal:
+    prices = _list_prices(
+        pricing,
+        instanceType=instance_type,
+        regionCode=region,
+        marketoption="OnDemand",
+        capacitystatus="Used",
+        preInstalledSw="NA",
+        tenancy="Shared",
+        operatingSystem="Linux",
+    )
+    return _highest(prices, f"{instance_type} in {region}")
+
+
+def _volume_hourly(pricing: PricingClient, volume_gb: int, region: str) -> Decimal:
+    prices = _list_prices(pricing, volumeApiName="gp3", productFamily="Storage", regionCode=region)
+    return _highest(prices, f"gp3 volumes in {region}") * volume_gb / HOURS_PER_MONTH
+
+
+def _list_prices(pricing: PricingClient, **attributes: str) -> Iterator[Decimal]:
+    """Yield the US dollar prices of the EC2 products that have `attributes`."""
+    filters: Any = [
+        {"Type": "TERM_MATCH", "Field": field, "Value": value}
+        for field, value in attributes.items()
+    ]
+    answer = pricing.get_products(ServiceCode="AmazonEC2", Filters=filters)
+    for item in answer["PriceList"]:  # each a string that holds JSON
+        for term in json.loads(item)["terms"].get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                yield Decimal(dimension["pricePerUnit"].get("USD", "0"))
+
+
+def _spot_hourly(ec2: EC2Client, instance_type: str) -> Decimal:
+    # From now on: the price in force in each zone (API reference, DescribeSpotPriceHistory).
+    answer = ec2.describe_spot_price_history(
+        InstanceTypes=[instance_type],  # type: ignore[list-item] # any that is configured
+        ProductDescriptions=["Linux/UNIX"],
+        StartTime=datetime.now(UTC),
+    )
+    prices = (Decimal(item["SpotPrice"]) for item in answer["SpotPriceHistory"])
+    return _highest(prices, f"{instance_type} on the spot market")
+
+
+def _highest(prices: Iterator[Decimal], what: str) -> Decimal:
+    # The highest, so that a product nobody thought of shortens a budget rather than breaks it.
+    price = max(prices, default=Decimal(0))
+    if price <= 0:
+        raise PriceUnknown(f"AWS lists no price for {what}")
+    return price
+
+
+def _address_hourly(ec2: Callable[[], EC2Client], subnet_id: str) -> Decimal:
+    if subnet_id:
+        (subnet,) = ec2().describe_subnets(SubnetIds=[subnet_id])["Subnets"]
+        if not subnet["MapPublicIpOnLaunch"]:
+            return Decimal(0)
+    return PUBLIC_IPV4_HOURLY  # a default subnet gives one

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from . import config as configuration
+from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .config import TrainingConfig
 from .errors import InvalidConfig
-from .market import default_image, has_gpu
+from .images import default_image, has_gpu
 from .parameters import environment_name
 from .settings import Settings
 from .trigger import LaunchRequest
@@ -33,6 +35,11 @@ class RunPlan:
     deadline: datetime
     limit_minutes: int
     """Minutes from boot to the guest's own power-off."""
+    delete_at: datetime
+    """When the stack deletes itself, whatever became of its machine."""
+    budget_usd: Decimal | None
+    """What the run may cost, if that counts; `within_budget` turns it into a deadline."""
+    price: Price | None
     instance_profile: str
     image: str
     """An image id, or the public SSM parameter that holds one."""
@@ -92,26 +99,28 @@ def plan_run(
                 "instance_role_names and apply"
             ],
         )
-    if problems := unsupported(config):
-        raise InvalidConfig(source, problems)
     notes = []
     minutes = cap = settings.max_run_hours * 60
-    if config.termination_method == configuration.FIXED_TIME:
-        assert config.time_limit_minutes is not None  # noqa: S101 - read_config saw to it
+    limited = config.termination_method != configuration.COMPLETION
+    if limited and config.time_limit_minutes is not None:
         minutes = min(config.time_limit_minutes, cap)
         if config.time_limit_minutes > cap:
             notes.append(
                 f"time-limit {config.time_limit_minutes} is above the deployment's max_run_hours; "
                 f"the run ends after {cap} minutes"
             )
+    deadline = now + timedelta(minutes=minutes)
     return RunPlan(
         run_id=run_id_for(request),
         request=request,
         config=config,
         deployment=settings.deployment,
         claimed=now,
-        deadline=now + timedelta(minutes=minutes),
+        deadline=deadline,
         limit_minutes=minutes,
+        delete_at=deadline + settings.grace,
+        budget_usd=config.cost_limit_usd if limited else None,
+        price=None,
         instance_profile=profile,
         image=config.image or default_image(config.instance_type),
         volume_size_gb=config.volume_size_gb
@@ -124,19 +133,32 @@ def plan_run(
     )
 
 
-def unsupported(config: TrainingConfig) -> list[str]:
-    """Return what a sound configuration asks for that this version cannot do."""
-    if config.termination_method != configuration.COST:
-        return []
-    return [
-        f'termination-method: "{configuration.COST}" needs prices, which this version does not '
-        f'read; use "{configuration.FIXED_TIME}" with a time-limit'
-    ]
+def within_budget(plan: RunPlan, price: Price) -> RunPlan:
+    """Return `plan` with its price, ended where its budget ends if that is earlier.
+
+    Raises:
+        InvalidConfig: if the budget is too small to begin.
+    """
+    if plan.budget_usd is None:
+        return replace(plan, price=price)
+    try:
+        minutes = minutes_for_budget(plan.budget_usd, price.hourly_usd)
+    except BudgetTooSmall as error:
+        source = f"{plan.job}/{configuration.CONFIG_FILENAME}"
+        raise InvalidConfig(source, [f"cost-limit: {error}"]) from error
+    spare = max(0, plan.limit_minutes - minutes)
+    return replace(
+        plan,
+        price=price,
+        limit_minutes=plan.limit_minutes - spare,
+        deadline=plan.deadline - timedelta(minutes=spare),
+        delete_at=plan.delete_at - timedelta(minutes=spare),
+    )
 
 
 def receipt(plan: RunPlan) -> dict[str, Any]:
     """Return the run's ``run.json`` as it stands when the run is claimed (docs/contracts.md)."""
-    fixed = plan.config.termination_method == configuration.FIXED_TIME
+    limited = plan.config.termination_method != configuration.COMPLETION
     return {
         "run-id": plan.run_id,
         "job": plan.job,
@@ -146,12 +168,15 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "claimed": iso(plan.claimed),
         "deadline": iso(plan.deadline),
         "termination-method": plan.config.termination_method,
-        "time-limit-minutes": plan.limit_minutes if fixed else None,
+        "time-limit-minutes": plan.limit_minutes if limited else None,
+        "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",
+        "price": plan.price.record() if plan.price else None,
         "trigger": {"kind": plan.request.kind, **plan.request.origin},
         "instance-type": plan.config.instance_type,
         "market": plan.config.market,
         "volume-size-gb": plan.volume_size_gb,
         "image": plan.image,
+        "keep-stack": plan.config.keep_stack,
         "script": plan.config.script,
         "parameters": dict(plan.parameters),
         "sync-interval-seconds": plan.config.sync_interval_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from shlex import quote
 
 from .config import ORIGINAL_TEMPLATE
@@ -71,7 +72,7 @@ def template_problems(template: str) -> list[str]:
     ]
 
 
-def stack_parameters(plan: RunPlan, image_id: str) -> dict[str, str]:
+def stack_parameters(plan: RunPlan, image_id: str, scheduler_role_arn: str) -> dict[str, str]:
     """Return the parameters of training-stack.yaml; an empty string is "none given"."""
     return {
         "RunId": plan.run_id,
@@ -81,11 +82,20 @@ def stack_parameters(plan: RunPlan, image_id: str) -> dict[str, str]:
         "InstanceType": plan.config.instance_type,
         "InstanceProfile": plan.instance_profile,
         "Market": plan.config.market,
+        "MaxPrice": plan.price.max_spot_price if plan.price and plan.budget_usd else "",
         "VolumeSize": str(plan.volume_size_gb),
         "SubnetId": plan.config.subnet_id,
         "SecurityGroupId": plan.config.security_group_id,
         "KeyName": plan.config.key_name,
+        "Deadline": iso(plan.deadline),
+        "DeleteAt": schedule_time(plan.delete_at),
+        "SchedulerRole": scheduler_role_arn,
     }
+
+
+def schedule_time(time: datetime) -> str:
+    """Return `time` as EventBridge Scheduler's ``at()`` takes it: UTC, without a zone."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def stack_tags(plan: RunPlan, own: Mapping[str, str], attempt: int) -> dict[str, str]:

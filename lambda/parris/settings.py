@@ -1,10 +1,11 @@
-"""The launch Lambda's environment, read once into a value."""
+"""The functions' environments, each read once into a value."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from .errors import ParrisError
 
@@ -15,10 +16,21 @@ VARIABLES = (
     "PARRIS_STACK_ROLE_ARN",
     "PARRIS_INSTANCE_PROFILES",
     "PARRIS_TRAINING_LOG_GROUP",
+    "PARRIS_SCHEDULER_ROLE_ARN",
     "PARRIS_MAX_RUN_HOURS",
+    "PARRIS_MAX_CONCURRENT_RUNS",
+    "PARRIS_GRACE_MINUTES",
     "PARRIS_STACK_TAGS",
 )
-"""What Terraform sets on the function: all of these and nothing else (a contract test)."""
+"""What Terraform sets on the launch function: all of these and nothing else (a contract test)."""
+
+REAP_VARIABLES = (
+    "PARRIS_DEPLOYMENT",
+    "PARRIS_RESULTS_BUCKET",
+    "PARRIS_TRAINING_LOG_GROUP",
+    "PARRIS_OVERDUE_MINUTES",
+)
+"""The same for the reap function."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +43,12 @@ class Settings:
     stack_role_arn: str
     instance_profiles: tuple[str, ...]
     """Instance profiles a job may run with; the first is the default."""
+    scheduler_role_arn: str
     training_log_group: str
     max_run_hours: int
+    max_concurrent_runs: int
+    grace: timedelta
+    """How long after its deadline a stack deletes itself."""
     stack_tags: Mapping[str, str]
     region: str
 
@@ -44,20 +60,52 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ParrisError: if a variable is missing, by name: the function was not made by this
             version's Terraform.
     """
-    missing = [name for name in VARIABLES if name not in environment]
-    if missing:
-        raise ParrisError(
-            f"the launch function lacks {', '.join(missing)} in its environment; "
-            "run terraform apply again"
-        )
+    _demand(VARIABLES, environment)
     return Settings(
         deployment=environment["PARRIS_DEPLOYMENT"],
         config_bucket=environment["PARRIS_CONFIG_BUCKET"],
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
         stack_role_arn=environment["PARRIS_STACK_ROLE_ARN"],
         instance_profiles=tuple(environment["PARRIS_INSTANCE_PROFILES"].split(",")),
+        scheduler_role_arn=environment["PARRIS_SCHEDULER_ROLE_ARN"],
         training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
         max_run_hours=int(environment["PARRIS_MAX_RUN_HOURS"]),
+        max_concurrent_runs=int(environment["PARRIS_MAX_CONCURRENT_RUNS"]),
+        grace=timedelta(minutes=int(environment["PARRIS_GRACE_MINUTES"])),
         stack_tags=json.loads(environment["PARRIS_STACK_TAGS"]),
         region=environment["AWS_REGION"],  # Lambda's own, in every function
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReapSettings:
+    """One deployment, as its reap Lambda sees it."""
+
+    deployment: str
+    results_bucket: str
+    training_log_group: str
+    overdue: timedelta
+    """How long after its deadline a run's stack is deleted from outside."""
+
+
+def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
+    """Return the reap function's settings in `environment`.
+
+    Raises:
+        ParrisError: as `read_settings`.
+    """
+    _demand(REAP_VARIABLES, environment)
+    return ReapSettings(
+        deployment=environment["PARRIS_DEPLOYMENT"],
+        results_bucket=environment["PARRIS_RESULTS_BUCKET"],
+        training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
+        overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
+    )
+
+
+def _demand(names: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    missing = [name for name in names if name not in environment]
+    if missing:
+        raise ParrisError(
+            f"the function lacks {', '.join(missing)} in its environment; run terraform apply again"
+        )

@@ -1,9 +1,10 @@
-"""CloudFormation: creating a training stack, or replacing what one holds."""
+"""CloudFormation: training stacks, made, replaced, read and deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -12,6 +13,9 @@ from .errors import LaunchFailed, LaunchRefused
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+
+TOKEN_PREFIX = "parris-"  # noqa: S105 - no secret: it names a request
+"""Of the ClientRequestToken of every deletion that Parris asks for; who asked comes next."""
 
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 """States from which UpdateStack starts (CloudFormation user guide, "Stack status codes")."""
@@ -59,8 +63,8 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     except ClientError as error:
         if error.response["Error"]["Code"] != "AlreadyExistsException":
             raise _failure(error, call.name) from error
-    stack = _describe(cloudformation, call.name)
-    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+    stack = cloudformation.describe_stacks(StackName=call.name)["Stacks"][0]
+    tags = stack_tags(stack)
     if tags.get("parris:run-id") == call.run_id:
         return str(stack["StackId"])  # an earlier try got this far and could not say so
     if refusal := why_not_replace(stack["StackStatus"], tags, call, replace=replace):
@@ -69,6 +73,66 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
         raise _failure(error, call.name) from error
+
+
+def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+
+
+def stack_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
+
+
+def list_stacks(cloudformation: CloudFormationClient, deployment: str) -> list[Mapping[str, Any]]:
+    """Return the stacks of `deployment`, by its tag, in one listing pass."""
+    return [
+        stack
+        for page in cloudformation.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if stack_tags(stack).get("parris:deployment") == deployment
+        and stack["StackStatus"] != "DELETE_COMPLETE"
+    ]
+
+
+def read_stack(cloudformation: CloudFormationClient, name_or_id: str) -> Mapping[str, Any] | None:
+    """Return a stack, by id also after its deletion; None if there is none."""
+    try:
+        return cloudformation.describe_stacks(StackName=name_or_id)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:  # a ValidationError
+            raise
+        return None
+
+
+def delete_stack(cloudformation: CloudFormationClient, stack_id: str, *, by: str) -> None:
+    """Delete a stack; who did it stands in its events for whoever tells how the run ended.
+
+    A token of the same text would make a second try the first (API reference, DeleteStack,
+    ClientRequestToken), so each has its time.
+    """
+    token = f"{TOKEN_PREFIX}{by}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    cloudformation.delete_stack(StackName=stack_id, ClientRequestToken=token)
+
+
+def deleter(token: str) -> str:
+    """Return who deleted a stack, by the token of the deletion: "somebody" if not Parris."""
+    who = token.removeprefix(TOKEN_PREFIX)
+    if who == token:
+        return "somebody"
+    # The schedule's token is in training-stack.yaml, and ends in the run's id.
+    return "schedule" if who.startswith("schedule-") else who.rpartition("-")[0]
+
+
+def first_failure(cloudformation: CloudFormationClient, stack_id: str) -> str:
+    """Return CloudFormation's own reason: that of the first resource that failed; "" if none."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    failures = [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for page in pages
+        for event in page["StackEvents"]  # newest first
+        if event["ResourceStatus"].endswith("_FAILED")
+    ]
+    return failures[-1] if failures else ""
 
 
 def why_not_replace(
@@ -91,11 +155,6 @@ def why_not_replace(
             '"stack-replacement": true to replace whatever it runs'
         )
     return None
-
-
-def _describe(cloudformation: CloudFormationClient, name: str) -> Mapping[str, Any]:
-    stacks = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    return stacks[0]
 
 
 def _failure(error: ClientError, name: str) -> Exception:

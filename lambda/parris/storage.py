@@ -136,6 +136,39 @@ class Storage:
             return False
         return True
 
+    def read_outcome(self, prefix: str) -> Mapping[str, Any] | None:
+        """Return how a run ended; None if nobody has written it yet, or nothing one can read."""
+        try:
+            answer = self.s3.get_object(Bucket=self.results_bucket, Key=prefix + "outcome.json")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return None
+        try:
+            outcome = json.loads(answer["Body"].read())
+        except ValueError:
+            return None
+        return outcome if isinstance(outcome, dict) and "state" in outcome else None
+
+    def write_outcome(
+        self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False
+    ) -> None:
+        """Write how a run ended, unless its machine has just done so (or `replace` that)."""
+        condition = {} if replace else {"IfNoneMatch": "*"}
+        try:
+            self.s3.put_object(
+                Bucket=self.results_bucket,
+                Key=prefix + "outcome.json",
+                Body=json.dumps(outcome, indent=2).encode(),
+                ContentType="application/json",
+                **condition,  # type: ignore[arg-type]
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            if self.read_outcome(prefix) is None:  # there is one, which nobody can read
+                self.write_outcome(prefix, outcome, replace=True)
+
     def snapshot(self, job: str, name: str, prefix: str) -> None:
         """Copy one of the job's files to the run's ``source/``, within S3."""
         self.s3.copy_object(

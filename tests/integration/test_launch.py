@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from parris.claim import LEASE
 from parris.config import read_config
-from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, UnknownJob
-from parris.launch import LEASE, Clients, Machine, launch
+from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
+from parris.launch import Clients, Machine, launch
 from parris.plan import plan_run, receipt
 from parris.storage import Storage
 from parris.trigger import read_request
@@ -21,7 +23,8 @@ from tests.plans import NOW, SETTINGS
 
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
-    *("VolumeSize", "SubnetId", "SecurityGroupId", "KeyName"),
+    *("MaxPrice", "VolumeSize", "SubnetId", "SecurityGroupId", "KeyName"),
+    *("Deadline", "DeleteAt", "SchedulerRole"),
 )
 
 # moto cannot start an instance whose image is in a launch template (moto 5.2); what the machine
@@ -38,8 +41,23 @@ TEMPLATE = json.dumps(
         },
     }
 )
+BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
 MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n", agent="print()\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
+
+
+class PriceList:
+    """The AWS Price List, which moto lacks, for one machine and its volume, in its own shape."""
+
+    def __init__(self) -> None:
+        self.usd = {"instanceType": "0.0400", "volumeApiName": "0.0730"}
+
+    def get_products(self, ServiceCode: str, Filters: Any) -> Any:  # noqa: N803 - boto3's names
+        assert ServiceCode == "AmazonEC2"
+        [usd] = [self.usd[item["Field"]] for item in Filters if item["Field"] in self.usd]
+        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": usd}}
+        item = {"terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}}}
+        return {"PriceList": [json.dumps(item)] if usd else []}
 
 
 class World:
@@ -48,6 +66,7 @@ class World:
     def __init__(self) -> None:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        self.prices = PriceList()
         self.made: list[str] = []
         for bucket in ("parris-config", "parris-results"):
             self.s3.create_bucket(Bucket=bucket)
@@ -57,7 +76,9 @@ class World:
     def put(self, key: str, body: str) -> None:
         self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
 
-    def launch(self, event: dict[str, Any] | None = None, minutes: float = 0) -> dict[str, Any]:
+    def launch(
+        self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
+    ) -> dict[str, Any]:
         def storage() -> Storage:
             self.made.append("s3")
             return Storage(
@@ -72,11 +93,21 @@ class World:
             self.made.append("ssm")
             return boto3.client("ssm", region_name="us-east-1")
 
+        def ec2() -> Any:
+            self.made.append("ec2")
+            return boto3.client("ec2", region_name="us-east-1")
+
         return launch(
             EVENT if event is None else event,
             "request-1",
-            settings=SETTINGS,
-            clients=Clients(storage=storage, cloudformation=cloudformation, ssm=ssm),
+            settings=replace(SETTINGS, **settings),
+            clients=Clients(
+                storage=storage,
+                cloudformation=cloudformation,
+                ssm=ssm,
+                pricing=lambda: self.prices,  # type: ignore[arg-type, return-value] # one method
+                ec2=ec2,
+            ),
             machine=MACHINE,
             now=NOW + timedelta(minutes=minutes),
         )
@@ -209,6 +240,112 @@ def test_an_image_that_does_not_exist_frees_the_event(world: World) -> None:
     assert world.stacks() == []
     world.put("training-config.json", "{}")
     assert world.launch()["duplicate"] is False
+
+
+COST = '{"training-job-name": "one", "termination-method": "around-cost", "cost-limit": %s%s}'
+"""0.04 + 0.073 * 30 / 730 + 0.005 = 0.048 US dollars an hour for the default machine."""
+
+
+def test_a_budget_becomes_a_deadline_in_every_place(world: World) -> None:
+    world.put("training-config.json", COST % ("0.048", ""))
+    answer = world.launch()
+    assert answer["deadline"] == "2026-11-24T13:00:00Z"
+    assert answer["hourly-usd"] == "0.0480"
+    held = world.receipt(answer["run-id"])
+    assert held["deadline"] == answer["deadline"]
+    assert (held["time-limit-minutes"], held["cost-limit-usd"]) == (60, "0.048")
+    assert held["price"]["hourly-usd"] == "0.048000"
+    assert held["price"]["source"] == "AWS Price List"
+    assert held["price"]["read"].startswith("20")
+    (stack,) = world.stacks()
+    given = {item["ParameterKey"]: item["ParameterValue"] for item in stack["Parameters"]}
+    assert given["Deadline"] == "2026-11-24T13:00:00Z"
+    assert given["DeleteAt"] == "2026-11-24T13:15:00"
+    assert given["MaxPrice"] == ""
+
+
+def test_of_two_limits_the_earlier_wins(world: World) -> None:
+    world.put("training-config.json", COST % ("0.048", ', "time-limit": 20'))
+    assert world.launch()["deadline"] == "2026-11-24T12:20:00Z"
+    world.put("training-config.json", (COST % ("0.048", ', "time-limit": 90')).replace("one", "b"))
+    assert world.launch({"event-id": "e2"})["deadline"] == "2026-11-24T13:00:00Z"
+
+
+def test_a_large_budget_ends_at_the_deployments_cap(world: World) -> None:
+    world.put("training-config.json", COST % ("1000", ""))
+    assert world.launch()["deadline"] == "2026-11-25T12:00:00Z"
+
+
+def test_a_budget_below_five_minutes_is_refused_with_the_smallest_that_would_do(
+    world: World,
+) -> None:
+    world.put("training-config.json", COST % ("0.0039", ""))
+    with pytest.raises(InvalidConfig, match=r"0\.0480 an hour; the smallest .* is 0\.0040"):
+        world.launch()
+    assert world.stacks() == []
+    world.put("training-config.json", COST % ("0.004", ""))
+    assert world.launch()["duplicate"] is False  # and the event may come again
+
+
+def test_a_price_that_cannot_be_had_is_an_error_for_a_budget_only(world: World) -> None:
+    world.prices.usd["instanceType"] = ""
+    world.put("training-config.json", COST % ("5", ""))
+    with pytest.raises(PriceUnknown, match=r"no price for t3\.medium in eu-west-1"):
+        world.launch()
+    assert world.stacks() == []
+    world.put("training-config.json", '{"training-job-name": "one"}')
+    answer = world.launch()
+    assert "no price for t3.medium" in answer["notes"][0]
+    assert world.receipt(answer["run-id"])["price"] is None
+
+
+def test_a_spot_budget_is_the_requests_maximum_price(world: World) -> None:
+    more = ', "market": "spot", "instance-type": "c5.large"'
+    world.put("training-config.json", COST % ("1", more))
+    answer = world.launch()
+    price = world.receipt(answer["run-id"])["price"]
+    assert price["source"] == "EC2 spot price history"
+    (stack,) = world.stacks()
+    given = {item["ParameterKey"]: item["ParameterValue"] for item in stack["Parameters"]}
+    assert float(given["MaxPrice"]) == float(price["instance-hourly-usd"]) > 0
+
+
+def test_a_launch_beyond_the_cap_is_refused_with_what_is_running(world: World) -> None:
+    first = world.launch(max_concurrent_runs=1)
+    world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
+    world.put("jobs/b/trainer-script.sh", "true")
+    with pytest.raises(LaunchRefused, match=rf"one \(run {first['run-id']}\).*make stop"):
+        world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)
+    assert [stack["StackName"] for stack in world.stacks()] == ["one"]
+
+
+def test_a_run_that_is_over_leaves_room(world: World) -> None:
+    first = world.launch(max_concurrent_runs=1)
+    key = f"runs/default/{first['run-id']}/outcome.json"
+    world.s3.put_object(Bucket="parris-results", Key=key, Body=b'{"state": "succeeded"}')
+    world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
+    world.put("jobs/b/trainer-script.sh", "true")
+    assert world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)["stack-id"]
+
+
+def test_of_launches_at_the_same_moment_the_later_stacks_withdraw(world: World) -> None:
+    tags: Any = [
+        {"Key": "parris:deployment", "Value": "parris"},
+        {"Key": "parris:job", "Value": "x"},
+        {"Key": "parris:run-id", "Value": "earlier"},
+    ]
+    real = world.cloudformation.create_stack
+    made: list[Any] = []
+
+    def create_stack(**call: Any) -> Any:  # another launch is there first, by a hair
+        if not made:
+            made.append(real(StackName="earlier", TemplateBody=BARE, Tags=tags))
+        return real(**call)
+
+    world.cloudformation.create_stack = create_stack  # type: ignore[method-assign]
+    with pytest.raises(LaunchRefused, match=r"earlier \(run earlier\)"):
+        world.launch(max_concurrent_runs=1)
+    assert [stack["StackName"] for stack in world.stacks()] == ["earlier"]
 
 
 def test_an_unknown_job_names_the_command_that_uploads_it(world: World) -> None:

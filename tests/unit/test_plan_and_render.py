@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parris.errors import InvalidConfig
-from parris.market import default_image
+from parris.images import default_image
 from parris.plan import receipt, run_id_for
 from parris.render import (
     MAX_TEMPLATE_BYTES,
@@ -60,11 +60,6 @@ def test_the_cap_shortens_a_longer_limit_and_says_so() -> None:
     planned = plan('{"termination-method": "at-fixed-time", "time-limit": 10000}')
     assert planned.deadline == NOW + timedelta(hours=24)
     assert "max_run_hours" in planned.notes[0]
-
-
-def test_a_limit_in_dollars_is_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(InvalidConfig, match='use "at-fixed-time"'):
-        plan('{"termination-method": "around-cost", "cost-limit": 5}')
 
 
 def test_a_role_that_the_deployment_does_not_allow_is_refused() -> None:
@@ -128,7 +123,7 @@ def test_a_template_that_is_too_long_is_refused_before_aws_does() -> None:
 def test_the_parameters_are_exactly_those_of_the_template() -> None:
     declared = TEMPLATE.split("\nConditions:")[0].split("\nParameters:\n")[1]
     names = [line.strip(" :") for line in declared.splitlines() if line[:3].strip(" ") != ""]
-    assert list(stack_parameters(plan(), "ami-1")) == names
+    assert list(stack_parameters(plan(), "ami-1", "arn:r")) == names
 
 
 def test_the_stack_is_tagged_as_ours_and_as_theirs() -> None:

@@ -1,0 +1,68 @@
+"""Dollars as a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
+
+MINIMUM_MINUTES = 5
+"""A budget that buys less would be spent on booting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What a run's machine costs, as far as it is known when it is launched."""
+
+    parts: Mapping[str, Decimal]
+    """US dollars per hour of ``instance``, ``volume`` and ``public-ipv4``."""
+    source: str
+    read: datetime
+    """Aware UTC."""
+    spot: bool
+
+    @property
+    def hourly_usd(self) -> Decimal:
+        return sum(self.parts.values(), Decimal(0))
+
+    @property
+    def max_spot_price(self) -> str:
+        """The most to pay for the instance an hour, as RunInstances takes it; "" on demand."""
+        return f"{self.parts['instance']:f}" if self.spot else ""
+
+    def record(self) -> dict[str, Any]:
+        """Return the price as ``run.json`` holds it (docs/contracts.md)."""
+        return {
+            "hourly-usd": f"{self.hourly_usd:.6f}",
+            **{f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()},
+            "source": self.source,
+            "read": f"{self.read:%Y-%m-%dT%H:%M:%SZ}",
+        }
+
+
+class BudgetTooSmall(ValueError):
+    """A budget buys less than MINIMUM_MINUTES; the text says what would do."""
+
+
+def minutes_for_budget(budget_usd: Decimal, hourly_usd: Decimal) -> int:
+    """Return the whole minutes that `budget_usd` buys.
+
+    Args:
+        budget_usd: the job's ``cost-limit``, in US dollars, greater than 0.
+        hourly_usd: instance, volume and address, US dollars per hour, greater than 0.
+
+    Raises:
+        BudgetTooSmall: if that is less than MINIMUM_MINUTES. EC2 bills Linux instances by the
+            second with a minimum of 60 s (EC2 user guide, "On-Demand Instances"), so every
+            minute that is not used is not paid for.
+    """
+    minutes = int((budget_usd * 60 / hourly_usd).to_integral_value(ROUND_FLOOR))
+    if minutes < MINIMUM_MINUTES:
+        smallest = (hourly_usd * MINIMUM_MINUTES / 60).quantize(Decimal("0.0001"), ROUND_CEILING)
+        raise BudgetTooSmall(
+            f"{budget_usd} US dollars buy {minutes} minutes at {hourly_usd:.4f} an hour; the "
+            f"smallest budget that would do, for {MINIMUM_MINUTES} minutes, is {smallest}"
+        )
+    return minutes
