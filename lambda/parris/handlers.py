@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
+# Until the first answer: importing and reading service models makes a great many objects that
+# stay, and the collector would look through all of them again and again (about 50 ms).
+gc.disable()
+
 import functools
 import json
 import logging
@@ -11,18 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from .errors import ParrisError
 from .launch import Clients, Machine
 from .launch import launch as launch_training
-from .settings import read_settings
+from .settings import read_reap_settings, read_settings
 from .storage import Storage
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_ssm import SSMClient
 
 log = logging.getLogger("parris")
@@ -47,7 +55,13 @@ def launch(event: object, context: Any) -> dict[str, Any]:
             event,
             context.aws_request_id,
             settings=_settings(),
-            clients=Clients(storage=_storage, cloudformation=_cloudformation, ssm=_ssm),
+            clients=Clients(
+                storage=_storage,
+                cloudformation=_cloudformation,
+                ssm=_ssm,
+                pricing=_pricing,
+                ec2=_ec2,
+            ),
             machine=_machine(),
             now=datetime.now(UTC),
         )
@@ -57,7 +71,37 @@ def launch(event: object, context: Any) -> dict[str, Any]:
     except (ClientError, BotoCoreError) as error:
         log.error("launch failed: %s", error)
         raise
+    finally:
+        gc.freeze()  # what stays need never be looked at again
+        gc.enable()
     log.info("launched: %s", json.dumps(answer))
+    return answer
+
+
+def reap(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    """Delete the stacks whose run is over, and give every run an outcome.
+
+    Every failure is raised; another sweep comes, whatever it was.
+    """
+    from . import reap as use_case  # a launch does without it
+    from .obituary import Obituary
+
+    settings = read_reap_settings(os.environ)
+    try:
+        answer = use_case.Reaper(
+            storage=Storage(
+                s3=_client("s3"), config_bucket="", results_bucket=settings.results_bucket
+            ),
+            cloudformation=_cloudformation(),
+            ec2=_ec2(),
+            obituary=Obituary(ec2=_ec2(), logs=_client("logs")),
+            settings=settings,
+            now=datetime.now(UTC),
+        ).reap(event)
+    except ParrisError as error:
+        log.error("reap: %s", error)
+        raise
+    log.info("reap: %s", json.dumps(answer))
     return answer
 
 
@@ -66,10 +110,17 @@ def launch(event: object, context: Any) -> dict[str, Any]:
 _making = threading.Lock()
 
 
-def _client(service: Any) -> Any:
-    # boto3's default session is not for two threads at once (boto3 guide, "Multithreading").
+@functools.cache
+def _session() -> Any:
+    # botocore is the core of boto3; what boto3 adds, resources and transfers, is not used here
+    # and costs a cold start about 60 ms.
+    return get_session()
+
+
+def _client(service: str, region: str | None = None) -> Any:
+    # A session is not for two threads at once (boto3 guide, "Multithreading").
     with _making:
-        return boto3.client(service, config=_CONFIG)
+        return _session().create_client(service, region_name=region, config=_CONFIG)
 
 
 @functools.cache
@@ -96,6 +147,21 @@ def _cloudformation() -> CloudFormationClient:
 @functools.cache
 def _ssm() -> SSMClient:
     client: SSMClient = _client("ssm")
+    return client
+
+
+@functools.cache
+def _ec2() -> EC2Client:
+    client: EC2Client = _client("ec2")
+    return client
+
+
+@functools.cache
+def _pricing() -> PricingClient:
+    # The Price List answers in these regions only (AWS Billing user guide, "Price List endpoints").
+    near = {"eu": "eu-central-1", "ap": "ap-south-1"}
+    region = near.get(_settings().region.split("-")[0], "us-east-1")
+    client: PricingClient = _client("pricing", region)
     return client
 
 

@@ -1,0 +1,335 @@
+"""The reap function against S3, EC2, CloudFormation and Logs as moto has them, in process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from parris.errors import ParrisError
+from parris.obituary import LAST_WORDS, Obituary
+from parris.reap import Reaper
+from parris.settings import ReapSettings
+from parris.storage import Storage
+from parris.verdict import Machine
+from tests.plans import NOW
+
+SETTINGS = ReapSettings(
+    deployment="parris",
+    results_bucket="results",
+    training_log_group="/parris/training",
+    overdue=timedelta(minutes=5),
+)
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {"Deadline": {"Type": "String", "Default": ""}},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    }
+)
+IMAGE = "ami-12c6146b"  # one that moto knows
+LONG_AGO = "2026-11-24T10:00:00Z"
+LATER = "2026-11-24T13:00:00Z"
+
+
+class World:
+    """Stacks of one deployment, their machines and their runs."""
+
+    def __init__(self) -> None:
+        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        self.ec2 = boto3.client("ec2", region_name="us-east-1")
+        self.logs = boto3.client("logs", region_name="us-east-1")
+        self.s3.create_bucket(Bucket="results")
+        self.logs.create_log_group(logGroupName="/parris/training")
+
+    def run(self, name: str, *, deadline: str = LATER, **receipt: Any) -> str:
+        """Make a run with its stack and machine; return the machine's id."""
+        key = f"runs/job/{name}/run.json"
+        stream = f"job/{name}"
+        body = {
+            "run-id": name,
+            "job": "job",
+            "claimed": "2026-11-24T11:00:00Z",
+            "log-group": "/parris/training",
+            "log-stream": stream,
+            "price": {"hourly-usd": "0.36"},
+            **receipt,
+        }
+        self.s3.put_object(Bucket="results", Key=key, Body=json.dumps(body).encode())
+        stack_id = self.stack(name, deadline)
+        tags: Any = [
+            {"Key": "parris:deployment", "Value": "parris"},
+            {"Key": "parris:job", "Value": "job"},
+            {"Key": "parris:run-id", "Value": name},
+            {"Key": "parris:stack", "Value": stack_id},
+        ]
+        answer = self.ec2.run_instances(
+            ImageId=IMAGE,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        )
+        return answer["Instances"][0]["InstanceId"]
+
+    def stack(self, name: str, deadline: str, deployment: str = "parris") -> str:
+        return self.cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=TEMPLATE,
+            Parameters=[{"ParameterKey": "Deadline", "ParameterValue": deadline}],
+            Tags=[
+                {"Key": "parris:deployment", "Value": deployment},
+                {"Key": "parris:job", "Value": "job"},
+                {"Key": "parris:run-id", "Value": name},
+                {"Key": "parris:deadline", "Value": LATER},
+            ],
+        )["StackId"]
+
+    def reap(self, event: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
+        return Reaper(
+            storage=Storage(s3=self.s3, config_bucket="", results_bucket="results"),
+            cloudformation=self.cloudformation,
+            ec2=self.ec2,
+            obituary=Obituary(ec2=self.ec2, logs=self.logs),
+            settings=SETTINGS,
+            now=now,
+        ).reap(event or {})
+
+    def end(self, name: str, **outcome: Any) -> None:
+        self.s3.put_object(
+            Bucket="results",
+            Key=f"runs/job/{name}/outcome.json",
+            Body=json.dumps({"state": "succeeded", "ended-by": "trainer", **outcome}).encode(),
+        )
+
+    def outcome(self, name: str) -> dict[str, Any]:
+        body = self.s3.get_object(Bucket="results", Key=f"runs/job/{name}/outcome.json")["Body"]
+        read: dict[str, Any] = json.loads(body.read())
+        return read
+
+    def stacks(self) -> set[str]:
+        return {stack["StackName"] for stack in self.cloudformation.describe_stacks()["Stacks"]}
+
+    def stack_id(self, name: str) -> str:
+        return self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield World()
+
+
+def stack_event(stack_id: str, token: str = "") -> dict[str, Any]:
+    detail = {"stack-id": stack_id, "client-request-token": token}
+    return {"source": "aws.cloudformation", "detail": detail}
+
+
+def machine_event(instance_id: str) -> dict[str, Any]:
+    return {"source": "aws.ec2", "detail": {"instance-id": instance_id, "state": "terminated"}}
+
+
+def test_a_sweep_deletes_what_is_over_and_overdue_and_nothing_else(world: World) -> None:
+    for name in ("live", "over", "overdue"):
+        world.run(name, deadline=LONG_AGO if name == "overdue" else LATER)
+    world.end("over")
+    world.stack("foreign", LONG_AGO, deployment="theirs")
+    world.cloudformation.create_stack(StackName="untagged", TemplateBody=TEMPLATE)
+    answer = world.reap()
+    assert sorted(answer["deleting"]) == ["over", "overdue"]
+    assert world.stacks() == {"live", "foreign", "untagged"}
+    assert world.outcome("overdue")["state"] == "timed-out"
+    assert world.outcome("over") == {"state": "succeeded", "ended-by": "trainer"}
+
+
+def test_a_machine_that_vanished_leaves_an_outcome_with_its_last_words(world: World) -> None:
+    instance_id = world.run("lost")
+    world.logs.create_log_stream(logGroupName="/parris/training", logStreamName="job/lost")
+    world.logs.put_log_events(
+        logGroupName="/parris/training",
+        logStreamName="job/lost",
+        logEvents=[
+            {"timestamp": int(time.time() * 1000) + n, "message": f"epoch {n}"} for n in range(3)
+        ],
+    )
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap(machine_event(instance_id))
+    outcome = world.outcome("lost")
+    assert (outcome["state"], outcome["ended-by"]) == ("stopped", "somebody")
+    assert outcome["last-log-line"] == "epoch 2"
+    assert outcome["instance-id"] == instance_id
+    assert outcome["cost-usd"] > 0
+    assert world.stacks() == set()
+
+
+def test_an_outcome_that_only_reached_the_console_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_id = world.run("cut-off")
+    said = f'[   12.5] {LAST_WORDS}{{"state": "failed", "reason": "exit 3", "warnings": []}}\nend'
+    monkeypatch.setattr(
+        world.ec2, "get_console_output", lambda **_: {"Output": said}
+    )  # moto's console is a fixed text
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap()
+    outcome = world.outcome("cut-off")
+    assert (outcome["state"], outcome["reason"]) == ("failed", "exit 3")
+    assert "read from its console" in outcome["warnings"][0]
+
+
+def test_a_machine_of_somebody_else_is_ignored(world: World) -> None:
+    world.run("live")
+    made = world.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"][0]
+    world.ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    assert world.reap(machine_event(made["InstanceId"])) == {"ignored": made["InstanceId"]}
+    assert world.reap(machine_event("i-00000000000000000"))["ignored"]
+    assert world.stacks() == {"live"}
+
+
+def test_a_stack_of_somebody_else_is_ignored(world: World) -> None:
+    stack_id = world.stack("foreign", LONG_AGO, deployment="theirs")
+    assert world.reap(stack_event(stack_id)) == {"ignored": stack_id}
+    assert world.stacks() == {"foreign"}
+
+
+def test_a_replaced_machine_ends_its_run_and_not_the_stack(world: World) -> None:
+    old = world.run("old")
+    new = world.run("new")
+    world.ec2.create_tags(
+        Resources=[old], Tags=[{"Key": "parris:stack", "Value": world.stack_id("new")}]
+    )
+    world.ec2.terminate_instances(InstanceIds=[old])
+    world.reap(machine_event(old))
+    assert world.outcome("old")["reason"] == "run new replaced it"
+    assert world.stacks() == {"old", "new"}
+    assert new
+
+
+@pytest.mark.parametrize(
+    ("token", "written"), [("new", {"new"}), ("", set()), ("9f0c-not-a-run", set())]
+)
+def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch, token: str, written: set[str]
+) -> None:
+    world.run("old")
+    key = "runs/job/new/run.json"
+    receipt = b'{"run-id": "new", "job": "job", "claimed": "2026-11-24T11:59:00Z"}'
+    world.s3.put_object(Bucket="results", Key=key, Body=receipt)
+    (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.read_stack", lambda *_: rolled_back)
+    world.reap(stack_event(stack["StackId"], token))
+    listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
+    outcomes = {item["Key"] for item in listed if item["Key"].endswith("outcome.json")}
+    assert outcomes == {f"runs/job/{name}/outcome.json" for name in written}
+    assert world.stacks() == {"old"}
+    if written:
+        assert world.outcome("new")["state"] == "launch-failed"
+
+
+def test_a_deletion_by_the_schedule_is_told_from_one_by_hand(world: World) -> None:
+    for name, token in (("late", "parris-schedule-late"), ("by-hand", "Console-DeleteStack-1")):
+        world.run(name, deadline=LONG_AGO)
+        stack_id = world.stack_id(name)
+        world.cloudformation.delete_stack(StackName=stack_id)
+        world.reap(stack_event(stack_id, token))
+    assert world.outcome("late")["ended-by"] == "schedule"
+    assert world.outcome("late")["state"] == "timed-out"
+    assert world.outcome("by-hand")["ended-by"] == "somebody"
+    assert world.outcome("by-hand")["state"] == "stopped"
+
+
+@pytest.mark.parametrize(("itself", "ended_by"), [(False, "reap"), (True, "shutdown")])
+def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
+    world: World, monkeypatch: pytest.MonkeyPatch, itself: bool, ended_by: str
+) -> None:
+    instance_id = world.run("late", deadline=LONG_AGO)
+    stack_id = world.stack_id("late")
+    world.end("late", **{"state": "timed-out", "ended-by": "shutdown", "exit-status": -15})
+    world.ec2.terminate_instances(InstanceIds=[instance_id])  # moto: by its user
+    if itself:  # its own timer, which moto's machines do not have
+        code = "Client.InstanceInitiatedShutdown"
+        found = Machine(instance_id=instance_id, state="terminated", reason=code, launched=NOW)
+        monkeypatch.setattr("parris.reap.list_machines", lambda *_: {"late": found})
+    world.cloudformation.delete_stack(StackName=stack_id)
+    world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
+    outcome = world.outcome("late")
+    assert (outcome["ended-by"], outcome["exit-status"]) == (ended_by, -15)
+
+
+def test_what_a_trainer_said_itself_is_never_overwritten(world: World) -> None:
+    world.run("done")
+    stack_id = world.stack_id("done")
+    world.end("done", reason="exit 0")
+    world.cloudformation.delete_stack(StackName=stack_id)
+    world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
+    assert world.outcome("done")["reason"] == "exit 0"
+
+
+def test_a_run_may_keep_its_stack_but_gets_its_outcome(world: World) -> None:
+    instance_id = world.run("kept", **{"keep-stack": "on-failure"})
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap()
+    assert world.stacks() == {"kept"}
+    assert world.outcome("kept")["state"] == "stopped"
+    world.reap(now=NOW + timedelta(days=8))
+    assert world.stacks() == set()
+
+
+def test_the_moved_deadline_counts_and_not_the_tag(world: World) -> None:
+    world.run("extended", deadline="2026-11-24T18:00:00Z")
+    world.reap(now=NOW + timedelta(hours=2))  # past the tag's
+    assert world.stacks() == {"extended"}
+    world.reap(now=NOW + timedelta(hours=7))
+    assert world.stacks() == set()
+
+
+def test_a_stack_that_fails_does_not_stop_the_sweep(world: World) -> None:
+    tags: Any = [{"Key": "parris:deployment", "Value": "parris"}]
+    world.cloudformation.create_stack(StackName="broken", TemplateBody=TEMPLATE, Tags=tags)
+    world.run("overdue", deadline=LONG_AGO)
+    with pytest.raises(ParrisError, match="broken: 'parris:job'"):
+        world.reap()
+    assert world.stacks() == {"broken"}
+
+
+def test_an_outcome_nobody_can_read_does_not_keep_a_machine(world: World) -> None:
+    world.run("garbled", deadline=LONG_AGO)
+    world.s3.put_object(Bucket="results", Key="runs/job/garbled/outcome.json", Body=b"{")
+    world.reap()
+    assert world.stacks() == set()
+    assert world.outcome("garbled")["state"] == "timed-out"
+
+
+def test_a_run_without_a_receipt_is_still_ended(world: World) -> None:
+    world.run("bare", deadline=LONG_AGO)
+    world.s3.delete_object(Bucket="results", Key="runs/job/bare/run.json")
+    world.reap()
+    assert world.stacks() == set()
+    assert world.outcome("bare")["state"] == "timed-out"
+
+
+def test_terraform_may_not_destroy_what_stacks_still_need(world: World) -> None:
+    world.run("live")
+    assert world.reap({"tf": {"action": "create"}}) == {"guarding": "parris"}
+    with pytest.raises(ParrisError, match=r"1 stacks still need .*live; run terraform apply"):
+        world.reap({"tf": {"action": "delete"}})
+    world.cloudformation.delete_stack(StackName="live")
+    assert world.reap({"tf": {"action": "delete"}}) == {"guarding": None}
+
+
+def test_two_sweeps_at_once_do_no_harm(world: World) -> None:
+    world.run("overdue", deadline=LONG_AGO)
+    world.reap()
+    first = world.outcome("overdue")
+    world.reap(now=NOW + timedelta(minutes=1))
+    assert world.outcome("overdue") == first
