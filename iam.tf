@@ -5,7 +5,7 @@ locals {
   # CreateLogStream acts on the group, PutLogEvents on a stream of it (service authorization
   # reference, "Amazon CloudWatch Logs").
   log_resources = {
-    for name, group in { launch = aws_cloudwatch_log_group.launch, training = aws_cloudwatch_log_group.training } :
+    for name, group in merge(aws_cloudwatch_log_group.function, { training = aws_cloudwatch_log_group.training, iot = aws_cloudwatch_log_group.iot }) :
     name => [group.arn, "${group.arn}:*"]
   }
   receipt_objects = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
@@ -14,8 +14,10 @@ locals {
 data "aws_iam_policy_document" "assume" {
   for_each = {
     launch   = "lambda.amazonaws.com"
+    reap     = "lambda.amazonaws.com"
     stack    = "cloudformation.amazonaws.com"
     instance = "ec2.amazonaws.com"
+    iot      = "iot.amazonaws.com"
   }
 
   statement {
@@ -85,9 +87,27 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
+    sid       = "WithdrawOurStacks" # one launch too many at the same moment
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # as above
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
     sid       = "SeeWhatIsInTheWay"
     actions   = ["cloudformation:DescribeStacks"]
     resources = ["*"] # a stack of that name need not be ours; this is how the refusal can say so
+  }
+
+  statement {
+    sid       = "ReadPrices"
+    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets"]
+    resources = ["*"] # none of the three takes a resource
   }
 
   statement {
@@ -177,6 +197,36 @@ data "aws_iam_policy_document" "stack" {
   }
 
   statement {
+    sid       = "LetEc2StartTheFirstSpotMachine" # in an account that never had one
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/spot.amazonaws.com/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:AWSServiceName"
+      values   = ["spot.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "KeepOurSchedules"
+    actions   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-*"]
+  }
+
+  statement {
+    sid       = "GiveSchedulesTheirRole"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.scheduler.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+
+  statement {
     sid     = "GiveMachinesTheirRole"
     actions = ["iam:PassRole"]
     resources = concat(
@@ -202,6 +252,156 @@ resource "aws_iam_role_policy" "stack" {
   name   = "stack"
   role   = aws_iam_role.stack.id
   policy = data.aws_iam_policy_document.stack.json
+}
+
+# --- The reap function: reads runs, deletes our stacks, writes outcomes ---------------------------
+
+data "aws_iam_policy_document" "reap" {
+  statement {
+    sid       = "SeeStacksAndMachines"
+    actions   = ["cloudformation:DescribeStacks", "cloudformation:DescribeStackEvents", "ec2:DescribeInstances"]
+    resources = ["*"] # listings take no resource; what is not ours is told by its tag and left
+  }
+
+  statement {
+    sid       = "DeleteOurStacks"
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "ReadConsoles"
+    actions   = ["ec2:GetConsoleOutput"]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "ListRuns" # without it S3 answers 403 where 404 is meant
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.store["results"].arn]
+  }
+
+  statement {
+    sid       = "ReadReceiptsAndOutcomes"
+    actions   = ["s3:GetObject"]
+    resources = [for name in ["run.json", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  }
+
+  statement {
+    sid       = "WriteOutcomes"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/outcome.json"]
+  }
+
+  statement {
+    sid       = "ReadLastLogLines"
+    actions   = ["logs:GetLogEvents"]
+    resources = local.log_resources["training"]
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["reap"]
+  }
+
+  statement {
+    sid       = "ReportFailures"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.failure.arn]
+  }
+}
+
+resource "aws_iam_role" "reap" {
+  name               = "${var.name_prefix}-reap-${local.region}"
+  description        = "Parris: the reap function."
+  assume_role_policy = data.aws_iam_policy_document.assume["reap"].json
+}
+
+resource "aws_iam_role_policy" "reap" {
+  name   = "reap"
+  role   = aws_iam_role.reap.id
+  policy = data.aws_iam_policy_document.reap.json
+}
+
+# --- EventBridge Scheduler: deletes a stack at its deadline ---------------------------------------
+
+data "aws_iam_policy_document" "assume_scheduler" {
+  statement {
+    sid     = "LetSchedulesOfThisAccountAssumeIt"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["scheduler.amazonaws.com"]
+    }
+
+    condition { # the confused deputy (EventBridge Scheduler user guide)
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "scheduler" {
+  statement {
+    sid       = "DeleteOurStacks"
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+}
+
+resource "aws_iam_role" "scheduler" {
+  name               = "${var.name_prefix}-scheduler-${local.region}"
+  description        = "Parris: EventBridge Scheduler, at the deadline of a run."
+  assume_role_policy = data.aws_iam_policy_document.assume_scheduler.json
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name   = "scheduler"
+  role   = aws_iam_role.scheduler.id
+  policy = data.aws_iam_policy_document.scheduler.json
+}
+
+# --- AWS IoT: says why a message started nothing --------------------------------------------------
+
+data "aws_iam_policy_document" "iot" {
+  statement {
+    sid       = "WriteWhatWentWrong"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = local.log_resources["iot"]
+  }
+}
+
+resource "aws_iam_role" "iot" {
+  name               = "${var.name_prefix}-iot-${local.region}"
+  description        = "Parris: the topic rule's error action."
+  assume_role_policy = data.aws_iam_policy_document.assume["iot"].json
+}
+
+resource "aws_iam_role_policy" "iot" {
+  name   = "iot"
+  role   = aws_iam_role.iot.id
+  policy = data.aws_iam_policy_document.iot.json
 }
 
 # --- Training machines: read their run, write its results -----------------------------------------

@@ -100,8 +100,15 @@ resource "aws_s3_bucket_lifecycle_configuration" "store" {
 
 # --- Logs -----------------------------------------------------------------------------------------
 
-resource "aws_cloudwatch_log_group" "launch" {
-  name              = "/aws/lambda/${var.name_prefix}-launch"
+resource "aws_cloudwatch_log_group" "function" {
+  for_each = toset(["launch", "reap"])
+
+  name              = "/aws/lambda/${var.name_prefix}-${each.key}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_cloudwatch_log_group" "iot" {
+  name              = "/${var.name_prefix}/iot-errors"
   retention_in_days = var.log_retention_days
 }
 
@@ -113,6 +120,7 @@ resource "aws_cloudwatch_log_group" "training" {
 # --- The launch function --------------------------------------------------------------------------
 
 locals {
+  # Both functions are in it: they share the code that reads stacks and runs.
   zip = "${path.module}/build/launch.zip"
   sources = sort(concat(
     tolist(fileset(path.module, "lambda/parris/*.py")),
@@ -145,20 +153,23 @@ resource "aws_lambda_function" "launch" {
 
   environment {
     variables = {
-      PARRIS_DEPLOYMENT         = var.name_prefix
-      PARRIS_CONFIG_BUCKET      = aws_s3_bucket.store["config"].id
-      PARRIS_RESULTS_BUCKET     = aws_s3_bucket.store["results"].id
-      PARRIS_STACK_ROLE_ARN     = aws_iam_role.stack.arn
-      PARRIS_INSTANCE_PROFILES  = join(",", concat([aws_iam_instance_profile.instance.name], sort(var.instance_role_names)))
-      PARRIS_TRAINING_LOG_GROUP = aws_cloudwatch_log_group.training.name
-      PARRIS_MAX_RUN_HOURS      = tostring(var.max_run_hours)
-      PARRIS_STACK_TAGS         = jsonencode(var.tags)
+      PARRIS_DEPLOYMENT          = var.name_prefix
+      PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
+      PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
+      PARRIS_STACK_ROLE_ARN      = aws_iam_role.stack.arn
+      PARRIS_INSTANCE_PROFILES   = join(",", concat([aws_iam_instance_profile.instance.name], sort(var.instance_role_names)))
+      PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
+      PARRIS_SCHEDULER_ROLE_ARN  = aws_iam_role.scheduler.arn
+      PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
+      PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
+      PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
+      PARRIS_STACK_TAGS          = jsonencode(var.tags)
     }
   }
 
   logging_config {
     log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.launch.name
+    log_group  = aws_cloudwatch_log_group.function["launch"].name
   }
 
   depends_on = [terraform_data.package, aws_iam_role_policy.launch]

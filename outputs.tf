@@ -28,6 +28,21 @@ output "launch_function" {
   value       = aws_lambda_function.launch.function_name
 }
 
+output "reap_function" {
+  description = "Function that deletes the stacks of runs that are over."
+  value       = aws_lambda_function.reap.function_name
+}
+
+output "max_run_hours" {
+  description = "Hours after which any run ends; make extend goes no further."
+  value       = var.max_run_hours
+}
+
+output "grace_minutes" {
+  description = "Minutes after its deadline at which a run's stack deletes itself."
+  value       = var.grace_minutes
+}
+
 output "training_log_group" {
   description = "Log group with one stream <job>/<run-id> for each run."
   value       = aws_cloudwatch_log_group.training.name

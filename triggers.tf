@@ -13,6 +13,13 @@ resource "aws_iot_topic_rule" "button" {
   lambda {
     function_arn = aws_lambda_function.launch.arn
   }
+
+  error_action { # a message that could not be handed over leaves its reason here
+    cloudwatch_logs {
+      log_group_name = aws_cloudwatch_log_group.iot.name
+      role_arn       = aws_iam_role.iot.arn
+    }
+  }
 }
 
 resource "aws_lambda_permission" "button" {

@@ -78,6 +78,39 @@ variable "max_run_hours" {
   }
 }
 
+variable "max_concurrent_runs" {
+  description = "Runs that may be under way at once; a launch beyond that is refused."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.max_concurrent_runs >= 1 && var.max_concurrent_runs <= 1000 && floor(var.max_concurrent_runs) == var.max_concurrent_runs
+    error_message = "max_concurrent_runs must be a whole number from 1 to 1000."
+  }
+}
+
+variable "grace_minutes" {
+  description = "Minutes after a run's deadline at which its stack deletes itself, should the machine not have ended."
+  type        = number
+  default     = 15
+
+  validation {
+    condition     = var.grace_minutes > var.sweep_minutes && var.grace_minutes <= 120 && floor(var.grace_minutes) == var.grace_minutes
+    error_message = "grace_minutes must be a whole number above sweep_minutes and at most 120."
+  }
+}
+
+variable "sweep_minutes" {
+  description = "Minutes between two sweeps of the reap function, which looks at every stack of the deployment."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.sweep_minutes >= 1 && var.sweep_minutes <= 60 && floor(var.sweep_minutes) == var.sweep_minutes
+    error_message = "sweep_minutes must be a whole number from 1 to 60."
+  }
+}
+
 variable "instance_role_names" {
   description = "Further IAM roles (each with an instance profile of its name) that jobs may name as instance-iam-role-name."
   type        = set(string)

@@ -62,8 +62,28 @@ run "defaults" {
   }
 
   assert {
-    condition     = one(aws_lambda_function.launch.logging_config).log_format == "JSON" && aws_cloudwatch_log_group.launch.retention_in_days == 30
-    error_message = "the function logs JSON into a group that forgets"
+    condition     = one(aws_lambda_function.launch.logging_config).log_format == "JSON" && alltrue([for group in aws_cloudwatch_log_group.function : group.retention_in_days == 30])
+    error_message = "the functions log JSON into groups that forget"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.reap["sweep"].schedule_expression == "rate(10 minutes)" && aws_cloudwatch_event_rule.reap["sweep"].event_pattern == null
+    error_message = "the reap function sweeps every ten minutes"
+  }
+
+  assert {
+    condition     = aws_lambda_function.reap.environment[0].variables["PARRIS_OVERDUE_MINUTES"] == "5" && aws_lambda_function.launch.environment[0].variables["PARRIS_GRACE_MINUTES"] == "15"
+    error_message = "a sweep must fall between the end of a run and that of its stack's schedule"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.reap["machine"].event_pattern).detail.state == ["terminated", "stopped"]
+    error_message = "the reap function hears of machines that went"
+  }
+
+  assert {
+    condition     = aws_lambda_invocation.guard.lifecycle_scope == "CRUD"
+    error_message = "destroy must ask the reap function first"
   }
 }
 
@@ -151,4 +171,38 @@ run "refuses_reserved_tags" {
   }
 
   expect_failures = [var.tags]
+}
+
+run "the_shortest_grace" {
+  command = plan
+
+  variables {
+    grace_minutes = 2
+    sweep_minutes = 1
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.reap["sweep"].schedule_expression == "rate(1 minute)"
+    error_message = "EventBridge wants one minute in the singular"
+  }
+}
+
+run "refuses_a_grace_within_the_sweep" {
+  command = plan
+
+  variables {
+    grace_minutes = 10
+  }
+
+  expect_failures = [var.grace_minutes]
+}
+
+run "refuses_no_runs_at_all" {
+  command = plan
+
+  variables {
+    max_concurrent_runs = 0
+  }
+
+  expect_failures = [var.max_concurrent_runs]
 }

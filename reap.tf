@@ -1,0 +1,130 @@
+# --- The reap function: the third layer that ends runs, from outside ------------------------------
+
+resource "aws_lambda_function" "reap" {
+  function_name    = "${var.name_prefix}-reap"
+  description      = "Parris: deletes the stacks of runs that are over or past their deadline."
+  filename         = local.zip
+  source_code_hash = local.sources_hash
+  handler          = "parris.handlers.reap"
+  runtime          = "python3.13"
+  architectures    = [var.architecture]
+  role             = aws_iam_role.reap.arn
+  memory_size      = 512
+  timeout          = 300
+
+  environment {
+    variables = {
+      PARRIS_DEPLOYMENT         = var.name_prefix
+      PARRIS_RESULTS_BUCKET     = aws_s3_bucket.store["results"].id
+      PARRIS_TRAINING_LOG_GROUP = aws_cloudwatch_log_group.training.name
+      # So that the sweep after it still falls within the grace.
+      PARRIS_OVERDUE_MINUTES = tostring(var.grace_minutes - var.sweep_minutes)
+    }
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.function["reap"].name
+  }
+
+  depends_on = [terraform_data.package, aws_iam_role_policy.reap]
+}
+
+resource "aws_lambda_function_event_invoke_config" "reap" {
+  function_name                = aws_lambda_function.reap.function_name
+  maximum_retry_attempts       = 2 # it may look twice: what is deleted stays deleted
+  maximum_event_age_in_seconds = 3600
+
+  destination_config {
+    on_failure {
+      destination = aws_sns_topic.failure.arn
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.reap] # the API checks that the role may publish
+}
+
+locals {
+  # Each reaches the reap function as it is. A deletion that failed is left to the sweep: its event
+  # would come again as fast as it fails.
+  reap_rules = {
+    machine = jsonencode({
+      source        = ["aws.ec2"]
+      "detail-type" = ["EC2 Instance State-change Notification"]
+      detail        = { state = ["terminated", "stopped"] }
+    })
+    stack = jsonencode({
+      source        = ["aws.cloudformation"]
+      "detail-type" = ["CloudFormation Stack Status Change"]
+      detail = {
+        "status-details" = {
+          status = [
+            "CREATE_COMPLETE",
+            "CREATE_FAILED",
+            "DELETE_COMPLETE",
+            "ROLLBACK_COMPLETE",
+            "ROLLBACK_FAILED",
+            "UPDATE_COMPLETE",
+            "UPDATE_ROLLBACK_COMPLETE",
+            "UPDATE_ROLLBACK_FAILED",
+          ]
+        }
+      }
+    })
+    sweep = null # by the clock
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "reap" {
+  for_each = local.reap_rules
+
+  name                = "${var.name_prefix}-reap-${each.key}"
+  description         = "Parris: calls the reap function."
+  event_pattern       = each.value
+  schedule_expression = each.value == null ? "rate(${var.sweep_minutes} ${var.sweep_minutes == 1 ? "minute" : "minutes"})" : null
+}
+
+resource "aws_cloudwatch_event_target" "reap" {
+  for_each = local.reap_rules
+
+  rule = aws_cloudwatch_event_rule.reap[each.key].name
+  arn  = aws_lambda_function.reap.arn
+}
+
+resource "aws_lambda_permission" "reap" {
+  for_each = local.reap_rules
+
+  statement_id  = "reap-${each.key}"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.reap.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.reap[each.key].arn
+}
+
+# --- terraform destroy asks first -----------------------------------------------------------------
+
+# Destroying this calls the reap function, which refuses while stacks stand: their machines could
+# then be ended by nobody. It depends on everything they need, so nothing of that is gone before.
+resource "aws_lambda_invocation" "guard" {
+  function_name   = aws_lambda_function.reap.function_name
+  input           = jsonencode({ guard = var.name_prefix })
+  lifecycle_scope = "CRUD"
+
+  depends_on = [
+    aws_cloudwatch_event_rule.schedule,
+    aws_cloudwatch_event_target.reap,
+    aws_iam_instance_profile.instance,
+    aws_iam_role_policy.instance,
+    aws_iam_role_policy.iot,
+    aws_iam_role_policy.launch,
+    aws_iam_role_policy.reap,
+    aws_iam_role_policy.scheduler,
+    aws_iam_role_policy.stack,
+    aws_iam_role_policy_attachment.instance,
+    aws_iot_topic_rule.button,
+    aws_lambda_function.launch,
+    aws_lambda_permission.reap,
+    aws_s3_bucket_policy.store,
+    aws_sns_topic.failure,
+  ]
+}
