@@ -47,6 +47,12 @@ def test_twenty_megabytes_are_all_kept_and_what_was_not_streamed_is_counted(
     ]
 
 
+def test_a_batch_holds_no_more_lines_than_cloudwatch_takes(machine: Machine) -> None:
+    outcome = machine.run("seq 30000; sleep 1.2; echo last")
+    assert {"1", "9000", "last"} <= set(machine.messages)
+    assert outcome["warnings"][0].endswith("were not streamed; log.txt has the whole log")
+
+
 def test_a_slow_cloudwatch_does_not_slow_the_trainer(machine: Machine) -> None:
     machine.break_aws({"match": "logs", "sleep": 2})
     outcome = machine.run("yes 0123456789 | head --bytes 5000000")

@@ -17,19 +17,25 @@ from tests.unit.test_agent import machine as machine
 USER_DATA = Path(__file__).resolve().parents[2] / "trainer/runtime/user-data.sh"
 
 
-def start(machine: Machine, **environ: str) -> subprocess.Popen[bytes]:
-    """Boot the machine: the run's objects are in S3, its values in the script's second line."""
+def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Popen[bytes]:
+    """Boot the machine: the run's objects are in S3, its values in the script's second line.
+
+    Args:
+        wait: seconds between two looks of the process that replaces a refused timer.
+    """
     prefix = machine.folder / "s3" / RUN_URI.removeprefix("s3://")
     source = machine.home / "source"
     (prefix / "source").mkdir(parents=True)
     for path in source.iterdir():
         path.rename(prefix / "source" / path.name)
-    (prefix / "run.json").write_text(json.dumps(machine.receipt))
+    machine.store_receipt()
     (prefix / "agent.py").write_text(machine.agent())
     for name in ("source", "output", "checkpoints"):
         (machine.home / name).rmdir()
     machine.home.rmdir()
-    first, rest = USER_DATA.read_text().split("\n", 1)
+    content = USER_DATA.read_text()
+    assert content.count("read -r -t 15 ") == 1
+    first, rest = content.replace("read -r -t 15 ", f"read -r -t {wait} ").split("\n", 1)
     exports = {name: value for name, value in machine.environ.items() if _is_rendered(name)}
     lines = [f"export {name}={value}" for name, value in exports.items()]
     script = machine.folder / "user-data"
@@ -124,14 +130,51 @@ def test_without_systemd_the_agent_takes_over_the_process(machine: Machine) -> N
     process.send_signal(signal.SIGTERM)
     process.wait(20)
     assert machine.outcome()["state"] == "interrupted"
+    assert machine.outcome()["ended-by"] == "shutdown"  # the agent's own word
 
 
-def test_a_refused_timer_is_replaced_by_a_sleeping_process(machine: Machine) -> None:
+@pytest.fixture
+def timerless(machine: Machine) -> Machine:
+    """A machine whose shutdown(8) takes no timer, so that a process waits in its place."""
     machine.record("shutdown", '[[ "$2" == now ]]')
-    machine.put("sleep", f'#!/bin/bash\necho "0 sleep $*" >>{machine.folder}/slept\n')
-    assert boot(machine)["state"] == "failed"  # there is no script: what matters is the timer
-    assert "0 sleep 60m" in (machine.folder / "slept").read_text()
-    eventually(lambda: "poweroff --force" in machine.calls)
+    machine.patience["CONTROL_SECONDS"] = "0.2"
+    return machine
+
+
+def test_a_refused_timer_is_replaced_by_a_waiting_process(timerless: Machine) -> None:
+    timerless.script("sleep 1.2")
+    begun = _uptime()
+    process = start(timerless, wait="0.1")
+    limit = eventually(lambda: _power_off_at(timerless))
+    assert begun + 3600 - 1 <= limit <= _uptime() + 3600
+    process.wait(20)
+    eventually(lambda: "shutdown --poweroff now" in timerless.calls)
+    assert "poweroff --force" not in timerless.calls  # it was not time yet
+    (timerless.home / "power-off-at").unlink()  # without the file the last time it had counts
+    time.sleep(0.3)
+    assert "poweroff --force" not in timerless.calls
+    (timerless.home / "power-off-at").write_text(f"{_uptime()}\n")
+    eventually(lambda: "poweroff --force" in timerless.calls)
+
+
+def test_the_waiting_process_follows_the_deadline(timerless: Machine) -> None:
+    timerless.script("echo ready; sleep 60")
+    start(timerless, wait="0.1").wait(20)
+    eventually(lambda: timerless.messages)
+    timerless.receipt["deadline"] = timerless.iso_in(2 * 3600)
+    timerless.store_receipt()
+    eventually(lambda: "warning: the deadline" in timerless.console)
+    assert abs(_power_off_at(timerless) - _uptime() - 2 * 3600) < 60 + 5
+    timerless.receipt["stop"] = {}
+    timerless.store_receipt()
+    eventually(lambda: timerless.stored("outcome.json"))
+    assert timerless.outcome()["state"] == "stopped"
+    (timerless.home / "power-off-at").write_text("0\n")
+
+
+def test_a_working_timer_needs_no_waiting_process(machine: Machine) -> None:
+    boot(machine)
+    assert not (machine.home / "power-off-at").exists()
 
 
 def test_a_machine_without_the_aws_cli_says_so_and_goes_off(machine: Machine) -> None:
@@ -150,6 +193,7 @@ def test_a_machine_without_python_says_so_and_goes_off(machine: Machine) -> None
     assert outcome["run-id"] == "r1"
     assert outcome["exit-status"] is None
     assert outcome["booted"].endswith("Z")
+    assert outcome["cost-usd"] is None
 
 
 def test_an_old_python_is_refused(machine: Machine) -> None:
@@ -204,6 +248,15 @@ def test_a_machine_told_to_stop_before_training_says_so(machine: Machine) -> Non
 
 def test_there_is_room_for_the_runs_values() -> None:
     assert len(USER_DATA.read_bytes()) < 16_384 - 1_024
+
+
+def _uptime() -> int:
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def _power_off_at(machine: Machine) -> int:
+    path = machine.home / "power-off-at"
+    return int(path.read_text() or 0) if path.exists() else 0
 
 
 def _trains(machine: Machine) -> bool:

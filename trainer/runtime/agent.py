@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import math
 import os
 import queue
 import re
@@ -28,7 +29,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
@@ -46,6 +47,15 @@ OUTCOME_PAUSES = (1, 3, 9, 0)
 OVERTIME_SECONDS = 200
 """How far past the deadline an upload that works may go on; the rest of systemd's 300 s is for
 the outcome."""
+CONTROL_SECONDS = 15
+"""How often the receipt is read again: a stop, another deadline or a price may have come."""
+SPOT_SECONDS = 5
+"""How often EC2 is asked for a notice, as its user guide says ("Spot Instance interruption
+notices"); only a spot machine asks."""
+LAST_READ_SECONDS = 1
+"""The most that a price is waited for once all else is stored."""
+LEAST_BILLED_SECONDS = 60
+"""EC2 bills Linux by the second from here on (EC2 user guide, "On-Demand Instances")."""
 
 # CloudWatch Logs API reference, PutLogEvents: 1 MiB a batch, 26 bytes counted for each event on
 # top, 10,000 events a batch, 256 KB an event.
@@ -67,8 +77,9 @@ def iso(seconds: float) -> str:
 
 
 def parse_iso(text: str) -> float:
-    """Return an ISO 8601 time in UTC (``…Z``) as seconds since the epoch."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    """Return an ISO 8601 time (``…Z``; UTC if it does not say) as seconds since the epoch."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
 
 
 def say(text: str) -> None:
@@ -89,11 +100,17 @@ class Verdict(NamedTuple):
     ended_by: str
 
 
+Event = Union[str, Verdict]
+"""What ends a run or moves its end: exit, signal, log-lost, deadline, or the verdict of others."""
+Events = queue.SimpleQueue[Event]
+
+
 class Answer(NamedTuple):
-    """What a call of the aws CLI came to: its exit status and the last line it printed."""
+    """What a call of the aws CLI came to: its exit status, the last line it printed, its output."""
 
     status: int
     said: str
+    output: bytes = b""
 
     @property
     def skipped_files(self) -> bool:
@@ -116,19 +133,20 @@ class Aws:
                 ["aws", "--cli-connect-timeout", "10", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
             return Answer(127, str(error))
         try:
-            output, _ = process.communicate(stdin, timeout=max(timeout, 1))
+            output, errors = process.communicate(stdin, timeout=max(timeout, 1))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return Answer(-signal.SIGKILL, f"took longer than {timeout:.0f} s")
-        lines = output.decode(errors="replace").strip().splitlines()
-        return Answer(process.returncode, lines[-1] if lines else f"status {process.returncode}")
+        lines = (output + errors).decode(errors="replace").strip().splitlines()
+        said = lines[-1] if lines else f"status {process.returncode}"
+        return Answer(process.returncode, said, output)
 
 
 def messages(line: bytes) -> Iterator[str]:
@@ -365,7 +383,7 @@ def oom_kills() -> int:
 class Trainer:
     """The person's script, in a process group of its own, its output in log.txt."""
 
-    def __init__(self, home: Path, receipt: dict[str, Any], events: queue.SimpleQueue[str]) -> None:
+    def __init__(self, home: Path, receipt: dict[str, Any], events: Events) -> None:
         self._home, self._receipt, self._events = home, receipt, events
         self.ended = threading.Event()
         self.warnings: list[str] = []
@@ -515,14 +533,21 @@ class Trainer:
         self._events.put("exit")
 
 
+def grace_within(seconds: float, grace: float) -> float:
+    """Return the trainer's share of the `seconds` that are left, at most `grace`.
+
+    The upload has the rest: RESERVE_SECONDS, or a third if there are not so many.
+    """
+    return min(grace, max(seconds - RESERVE_SECONDS, seconds * 2 / 3))
+
+
 def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]:
     """Return when to ask the trainer to stop, and the seconds it then has.
 
-    A short run does not lose more than a quarter of itself to grace and upload; then the upload
-    has a third of that.
+    A short run does not lose more than a quarter of itself to grace and upload.
     """
     margin = min(grace + RESERVE_SECONDS, max(deadline - now, 0.0) / 4)
-    return deadline - margin, min(grace, max(margin - RESERVE_SECONDS, margin * 2 / 3))
+    return deadline - margin, grace_within(margin, grace)
 
 
 def upload_limits(now: float, deadline: float) -> tuple[float, float]:
@@ -534,7 +559,178 @@ def upload_limits(now: float, deadline: float) -> tuple[float, float]:
     return retry_until, max(now, deadline) + OVERTIME_SECONDS
 
 
-def next_event(events: queue.SimpleQueue[str], until: float) -> str:
+def read_metadata(path: str) -> str:
+    """Return what IMDSv2 says of this machine (EC2 user guide, "Use IMDSv2").
+
+    Each read has a token of its own, so that none expires on a long run.
+
+    Raises:
+        METADATA_ERRORS: if it cannot be read; a 404, urllib's HTTPError, is an OSError too.
+    """
+    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+    no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(path: str, method: str, headers: dict[str, str]) -> str:
+        request = urllib.request.Request(f"{base}/latest/{path}", headers=headers, method=method)
+        with no_proxy.open(request, timeout=2) as response:
+            text: str = response.read().decode()
+        return text
+
+    token = ask("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+    return ask(f"meta-data/{path}", "GET", {"X-aws-ec2-metadata-token": token})
+
+
+METADATA_ERRORS = (OSError, ValueError, http.client.HTTPException)
+
+
+def read_identity(found: dict[str, str]) -> None:
+    """Fill `found` with what EC2 calls this machine."""
+    try:
+        for key, path in (("instance-id",) * 2, ("instance-type",) * 2, ("image", "ami-id")):
+            found[key] = read_metadata(path)
+    except METADATA_ERRORS as error:
+        say(f"could not read instance metadata: {error}")
+
+
+def power_command(*command: str) -> bool:
+    """Run shutdown(8) or poweroff(8), and return whether it accepted."""
+    try:
+        return subprocess.run(command, check=False, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"{command[0]}: {error}")
+        return False
+
+
+def arm_timer(home: Path, minutes: int) -> bool:
+    """Let the machine go off by itself in `minutes`, and return whether that is sure.
+
+    shutdown(8) puts the new time in place of the old one. Where user-data.sh had to replace it,
+    its waiting process reads the second of uptime to go off at from a file.
+    """
+    armed = power_command("shutdown", "--poweroff", f"+{minutes}")
+    power_off_at = home / "power-off-at"
+    if power_off_at.exists():
+        new = power_off_at.with_suffix(".new")
+        try:
+            new.write_text(f"{time.clock_gettime(time.CLOCK_BOOTTIME) + minutes * 60:.0f}\n")
+            new.replace(power_off_at)  # at no moment is it missing or cut short
+        except OSError as error:
+            say(f"{power_off_at.name}: {error.strerror}")
+            return False
+        return True
+    return armed
+
+
+class Control:
+    """What is asked of a run while it is under way: by its receipt in S3, and by EC2's notice.
+
+    Attributes:
+        deadline: time.time() at which the machine is to be off.
+    """
+
+    def __init__(
+        self, aws: Aws, home: Path, uri: str, receipt: dict[str, Any], events: Events
+    ) -> None:
+        self._aws, self._home, self._uri, self._events = aws, home, uri, events
+        self._receipt = receipt
+        self.deadline = parse_iso(receipt["deadline"])
+        self._hourly_usd: float | None = None
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._last_read: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Obey the receipt, and then what becomes of it, until `end`."""
+        self._obey(self._receipt)
+        threading.Thread(target=self._poll, daemon=True, name="control").start()
+        if self._receipt.get("market") == "spot":
+            threading.Thread(target=self._watch_spot, daemon=True, name="spot").start()
+
+    def end(self) -> None:
+        """Obey nothing more; if the price is still unknown, begin to read it once again."""
+        with self._lock:
+            self._over.set()
+        if self._hourly_usd is None:
+            self._last_read = threading.Thread(target=self._read, daemon=True, name="last-read")
+            self._last_read.start()
+
+    def cost(self, booted: str | None) -> float | None:
+        """Return what the machine has cost since it `booted`, in US dollars, if that is known."""
+        if self._last_read is not None:
+            self._last_read.join(LAST_READ_SECONDS)
+        if self._hourly_usd is None or not booted:
+            return None
+        seconds = max(LEAST_BILLED_SECONDS, time.time() - parse_iso(booted))
+        return round(self._hourly_usd * seconds / 3600, 4)
+
+    def _poll(self) -> None:
+        while not self._over.wait(CONTROL_SECONDS):
+            self._obey(self._read())
+
+    def _read(self) -> dict[str, Any]:
+        """Return the receipt as it is now, its price taken; nothing if it cannot be read."""
+        answer = self._aws.call("s3", "cp", "--only-show-errors", f"{self._uri}/run.json", "-")
+        with contextlib.suppress(ValueError):
+            receipt = json.loads(answer.output)
+            if answer.status == 0 and isinstance(receipt, dict):
+                self._take_price(receipt)
+                return receipt
+        return {}
+
+    def _take_price(self, receipt: dict[str, Any]) -> None:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            hourly_usd = float(receipt["price"]["hourly-usd"])
+            if 0 <= hourly_usd < math.inf:
+                self._hourly_usd = hourly_usd
+
+    def _obey(self, receipt: dict[str, Any]) -> None:
+        self._take_price(receipt)
+        with self._lock:
+            if self._over.is_set():
+                return
+            deadline, stop = self.deadline, receipt.get("stop")
+            with contextlib.suppress(KeyError, ValueError, AttributeError):
+                deadline = parse_iso(receipt["deadline"])
+            if deadline != self.deadline:
+                self._move(deadline)
+            if isinstance(stop, dict):
+                by = stop.get("by")
+                how = f"by {by}" if by and isinstance(by, str) else "on request"
+                self._end_run(Verdict("stopped", f"stopped {how}", "stop"))
+
+    def _move(self, deadline: float) -> None:
+        """Arm the machine's timer anew, and only then let the stop time follow.
+
+        A timer that cannot be moved stands: then only an earlier deadline is safe to take.
+        """
+        news = f"warning: the deadline {iso(self.deadline)} was changed to {iso(deadline)}"
+        minutes = max(1, math.ceil((deadline - time.time()) / 60))
+        if arm_timer(self._home, minutes):
+            say(f"{news}; the machine's timer now ends in {minutes} min")
+        else:
+            say(f"{news}, but the machine's timer could not be")
+            if deadline > self.deadline:
+                return  # it is tried again with the next receipt
+        self.deadline = deadline
+        self._events.put("deadline")
+
+    def _watch_spot(self) -> None:
+        while not self._over.wait(SPOT_SECONDS):
+            with contextlib.suppress(*METADATA_ERRORS, KeyError, TypeError, AttributeError):
+                notice = json.loads(read_metadata("spot/instance-action"))
+                what, when = f"{notice['action']} at {notice['time']}", parse_iso(notice["time"])
+                with self._lock:
+                    if not self._over.is_set():
+                        self.deadline = min(self.deadline, when)
+                        reason = f"EC2's notice for this spot machine: {what}"
+                        self._end_run(Verdict("interrupted", reason, "spot"))
+
+    def _end_run(self, verdict: Verdict) -> None:
+        say(f"warning: {verdict.reason}")
+        self._over.set()
+        self._events.put(verdict)
+
+
+def next_event(events: Events, until: float) -> Event:
     """Return the next event, or "time" when it is `until`."""
     while time.time() < until:  # in steps: the clock of a fresh machine may still be set
         with contextlib.suppress(queue.Empty):
@@ -542,16 +738,20 @@ def next_event(events: queue.SimpleQueue[str], until: float) -> str:
     return "time"
 
 
-def supervise(trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQueue[str]) -> Verdict:
+def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Verdict:
     """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
-    deadline = parse_iso(receipt["deadline"])
-    stop_at, grace = stop_times(time.time(), deadline, float(receipt["stop-grace-seconds"]))
-    event = next_event(events, stop_at)
+    event: Event = "deadline"
+    while event == "deadline":
+        stop_at, grace = stop_times(time.time(), control.deadline, most_grace)
+        event = next_event(events, stop_at)
+    deadline = control.deadline
     near_deadline = time.time() >= deadline - 60
     told_to_stop = event == "signal"
     if told_to_stop:
         trainer.ended.wait(LAST_MOMENT_SECONDS)
         grace = min(grace, SHUTDOWN_GRACE_SECONDS)
+    elif isinstance(event, Verdict):
+        grace = grace_within(deadline - time.time(), most_grace)
     ended_by_itself = trainer.ended.is_set()
     trainer.stop(0 if ended_by_itself else grace)
     trainer.drain()
@@ -559,6 +759,8 @@ def supervise(trainer: Trainer, receipt: dict[str, Any], events: queue.SimpleQue
         return Verdict("failed", disk_reason(trainer.log_error), "agent")
     if ended_by_itself and not told_to_stop:
         return trainer.judge()
+    if isinstance(event, Verdict):
+        return event
     if ended_by_itself and trainer.exit_status == 0:
         verdict = trainer.judge()
         return verdict._replace(reason=f"{verdict.reason} and the machine was told to power off")
@@ -576,34 +778,16 @@ def disk_reason(said: str) -> str:
     return said
 
 
-def read_identity(found: dict[str, str]) -> None:
-    """Fill `found` with what IMDSv2 says of this machine (EC2 user guide, "Use IMDSv2")."""
-    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-    no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def ask(path: str, method: str, headers: dict[str, str]) -> str:
-        request = urllib.request.Request(f"{base}/latest/{path}", headers=headers, method=method)
-        text: str = no_proxy.open(request, timeout=2).read().decode()
-        return text
-
-    try:
-        token = ask("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
-        for key, path in (("instance-id",) * 2, ("instance-type",) * 2, ("image", "ami-id")):
-            found[key] = ask(f"meta-data/{path}", "GET", {"X-aws-ec2-metadata-token": token})
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        say(f"could not read instance metadata: {error}")
-
-
 class Run:
     """One run from its receipt to its outcome."""
 
-    def __init__(self, home: Path, events: queue.SimpleQueue[str]) -> None:
+    def __init__(self, home: Path, events: Events) -> None:
         self._home, self._events = home, events
         self._uri = os.environ.get("PARRIS_RUN_URI", "")
         self._aws = Aws()
         self._store = Store(self._aws, home, self._uri)
-        self._receipt: dict[str, Any] = {}
         self._identity: dict[str, str] = {}
+        self._control: Control | None = None
         self._trainer: Trainer | None = None
         self._streamer: LogStreamer | None = None
         self._verdict: Verdict | None = None
@@ -611,9 +795,10 @@ class Run:
     def train(self) -> None:
         """Run the trainer until it is over."""
         threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
-        self._receipt = receipt = json.loads((self._home / "run.json").read_text())
+        receipt = json.loads((self._home / "run.json").read_text())
         self._streamer = LogStreamer(self._aws, receipt, self._uri)
         self._streamer.start()
+        self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
         self._trainer = Trainer(self._home, receipt, self._events)
         try:
             for name in FOLDERS:
@@ -625,7 +810,9 @@ class Run:
             self._verdict = Verdict("failed", disk_reason(str(error)), "agent")
         else:
             self._store.start(float(receipt["sync-interval-seconds"]))
-            self._verdict = supervise(self._trainer, receipt, self._events)
+            self._control.start()
+            most_grace = float(receipt["stop-grace-seconds"])
+            self._verdict = supervise(self._trainer, self._control, most_grace, self._events)
 
     def keep(self, error: BaseException | None) -> None:
         """Store everything, then the outcome: on the console first, then in S3."""
@@ -637,9 +824,12 @@ class Run:
             self._trainer.drain()
         if self._streamer is not None:
             self._streamer.end()
-        now = time.time()
+        now = deadline = time.time()
+        if self._control is not None:
+            self._control.end()
+            deadline = self._control.deadline
         warnings = list(self._trainer.warnings) if self._trainer else []
-        warnings += self._store.finish(*upload_limits(now, self._deadline(now)))
+        warnings += self._store.finish(*upload_limits(now, deadline))
         if self._streamer is not None:
             self._streamer.join(70)
             if self._streamer.skipped:
@@ -659,16 +849,11 @@ class Run:
             say(f"could not store outcome.json: {answer.said}")
             time.sleep(pause)
 
-    def _deadline(self, now: float) -> float:
-        try:
-            return parse_iso(self._receipt["deadline"])
-        except (KeyError, ValueError):
-            return now
-
     def _outcome(self, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
         trainer = self._trainer
         started = trainer.started if trainer else None
         finished = trainer.finished if trainer else None
+        booted = os.environ.get("PARRIS_BOOTED")
         return {
             "run-id": os.environ.get("PARRIS_RUN_ID"),
             "job": os.environ.get("PARRIS_JOB"),
@@ -677,11 +862,12 @@ class Run:
             "ended-by": verdict.ended_by,
             "exit-status": trainer.exit_status if trainer else None,
             **{key: self._identity.get(key) for key in ("instance-id", "instance-type", "image")},
-            "booted": os.environ.get("PARRIS_BOOTED"),
+            "booted": booted,
             "started": iso(started) if started else None,
             "finished": iso(finished) if finished else None,
             "trainer-seconds": round(finished - started, 3) if started and finished else None,
             "peak-memory-bytes": trainer.peak_memory if trainer else None,
+            "cost-usd": self._control.cost(booted) if self._control else None,
             "bytes-stored": self._store.bytes_stored(),
             "warnings": warnings,
         }
@@ -689,17 +875,13 @@ class Run:
 
 def power_off() -> None:
     """Power the machine off; its shutdown behaviour, terminate, does the rest."""
-    for command in (["shutdown", "--poweroff", "now"], ["poweroff", "--force"]):
-        try:
-            if subprocess.run(command, check=False, timeout=30).returncode == 0:
-                return
-        except (OSError, subprocess.TimeoutExpired) as error:
-            say(f"{command[0]}: {error}")
+    if not power_command("shutdown", "--poweroff", "now"):
+        power_command("poweroff", "--force")
 
 
 def main(argv: list[str]) -> int:
     """Supervise the run in the folder argv[0]; the machine is powered off in any case."""
-    events: queue.SimpleQueue[str] = queue.SimpleQueue()
+    events: Events = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end an upload either
         signal.signal(number, lambda *_: events.put("signal"))
     run = Run(Path(argv[0]), events)

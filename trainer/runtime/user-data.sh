@@ -3,17 +3,26 @@
 # in above as exports; docs/contracts.md lists them. From here on nothing may leave the machine on.
 
 # The money limit comes first: it holds even if everything below hangs. Should shutdown(8) refuse,
-# a sleeping process does the same; it outlives this script, since cloud-init leaves children alone.
+# a waiting process does the same; it outlives this script, since cloud-init leaves children alone.
+readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
 if ! shutdown --poweroff "+${PARRIS_LIMIT_MINUTES}"; then
-  echo "parris: shutdown(8) refused its timer; a sleeping process takes its place"
+  echo "parris: shutdown(8) refused its timer; a waiting process takes its place"
   (
-    sleep "${PARRIS_LIMIT_MINUTES}m"
-    poweroff --force
+    # It counts the machine's uptime, whatever becomes of the clock, and its waiting is bash's own
+    # on a pipe that stays silent: a machine without memory may be unable to start a sleep.
+    exec {silence}<> <(:)
+    read -r now _ </proc/uptime
+    limit="$((${now%.*} + PARRIS_LIMIT_MINUTES * 60))"
+    mkdir --parents "${HOME_DIR}" && echo "${limit}" >"${HOME_DIR}/power-off-at"
+    while read -r now _ </proc/uptime && ((${now%.*} < limit)); do
+      read -r -t 15 -u "${silence}"
+      read -r limit <"${HOME_DIR}/power-off-at" # agent.py moves it with the run's deadline
+    done
+    exec poweroff --force
   ) </dev/null &>/dev/null &
 fi
 echo "parris: user data began at $(date +%s.%N)"
 
-readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
 BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
 readonly BOOTED
 STATE=failed
@@ -27,7 +36,7 @@ give_up() {
   outcome+=" \"reason\": \"${REASON}\", \"ended-by\": \"user-data\", \"exit-status\": null,"
   outcome+=" \"instance-id\": null, \"instance-type\": null, \"image\": null,"
   outcome+=" \"booted\": \"${BOOTED}\", \"started\": null, \"finished\": null,"
-  outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null,"
+  outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null, \"cost-usd\": null,"
   outcome+=" \"bytes-stored\": 0, \"warnings\": []}"
   echo "parris outcome: ${outcome}" # the console keeps it when S3 cannot be reached
   if command -v aws >/dev/null; then
