@@ -13,15 +13,15 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.local import processes
+from scripts.local import guest_faults, processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-_POWER_COMMANDS = ("shutdown", "poweroff", "halt", "reboot", "systemctl", "systemd-run")
+_POWER_COMMANDS = ("shutdown", "poweroff", "halt", "reboot", "systemctl")
 
 _SUDO = """#!/bin/sh
 # Everyone is root on this machine: drop sudo's own options and run the command.
@@ -86,6 +86,7 @@ def start(
     user_data: bytes | None,
     metadata_endpoint: str,
     endpoint: str,
+    faults: Collection[str] = (),
     base: Mapping[str, str] = os.environ,
 ) -> Machine:
     """Start a machine in `directory`.
@@ -94,6 +95,7 @@ def start(
         user_data: run at this boot; None for any boot but the first.
         metadata_endpoint: URL of the machine's own metadata service.
         endpoint: URL of the cloud, for the aws CLI and SDKs on the machine.
+        faults: what is wrong with the machine (faults.py).
         base: where certificate, pip and proxy settings are taken from.
     """
     for name in ("bin", "parris", "root", "tmp"):
@@ -101,7 +103,9 @@ def start(
     initctl = directory / "initctl"
     initctl.unlink(missing_ok=True)
     os.mkfifo(initctl, 0o600)
-    _write_commands(directory / "bin", initctl)
+    _write_commands(directory / "bin", initctl, powerless="no-shutdown" in faults)
+    if user_data and "user-data-dies" in faults:
+        user_data = guest_faults.user_data(user_data)
     (directory / "user-data").write_bytes(user_data or b"")
     environment = {
         name: value
@@ -121,7 +125,7 @@ def start(
         "HOME": str(directory / "root"),
         "TMPDIR": str(directory / "tmp"),
         "PARRIS_HOME": str(directory / "parris"),
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": guest_faults.NOBODY if "no-endpoint" in faults else endpoint,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -129,9 +133,11 @@ def start(
     if patience := base.get("PARRIS_LOCAL_STOP_SECONDS"):
         environment["PARRIS_LOCAL_STOP_SECONDS"] = patience
     argv = [sys.executable, "-m", "scripts.local.guest", str(directory), instance_id]
+    if user_data is not None:
+        argv.append("first-boot")
     with (directory / "console.log").open("ab") as console:
         init = subprocess.Popen(
-            argv if user_data is None else [*argv, "first-boot"],
+            guest_faults.on_small_disk(argv, directory, faults),
             stdin=subprocess.PIPE,
             stdout=console,
             stderr=subprocess.STDOUT,
@@ -142,13 +148,15 @@ def start(
     return Machine(instance_id, directory, init)
 
 
-def _write_commands(directory: Path, initctl: Path) -> None:
+def _write_commands(directory: Path, initctl: Path, *, powerless: bool) -> None:
     """Put the power commands on the machine, each bound to this machine's init."""
     commands = Path(__file__).with_name("commands.py")
-    for name in _POWER_COMMANDS:
+    for name in (*_POWER_COMMANDS, "systemd-run"):
         path = directory / name
         words = [_quoted(sys.executable), "-I", _quoted(commands), _quoted(initctl), name]
         path.write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+        if powerless and name in _POWER_COMMANDS:
+            guest_faults.write_sham(path)
         path.chmod(0o755)
     (directory / "sudo").write_text(_SUDO)
     (directory / "sudo").chmod(0o755)

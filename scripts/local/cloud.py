@@ -89,9 +89,13 @@ def up(home: Path = DEFAULT_HOME, port: int = DEFAULT_PORT) -> Cloud:
         if running := read_cloud(home):
             return running
         daemon.remove_leftovers(home)
-        with daemon.listening(port) as listening:
-            cloud = daemon.spawn(home, listening)
-        daemon.wait_until_healthy(home, cloud)
+        try:
+            with daemon.listening(port) as listening:
+                cloud = daemon.spawn(home, listening)
+            daemon.wait_until_healthy(home, cloud)
+        except KeyboardInterrupt:
+            daemon.remove_leftovers(home)
+            raise
         return cloud
 
 
@@ -119,6 +123,9 @@ def main(argv: list[str] | None = None) -> int:
     except CloudError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the embedded cloud is not up", file=sys.stderr)
+        return 130
 
 
 def _up_command(home: Path, port: int) -> int:

@@ -70,6 +70,8 @@ def only_one(home: Path) -> Iterator[None]:
 @contextmanager
 def listening(port: int) -> Iterator[socket.socket]:
     """Listen on a port of 127.0.0.1, before there is a server, so that nobody else can take it."""
+    if not 0 <= port <= 65535:
+        raise CloudError(f"port {port} is not one of 0 to 65535; 0 takes a free one")
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -135,7 +137,8 @@ def remove_leftovers(home: Path) -> None:
         _stop_server(cloud)
     for machine in sorted((home / "instances").glob("i-*")):
         processes.kill_until_gone(_find(machine.name))
-    (home / "cloud.json").unlink(missing_ok=True)
+    for name in ("cloud.json", "faults.json"):
+        (home / name).unlink(missing_ok=True)
     for name in ("data", "instances", "tmp"):
         shutil.rmtree(home / name, ignore_errors=True)
     for state in home.glob("terraform.tfstate*"):

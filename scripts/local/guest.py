@@ -5,9 +5,9 @@ Its standard input is the machine: a line ``power-button <seconds>`` is an ACPI 
 much patience, and the end of the stream means that the cloud itself is gone.
 
 Stands in for systemd as far as a training run meets it: shutdown(8), the SIGTERM - wait - SIGKILL
-of systemd.kill(5), TimeoutStopSec and KillMode of a transient service, adoption of orphans, and
-for cloud-init's run of user data at the first boot only ("User data and shell scripts", EC2 user
-guide: scripts begin with ``#!`` and run once).
+of systemd.kill(5), TimeoutStopSec, KillMode and FailureAction of a transient service, adoption of
+orphans, and for cloud-init's run of user data at the first boot only ("User data and shell
+scripts", EC2 user guide: scripts begin with ``#!`` and run once).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +113,13 @@ class Init:
     def run_unit(self, order: dict[str, Any]) -> None:
         """Start a transient service."""
         directory = order["properties"].get("WorkingDirectory")
-        pid = self.spawn(order["argv"], order["setenv"], Path(directory) if directory else None)
+        # systemd.exec(5): an id of its own for each start. Here it also stands for the control
+        # group: whoever inherits it belongs to the unit, wherever it has detached itself to.
+        invocation = {"INVOCATION_ID": uuid.uuid4().hex}
+        environment = order["setenv"] | invocation
+        pid = self.spawn(order["argv"], environment, Path(directory) if directory else None)
         if pid is not None:
-            self.units[pid] = order["properties"]
+            self.units[pid] = order["properties"] | invocation
             self.say(f"started {order['unit']}")
 
     def power_off(self, patience: float | None = None) -> None:
@@ -129,10 +135,9 @@ class Init:
         self.stopping_until = until
         if patience == 0:
             return  # forced: nobody is asked
-        parents = processes.parents_of_all()
         for main, properties in self.units.items():
             if properties.get("KillMode") in _SPARED_AT_FIRST:
-                self.spared |= processes.descendants(parents, main)
+                self.spared |= _group(properties) - {main}
         processes.send(members - self.spared, signal.SIGTERM)
         processes.send(members - self.spared, signal.SIGCONT)
 
@@ -152,9 +157,26 @@ class Init:
     def reap(self) -> None:
         """Collect the dead, adopted ones included."""
         with contextlib.suppress(ChildProcessError):
-            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                if self.stopping_until is None:
-                    self.units.pop(pid, None)
+            while (dead := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                unit = self.units.pop(dead[0], {})
+                if unit.get("KillMode") == "mixed":
+                    # With its main process gone a service is over (systemd.kill(5)).
+                    processes.kill_until_gone(partial(_group, unit))
+                action = unit.get("FailureAction", "") if self.stopping_until is None else ""
+                if action.startswith("poweroff") and _failed(dead[1]):
+                    self.say("a unit failed, and its FailureAction is poweroff")
+                    self.power_off(None if action == "poweroff" else 0)
+
+
+def _group(unit: dict[str, str]) -> set[int]:
+    """Return the live processes of a service's control group."""
+    return processes.carrying(f"INVOCATION_ID={unit['INVOCATION_ID']}")
+
+
+def _failed(status: int) -> bool:
+    """Return whether a service that ended so has failed (SuccessExitStatus, systemd.service(5))."""
+    clean = (0, -signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM, -signal.SIGPIPE)
+    return os.waitstatus_to_exitcode(status) not in clean
 
 
 def _stop_seconds(properties: dict[str, str]) -> float:

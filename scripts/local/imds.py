@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ministack.core.responses import request_scope
-from ministack.services import iam, sts
+from ministack.services import iam
+
+from scripts.local import roles
 
 _MAXIMUM_TOKEN_SECONDS = 21600
 _CREDENTIAL_SECONDS = 6 * 3600
@@ -71,33 +73,18 @@ class MetadataServer(ThreadingHTTPServer):
             if time.time() + _RENEWED_BEFORE_SECONDS < self.credentials_until:
                 return self.credentials
             now = _timestamp(time.time())
-            if not _trusts_ec2(role):
+            if not roles.trusts(role, "ec2.amazonaws.com"):
                 message = f"EC2 cannot assume the role {role['RoleName']}."
                 code = "AssumeRoleUnauthorizedAccess"
                 return {"Code": code, "Message": message, "LastUpdated": now}
             self.credentials_until = time.time() + _CREDENTIAL_SECONDS
-            session = self.record["InstanceId"]
             self.credentials = {
                 "Code": "Success",
                 "LastUpdated": now,
                 "Type": "AWS-HMAC",
-                "AccessKeyId": iam._gen_session_access_key(),
-                "SecretAccessKey": iam._gen_secret(),
-                "Token": iam._gen_session_token(),
+                **roles.assume(role, self.record["InstanceId"], _CREDENTIAL_SECONDS),
                 "Expiration": _timestamp(self.credentials_until),
             }
-            sts.register_session(
-                self.credentials["AccessKeyId"],
-                {
-                    "Arn": f"arn:aws:sts::{self.account}:assumed-role/{role['RoleName']}/{session}",
-                    "UserId": f"{role['RoleId']}:{session}",
-                    "SecretAccessKey": self.credentials["SecretAccessKey"],
-                    "SessionToken": self.credentials["Token"],
-                    "Expiration": self.credentials_until,
-                    "AccountId": self.account,
-                    "PrincipalType": "AssumedRole",
-                },
-            )
             return self.credentials
 
     def read(self, path: str) -> str | None:
@@ -193,18 +180,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet, as the service does."""
-
-
-def _trusts_ec2(role: dict[str, Any]) -> bool:
-    """Return whether a role's trust policy lets EC2 assume it."""
-    statements = json.loads(role["AssumeRolePolicyDocument"])["Statement"]
-    for statement in [statements] if isinstance(statements, dict) else statements:
-        principal = statement.get("Principal")
-        services = principal.get("Service", []) if isinstance(principal, dict) else []
-        allowed = [services] if isinstance(services, str) else services
-        if statement.get("Effect") == "Allow" and "ec2.amazonaws.com" in allowed:
-            return True
-    return False
 
 
 def _timestamp(seconds: float) -> str:

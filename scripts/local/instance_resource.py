@@ -13,7 +13,7 @@ from typing import Any
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners, stacks
 
-from scripts.local import instances
+from scripts.local import faults, instances
 from scripts.local.launch import InvalidLaunch, is_true, launch
 
 TYPE = "AWS::EC2::Instance"
@@ -56,7 +56,9 @@ def register() -> None:
     stacks._runs_on_worker_thread = lambda name: name == TYPE or on_worker_thread(name)
 
 
-def _create(_logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, Any]:
+def _create(_logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, Any]:
+    if reason := faults.of_creation(stack):
+        raise InvalidLaunch(reason)
     request = _launch_request(properties)
     record = launch(request)
     return record["InstanceId"], _attributes(record)

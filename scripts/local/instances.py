@@ -17,7 +17,7 @@ from ministack.core.concurrency import spawn_background
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from scripts.local import boot, events
+from scripts.local import boot, events, faults
 from scripts.local.imds import MetadataServer
 
 TERMINATE_GRACE_SECONDS = 10.0
@@ -27,6 +27,7 @@ here somebody waits, and ten seconds are enough for a last upload on loopback.""
 STOP_GRACE_SECONDS = 120.0
 """The same for StopInstances: more than the guest's own 90 s, so that those decide."""
 
+_SHOWN_SECONDS = 3600
 _STATES = {
     "pending": 0,
     "running": 16,
@@ -126,6 +127,7 @@ def power_on(record: dict[str, Any], user_data: bytes | None) -> None:
                 user_data=user_data,
                 metadata_endpoint=metadata.url,
                 endpoint=_endpoint,
+                faults=faults.of_machine(_stack_of(instance_id)),
             )
         except OSError:
             metadata.close()
@@ -135,6 +137,11 @@ def power_on(record: dict[str, Any], user_data: bytes | None) -> None:
         _running[instance_id] = _Running(machine=machine, metadata=metadata)
         set_state(record, "running")
     spawn_background(_follow, record, thread_name=f"machine-{instance_id}")
+
+
+def _stack_of(instance_id: str) -> str:
+    tags = {tag["Key"]: tag["Value"] for tag in ec2._tags.get(instance_id) or []}
+    return str(tags.get("aws:cloudformation:stack-name", ""))
 
 
 def _follow(record: dict[str, Any]) -> None:
@@ -164,7 +171,8 @@ def _settle(record: dict[str, Any], final: str) -> None:
             if mapping["Ebs"]["DeleteOnTermination"]:
                 ec2._volumes.pop(mapping["Ebs"]["VolumeId"], None)
         record["BlockDeviceMappings"] = []
-        record["_terminated_at"] = time.time()  # MiniStack forgets it a minute later
+        # EC2 shows it for about an hour more; MiniStack forgets it a minute after this time.
+        record["_terminated_at"] = time.time() + _SHOWN_SECONDS - 60
     set_state(record, final)
 
 

@@ -40,12 +40,15 @@ def of_instance(instance_id: str, init: int | None = None) -> set[int]:
     Found by the environment they inherited, wherever they have detached themselves to, and, for
     those which emptied their environment, as descendants of `init`, who adopts their orphans.
     """
-    parents = parents_of_all()
-    marker = f"{MARKER}={instance_id}"
-    found = _marked(parents, marker.encode()) if _LINUX else _marked_by_ps(marker)
+    found = carrying(f"{MARKER}={instance_id}")
     if init is not None:
-        found |= descendants(parents, init)
+        found |= descendants(parents_of_all(), init)
     return found - {init, os.getpid()}
+
+
+def carrying(variable: str) -> set[int]:
+    """Return the live processes whose environment holds `variable`, a ``NAME=value``."""
+    return _marked(parents_of_all(), variable.encode()) if _LINUX else _marked_by_ps(variable)
 
 
 def descendants(parents: dict[int, int], root: int) -> set[int]:

@@ -33,6 +33,9 @@ def settings(home: Path, port: int) -> dict[str, str]:
         "SFTP_ENABLED": "0",
         # MiniStack removes containers it takes for its own; here it has none.
         "DOCKER_HOST": f"unix://{home}/no-docker.sock",
+        # Neither the functions nor Scheduler's own calls are this person's.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "LOG_LEVEL": "INFO",
     }
 
@@ -55,15 +58,34 @@ def register(home: Path, endpoint: str) -> None:
     from scripts.local import (
         ec2_actions,
         events,
+        faults,
         images,
         instance_resource,
         instances,
+        pricing,
+        schedules,
+        spot_prices,
+        stack_operations,
         stack_tags,
         transport,
+        universal_targets,
     )
 
+    faults.register(home)
     instances.register(home, endpoint)
-    for module in (ec2_actions, events, images, instance_resource, stack_tags, transport):
+    universal_targets.register(endpoint)
+    for module in (
+        ec2_actions,
+        events,
+        images,
+        instance_resource,
+        pricing,
+        schedules,
+        spot_prices,
+        stack_operations,
+        stack_tags,
+        transport,
+    ):
         module.register()
 
 

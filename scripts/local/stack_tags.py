@@ -7,7 +7,8 @@ authorization reference, "AWS CloudFormation"); MiniStack looks the tags up by a
 
 from __future__ import annotations
 
-from ministack.services import cloudformation, tagging
+from ministack.services import tagging
+from ministack.services.cloudformation import handlers
 
 
 def register() -> None:
@@ -19,7 +20,9 @@ def register() -> None:
         if service != "cloudformation" or ":stack/" not in resource:
             found: dict[str, str] | None = lookup(arn)
             return found
-        stack = cloudformation._stacks.get(resource.split(":stack/")[1].split("/")[0])
+        # A call that names a stack by its id is about that one, not about a namesake's tags.
+        name = resource.split(":stack/")[1].split("/")[0]
+        stack = handlers._resolve_stack(name if arn.endswith("/*") else arn)
         return None if stack is None else {tag["Key"]: tag["Value"] for tag in stack["Tags"]}
 
     tagging.resource_tags = resource_tags

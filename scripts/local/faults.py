@@ -1,0 +1,138 @@
+"""Faults for a drill: what can go wrong on AWS, made to go wrong here.
+
+``faults.json`` in the cloud's home is read whenever a fault could strike, so it may be written and
+changed while the cloud runs; `write` does so, and ``down`` removes it::
+
+    {
+      "machines": {"<stack>": ["no-shutdown", "disk-full:64"], "*": ["no-endpoint"]},
+      "scheduler": "down",
+      "cloudformation": {"<stack>": "why its instance cannot be created"},
+      "throttle": 3
+    }
+
+Every key may be left out, and ``*`` is any stack. Faults of machines hold from the next boot on:
+
+- ``no-shutdown``: shutdown, poweroff, halt, reboot and systemctl say that they do it, and do not.
+- ``no-endpoint``: ``AWS_ENDPOINT_URL`` of the guest is a port where nobody listens. Metadata, which
+  on EC2 needs no network either, still answers.
+- ``user-data-dies``: the first line of user data after ``#!`` ends it with an error.
+- ``disk-full[:KiB]``: the machine's files (PARRIS_HOME, HOME, TMPDIR) lie on a file system of so
+  many KiB (1024 by default), where a write beyond them fails with ENOSPC as on any full disk. It is
+  a tmpfs in a user namespace, so Linux only, and only where users may make one:
+  `disk_can_be_full`. From outside its files are not seen.
+
+``scheduler: down`` holds every schedule of EventBridge Scheduler back; one-time schedules that were
+missed fire when it is lifted. ``throttle: N`` answers every N-th call of CloudFormation with
+``Throttling``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.local.guest_faults import DISK_KIB, MACHINE_FAULTS, NAMESPACE
+
+__all__ = ["DISK_KIB", "MACHINE_FAULTS"]
+
+_KEYS = {"machines", "scheduler", "cloudformation", "throttle"}
+_NAME = "faults.json"
+
+logger = logging.getLogger("faults")
+_home: Path | None = None
+
+
+class UnknownFault(ValueError):
+    """A fault that is none of those above."""
+
+
+def write(home: Path, faults: Mapping[str, Any]) -> None:
+    """Let these faults, and no others, strike the cloud in `home`.
+
+    Raises:
+        UnknownFault: for a key or a machine's fault that does not exist, or not on this system.
+    """
+    _check(faults)
+    machines = (faults.get("machines") or {}).values()
+    full = any(name.startswith("disk-full") for names in machines for name in names)
+    if full and not disk_can_be_full():
+        raise UnknownFault("no such fault here: disk-full needs user namespaces")
+    temporary = home / f"{_NAME}.new"
+    temporary.write_text(json.dumps(faults, indent=2) + "\n")
+    temporary.replace(home / _NAME)  # a reader never sees half of it
+
+
+def register(home: Path) -> None:
+    """Read faults from `home`, and put the throttle before CloudFormation."""
+    from ministack import app
+    from ministack.services.cloudformation import helpers
+
+    global _home
+    _home = home
+    handle = app.SERVICE_HANDLERS["cloudformation"]
+    calls = itertools.count(1)
+
+    async def throttled(*request: Any) -> Any:
+        every = int(_read().get("throttle") or 0)
+        if every and next(calls) % every == 0:
+            return helpers._error("Throttling", "Rate exceeded", 400)
+        return await handle(*request)
+
+    app.SERVICE_HANDLERS["cloudformation"] = throttled
+
+
+def of_machine(stack: str) -> list[str]:
+    """Return the faults of the machines that `stack` boots."""
+    machines = _read().get("machines") or {}
+    return [*machines.get("*", []), *machines.get(stack, [])]
+
+
+def of_creation(stack: str) -> str | None:
+    """Return why an instance of `stack` cannot be created, or None."""
+    reasons = _read().get("cloudformation") or {}
+    reason = reasons.get(stack) or reasons.get("*")
+    return str(reason) if reason else None
+
+
+def scheduler_is_down() -> bool:
+    """Return whether no schedule fires."""
+    return bool(_read().get("scheduler") == "down")
+
+
+def disk_can_be_full() -> bool:
+    """Return whether ``disk-full`` works here."""
+    if shutil.which(NAMESPACE[0]) is None:
+        return False
+    mount = ["sh", "-c", "mount -t tmpfs tmpfs /tmp"]
+    return subprocess.run([*NAMESPACE, *mount], capture_output=True, check=False).returncode == 0
+
+
+def _read() -> dict[str, Any]:
+    if _home is None:
+        return {}
+    try:
+        faults = json.loads((_home / _NAME).read_text())
+        _check(faults)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        logger.error("%s is ignored: %s", os.fspath(_home / _NAME), error)
+        return {}
+    return dict(faults)
+
+
+def _check(faults: Mapping[str, Any]) -> None:
+    if unknown := set(faults) - _KEYS:
+        raise UnknownFault(f"no such faults: {', '.join(sorted(unknown))}")
+    for stack, names in (faults.get("machines") or {}).items():
+        for name in names:
+            kind, _, size = name.partition(":")
+            if kind not in MACHINE_FAULTS or (size and (kind != "disk-full" or not size.isdigit())):
+                raise UnknownFault(f"{stack}: no such fault of a machine: {name}")
