@@ -1,0 +1,97 @@
+"""Prove that nothing outlives its limit: `make drill`, on embedded clouds with short limits.
+
+Each theatre is a cloud of its own in which one thing that all runs share is broken; in it runs are
+launched whose own parts are broken. For each the machine must be off and the stack gone within
+deadline plus grace, and the record must say which layer did it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scripts import console
+from scripts.deployment import ROOT
+from scripts.drill_cases import THEATRES
+
+_HEADINGS = ("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE", "SAVED", "")
+
+
+def main(argv: list[str]) -> int:
+    """Make every layer fail, alone and with another, and show what ends the run all the same."""
+    parser = argparse.ArgumentParser(prog="make drill", description=main.__doc__)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    started = time.monotonic()
+    print(
+        f"drill: {len(THEATRES)} embedded clouds; runs of 1 minute, grace 2, sweep every minute",
+        file=sys.stderr if options.json else sys.stdout,
+        flush=True,
+    )
+    with ThreadPoolExecutor(max_workers=len(THEATRES)) as pool:
+        rows = [row for found in pool.map(_play, THEATRES) for row in found]
+    if options.json:
+        console.print_json(rows)
+    else:
+        _print(rows)
+        took = time.monotonic() - started
+        print(f"seconds are counted from the deadline; the drill took {took:.0f} s")
+    bad = [row["fault"] for row in rows if row["problems"]]
+    for row in rows:
+        for problem in row["problems"]:
+            console.fail(f"{row['fault']}: {problem}")
+    return 1 if bad else 0
+
+
+def _play(theatre: str) -> list[dict[str, Any]]:
+    """Run one theatre in a process of its own and return its rows."""
+    home = ROOT / ".parris" / "drill" / theatre
+    environ = os.environ | {"LOCAL": "1", "PARRIS_LOCAL_HOME": str(home)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scripts.drill_theatre", theatre],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stdout, stderr = process.communicate()
+    if process.returncode:
+        raise console.Refused(f"the drill's cloud {theatre!r} failed: {stderr.strip()[-2000:]}")
+    shutil.rmtree(home, ignore_errors=True)
+    rows: list[dict[str, Any]] = json.loads(stdout.splitlines()[-1])
+    return rows
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = [
+        (
+            row["fault"],
+            row["layer"],
+            _seconds(row["machine-off"]),
+            _seconds(row["stack-gone"]),
+            row["state"],
+            row["saved"],
+            "no" if row["problems"] else "ok",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *table, strict=True)]
+    for line in (_HEADINGS, *table):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:+.0f} s"
+
+
+if __name__ == "__main__":
+    console.run(main)

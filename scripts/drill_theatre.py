@@ -1,0 +1,198 @@
+"""One embedded cloud of the drill: ``python -m scripts.drill_theatre <name>`` prints JSON rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from parris.stacks import deleter, read_stack
+from scripts import launch as launching
+from scripts import terraform
+from scripts.console import Refused
+from scripts.deployment import LOCAL_HOME, Deployment, read_deployment
+from scripts.drill_cases import CASES, ONE, Case
+from scripts.local import cloud, faults
+from scripts.runs import find_machine, find_run
+
+GRACE_MINUTES = 2
+DELETION_SECONDS = 30
+"""What a deletion itself may take once it has begun."""
+
+LAYERS = {"schedule": "2 schedule", "reap": "3 reap"}
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """What is seen of one run."""
+
+    case: Case
+    run_id: str
+    job: str
+    stack_id: str
+    deadline: datetime
+    machine_off: datetime | None = None
+    stack_gone: datetime | None = None
+    off_reason: str = ""
+    """EC2's code for why it went off."""
+    problems: list[str] = field(default_factory=list)
+
+
+def main(argv: list[str]) -> int:
+    """Play one theatre and print its rows as the last line."""
+    theatre = argv[0]
+    with redirect_stdout(sys.stderr):
+        try:
+            rows = _play(theatre, CASES[theatre])
+        finally:
+            cloud.down(LOCAL_HOME)
+    print(json.dumps(rows))
+    return 0
+
+
+def _play(theatre: str, cases: tuple[Case, ...]) -> list[dict[str, Any]]:
+    cloud.up(LOCAL_HOME, 0)
+    variables = [f"grace_minutes={GRACE_MINUTES}", "sweep_minutes=1", "schedules={}"]
+    if terraform.main(["apply", "--quiet", "--yes", *(f"-var={item}" for item in variables)]):
+        raise Refused("terraform apply failed")
+    deployment = read_deployment()
+    _break(deployment, theatre, cases)
+    watches = [_launch(deployment, number, case) for number, case in enumerate(cases)]
+    for watch in watches:
+        if watch.case.during is not None:
+            watch.case.during(deployment, watch.job, watch.run_id)
+    _wait(deployment, theatre, watches)
+    return [_row(deployment, watch) for watch in watches]
+
+
+def _break(deployment: Deployment, theatre: str, cases: tuple[Case, ...]) -> None:
+    wanted: dict[str, Any] = {
+        "machines": {_name(number): list(case.machine) for number, case in enumerate(cases)},
+        "cloudformation": {
+            _name(number): case.creation for number, case in enumerate(cases) if case.creation
+        },
+    }
+    if theatre in ("scheduler-down", "machine-alone"):
+        wanted["scheduler"] = "down"
+    faults.write(LOCAL_HOME, wanted)
+    if theatre in ("reap-deleted", "machine-alone"):
+        deployment.client("lambda").delete_function(FunctionName=deployment.reap_function)
+
+
+def _name(number: int) -> str:
+    return f"drill-{number}"
+
+
+def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
+    config = {
+        "training-job-name": _name(number),
+        "termination-method": "at-fixed-time",
+        "time-limit": 1,
+        "sync-interval-seconds": 5,
+        "stop-grace-seconds": 1,
+    }
+    s3, folder = deployment.client("s3"), f"jobs/{_name(number)}"
+    for key, text in (
+        ("training-config.json", json.dumps(config)),
+        ("trainer-script.sh", case.script),
+    ):
+        s3.put_object(Bucket=deployment.config_bucket, Key=f"{folder}/{key}", Body=text.encode())
+    answer = launching.invoke(deployment, {"job": _name(number)})
+    return Watch(
+        case=case,
+        run_id=answer["run-id"],
+        job=_name(number),
+        stack_id=answer["stack-id"],
+        deadline=datetime.fromisoformat(answer["deadline"]),
+    )
+
+
+def _wait(deployment: Deployment, theatre: str, watches: list[Watch]) -> None:
+    """Watch until every machine is off and every stack gone, or long past deadline and grace."""
+    last = max(watch.deadline for watch in watches)
+    limit = last + timedelta(minutes=GRACE_MINUTES, seconds=2 * DELETION_SECONDS)
+    while datetime.now(UTC) < limit:
+        for watch in watches:
+            _look(deployment, watch)
+        if all(watch.machine_off and watch.stack_gone for watch in watches):
+            return
+        if theatre == "machine-alone" and all(watch.machine_off for watch in watches):
+            # Nothing that costs is left. The stack waits for Scheduler, which tries for a day.
+            faults.write(LOCAL_HOME, {})
+        time.sleep(1)
+
+
+def _look(deployment: Deployment, watch: Watch) -> None:
+    now = datetime.now(UTC)
+    if watch.machine_off is None:
+        machine = find_machine(deployment, watch.run_id)
+        if machine["State"]["Name"] in ("terminated", "none"):
+            watch.machine_off = now
+            watch.off_reason = machine.get("StateReason", {}).get("Code", "")
+    if watch.stack_gone is None:
+        cloudformation = deployment.client("cloudformation")
+        stack = read_stack(cloudformation, watch.stack_id)
+        status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
+        if status == "DELETE_COMPLETE":
+            watch.stack_gone = now
+
+
+def _deleter(deployment: Deployment, watch: Watch) -> str:
+    events = deployment.client("cloudformation").describe_stack_events(StackName=watch.stack_id)
+    asked = [
+        event.get("ClientRequestToken", "")
+        for event in events["StackEvents"]
+        if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
+        and event["PhysicalResourceId"] == watch.stack_id
+    ]
+    return deleter(asked[0]) if asked else ""
+
+
+def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
+    """Return what came of a run, and what is wrong with it."""
+    case, run = watch.case, find_run(deployment, watch.job, watch.run_id)
+    itself = watch.off_reason == "Client.InstanceInitiatedShutdown"
+    by = "" if itself else _deleter(deployment, watch)
+    layer = LAYERS.get(by, by or ONE)
+    objects = deployment.client("s3").list_objects_v2(
+        Bucket=deployment.results_bucket, Prefix=run.prefix
+    )["Contents"]
+    names = {item["Key"].removeprefix(run.prefix) for item in objects}
+    saved = [name for name in ("output/kept.txt", "log.txt", "outcome.json") if name in names]
+    problems = list(watch.problems)
+    latest = timedelta(minutes=GRACE_MINUTES, seconds=DELETION_SECONDS)
+    for what, when in (("machine", watch.machine_off), ("stack", watch.stack_gone)):
+        if when is None:
+            problems.append(f"its {what} is still there")
+        elif when > watch.deadline + latest:
+            problems.append(f"its {what} outlived deadline and grace")
+    if layer not in case.layers:
+        problems.append(f"layer {layer} ended it, and not {' or '.join(case.layers)}")
+    if run.state not in case.states:
+        problems.append(f"its state is {run.state} ({run.reason}), not {' or '.join(case.states)}")
+    if not run.ended_by:
+        problems.append("its record does not say what ended it")
+    if case.saves and "output/kept.txt" not in names:
+        problems.append("what the trainer had written is lost")
+    return {
+        "fault": case.fault,
+        "layer": layer,
+        "machine-off": _after(watch, watch.machine_off),
+        "stack-gone": _after(watch, watch.stack_gone),
+        "state": f"{run.state} ({run.ended_by})",
+        "reason": run.reason,
+        "saved": ", ".join(saved) or "-",
+        "problems": problems,
+    }
+
+
+def _after(watch: Watch, when: datetime | None) -> float | None:
+    return None if when is None else (when - watch.deadline).total_seconds()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""The drill: whatever breaks, alone or with another, the run ends and says what ended it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.drill_cases import CASES
+from scripts.local import faults
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(
+    not faults.disk_can_be_full(), reason="a full disk needs Linux with user namespaces"
+)
+
+
+def test_nothing_outlives_its_limit_whatever_breaks() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "scripts.drill", "--json"],
+        cwd=ROOT,
+        env=os.environ | {"LOCAL": "1", "PYTHONPATH": "lambda:."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
+    assert [row["fault"] for row in rows] == [
+        case.fault for theatre in CASES.values() for case in theatre
+    ]
+    by_layer = {row["layer"] for row in rows}
+    assert by_layer == {"1 machine", "2 schedule", "3 reap"}  # each had to do it once
+    for row in rows:
+        assert row["problems"] == []
+        assert row["machine-off"] <= 150, row
+        assert row["stack-gone"] <= 150, row
+    left = subprocess.run(
+        ["pgrep", "--full", "parris/drill"], capture_output=True, text=True, check=False
+    )
+    assert left.stdout == ""
+    assert not (ROOT / ".parris/drill").exists() or not list((ROOT / ".parris/drill").iterdir())
