@@ -1,20 +1,29 @@
-"""Delete stacks whose run is over: `make clean-stacks [ALL=1]`."""
+"""Delete stacks whose run is over: `make clean-stacks [ALL=1] [WAIT=1]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from parris.stacks import delete_stack, stack_tags
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local, read_deployment
-from scripts.runs import list_stacks, read_runs, stack_tags
+from scripts.runs import list_stacks, read_runs
+
+Stack = Mapping[str, Any]
+
+AT_ONCE = 16
+"""Deletions asked for side by side. CloudFormation throttles long before that many are slow, and
+the client then slows down by itself (boto3 guide, "Retries", adaptive mode)."""
+
+MAX_LISTED = 20
 
 
 def main(argv: list[str]) -> int:
@@ -22,14 +31,12 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make clean-stacks", description=main.__doc__)
     parser.add_argument("--all", action="store_true", help="also stacks of live runs, after asking")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--wait", action="store_true", help="wait until they are gone")
     options = parser.parse_args(argv)
     deployment = read_deployment()
     over, live = sort_stacks(deployment, list_stacks(deployment))
-    for stack, state in over:
-        print(f"delete {stack['StackName']}: its run is over ({state})")
-    for stack, state in live:
-        verb = "delete" if options.all else "keep  "
-        print(f"{verb} {stack['StackName']}: its run is {state}")
+    _announce("delete", over)
+    _announce("delete" if options.all else "keep", live)
     if options.all and live and not options.yes:
         _ask(len(live))
     doomed = [stack for stack, _ in over + (live if options.all else [])]
@@ -37,55 +44,82 @@ def main(argv: list[str]) -> int:
         print("no stack to delete")
         return 0
     failed = delete(deployment, doomed)
-    print(f"{len(doomed) - len(failed)} stacks deleted; what their runs stored stays in S3")
+    asked = [stack for stack in doomed if stack["StackName"] not in failed]
+    print(f"{len(asked)} deletions asked for; what their runs stored stays in S3")
+    if options.wait:
+        failed |= wait_until_gone(deployment, asked)
+        print(f"{len(doomed) - len(failed)} stacks are gone")
+    elif asked:
+        print("CloudFormation carries them out; make status shows what is left, WAIT=1 waits")
     for name, reason in failed.items():
         console.fail(f"stack {name} was not deleted: {reason}; run make clean-stacks again")
     return 1 if failed else 0
 
 
 def sort_stacks(
-    deployment: Deployment, stacks: Sequence[dict[str, Any]]
-) -> tuple[list[tuple[dict[str, Any], str]], list[tuple[dict[str, Any], str]]]:
-    """Return (over, live): stacks with the state of their run."""
-    tagged = [(stack, stack_tags(stack)) for stack in stacks]
-    keys = [(tags.get("parris:job", ""), tags.get("parris:run-id", "")) for _, tags in tagged]
-    over: list[tuple[dict[str, Any], str]] = []
-    live: list[tuple[dict[str, Any], str]] = []
+    deployment: Deployment, stacks: Sequence[Stack]
+) -> tuple[list[tuple[Stack, str]], list[tuple[Stack, str]]]:
+    """Return (over, live): stacks that are not being deleted yet, with the state of their run."""
+    stacks = [stack for stack in stacks if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
+    tagged = [stack_tags(stack) for stack in stacks]
+    keys = [(tags.get("parris:job", ""), tags.get("parris:run-id", "")) for tags in tagged]
+    over: list[tuple[Stack, str]] = []
+    live: list[tuple[Stack, str]] = []
     for stack, run in zip(stacks, read_runs(deployment, keys, stacks), strict=True):
         (over if run.is_over else live).append((stack, run.state))
     return over, live
 
 
-def delete(deployment: Deployment, stacks: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Delete `stacks` side by side and wait; return, by name, why one is still there."""
+def delete(deployment: Deployment, stacks: Sequence[Stack]) -> dict[str, str]:
+    """Ask for the deletion of `stacks`, once each; return, by name, why one was refused.
+
+    A run cut short is taken up by the next: what is being deleted is not asked for again.
+    """
     cloudformation = deployment.client("cloudformation")
-    pause = 0.3 if is_local() else 5.0
-
-    def delete_one(stack: dict[str, Any]) -> str | None:
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         # By id: a stack of the same name that is made meanwhile is not the one that was shown.
-        cloudformation.delete_stack(StackName=stack["StackId"])
-        deadline = time.monotonic() + 900
-        while time.monotonic() < deadline:
-            try:
-                now = cloudformation.describe_stacks(StackName=stack["StackId"])["Stacks"][0]
-            except ClientError as error:
-                if "does not exist" in error.response["Error"]["Message"]:
-                    return None
-                raise
-            if now["StackStatus"] == "DELETE_COMPLETE":
-                return None
-            if now["StackStatus"] == "DELETE_FAILED":
-                return str(now.get("StackStatusReason", "DELETE_FAILED"))
-            time.sleep(pause)
-        return "still being deleted after 15 minutes"
-
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        outcomes = pool.map(delete_one, stacks)
-        return {
-            stack["StackName"]: reason
-            for stack, reason in zip(stacks, outcomes, strict=True)
-            if reason is not None
+        asking = {
+            pool.submit(delete_stack, cloudformation, stack["StackId"], by="clean-stacks"): stack
+            for stack in stacks
         }
+        try:
+            for future in console.progress(
+                as_completed(asking), len(asking), "deletions asked for"
+            ):
+                try:
+                    future.result()
+                except ClientError as error:
+                    failed[asking[future]["StackName"]] = console.explain(error)
+                except BotoCoreError as error:
+                    failed[asking[future]["StackName"]] = str(error)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return failed
+
+
+def wait_until_gone(deployment: Deployment, stacks: Sequence[Stack]) -> dict[str, str]:
+    """Wait for the deletions, by one listing pass each time; return, by name, what failed."""
+    waiting = {stack["StackId"] for stack in stacks}
+    deadline = time.monotonic() + 1800
+    while time.monotonic() < deadline:
+        left = [stack for stack in list_stacks(deployment) if stack["StackId"] in waiting]
+        under_way = [stack for stack in left if stack["StackStatus"] == "DELETE_IN_PROGRESS"]
+        if not under_way:
+            return {
+                stack["StackName"]: stack.get("StackStatusReason", stack["StackStatus"])
+                for stack in left
+            }
+        time.sleep(0.5 if is_local() else 10)
+    return {stack["StackName"]: "still being deleted after 30 minutes" for stack in under_way}
+
+
+def _announce(verb: str, stacks: Sequence[tuple[Stack, str]]) -> None:
+    for stack, state in stacks[:MAX_LISTED]:
+        print(f"{verb:6} {stack['StackName']}: its run is {state}")
+    if len(stacks) > MAX_LISTED:
+        print(f"{verb:6} {len(stacks) - MAX_LISTED} more")
 
 
 def _ask(count: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +17,10 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+
+T = TypeVar("T")
+
+PROGRESS_SECONDS = 2.0
 
 
 class Refused(Exception):
@@ -77,6 +82,21 @@ def explain(error: ClientError) -> str:
             "is not there with these credentials: check the account, or run make deploy"
         )
     return f"AWS refused {error.operation_name}: {code}: {message}"
+
+
+def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Yield `items` and show how many of `total` have come; plain lines without a terminal."""
+    if sys.stdout.isatty():
+        from rich.progress import track  # only whoever looks pays for the import
+
+        yield from track(items, description=what, total=total)
+        return
+    shown = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        if time.monotonic() - shown > PROGRESS_SECONDS:
+            shown = time.monotonic()
+            print(f"{count} of {total} {what}", flush=True)
 
 
 def fail(message: str) -> int:

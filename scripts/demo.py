@@ -26,6 +26,9 @@ def main(argv: list[str]) -> int:
     was_up = cloud.read_cloud() is not None
     try:
         status = _demo(was_up)
+    except KeyboardInterrupt:
+        print("\nthe demo was stopped", file=sys.stderr)
+        return 130
     finally:
         if not was_up:
             with _step("stop the embedded cloud"):
@@ -52,8 +55,8 @@ def _demo(was_up: bool) -> int:
         folder = ROOT / "results" / run.job / run.run_id
         results.fetch(deployment, run, folder)
         _show(folder)
-    with _step("make clean-stacks: delete the stack of the run that is over"):
-        _must(clean_stacks.main, [])
+    with _step("make clean-stacks: the reap function has been there before"):
+        _must(clean_stacks.main, ["--wait"])
     return status
 
 

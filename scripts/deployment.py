@@ -17,7 +17,8 @@ from botocore.config import Config
 from scripts.console import Refused
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL_HOME = ROOT / ".parris" / "local"
+LOCAL_HOME = Path(os.environ.get("PARRIS_LOCAL_HOME", ROOT / ".parris" / "local"))
+"""Where the embedded cloud of LOCAL=1 lives; the drill has several."""
 
 CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90
@@ -39,11 +40,11 @@ def environment() -> dict[str, str]:
     if is_local():
         from scripts.local import cloud  # the embedded cloud is not needed on a real account
 
-        if cloud.read_cloud() is None:
+        if cloud.read_cloud(LOCAL_HOME) is None:
             raise Refused(
                 "LOCAL=1, but no embedded cloud is running here; start it with make local-up"
             )
-        environ = cloud.local_environ(environ)
+        environ = cloud.local_environ(environ, LOCAL_HOME)
         environ["TF_DATA_DIR"] = str(LOCAL_HOME / "terraform")
     config = environ.get("TF_CLI_CONFIG_FILE")
     if config and not Path(config).exists():
@@ -67,12 +68,32 @@ class Deployment:
     config_bucket: str
     results_bucket: str
     launch_function: str
+    reap_function: str
+    max_run_hours: int
+    grace_minutes: int
     training_log_group: str
     schedules: Mapping[str, Mapping[str, Any]]
 
     def client(self, service: str) -> Any:
         """Return a boto3 client in the deployment's own region, whatever AWS_REGION says."""
         return boto3.client(service, region_name=self.region, config=CLIENT_CONFIG)  # type: ignore[call-overload]
+
+
+def read_outputs(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return what `terraform output` says by name, nothing if nothing is applied, and its error."""
+    result = subprocess.run(
+        ["terraform", "output", "-json", "-no-color", *state_arguments()],
+        cwd=ROOT,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        lines = [line.strip("│ ") for line in result.stderr.splitlines() if "Error:" in line]
+        return {}, (lines or ["no word why"])[0]
+    outputs = json.loads(result.stdout or "{}")
+    return {name: output["value"] for name, output in outputs.items()}, ""
 
 
 def read_deployment() -> Deployment:
@@ -89,24 +110,33 @@ def read_deployment() -> Deployment:
             "terraform is not on PATH; install version 1.9 or newer "
             "(https://developer.hashicorp.com/terraform/install)"
         )
-    result = subprocess.run(
-        ["terraform", "output", "-json", "-no-color", *state_arguments()],
+    outputs, trouble = read_outputs(os.environ)
+    apply = "make deploy LOCAL=1" if is_local() else "make deploy (or terraform apply)"
+    if trouble:
+        init = "make init LOCAL=1" if is_local() else "make init"
+        raise Refused(f"terraform output failed ({trouble}); run {init} and try again")
+    if "launch_function" not in outputs:
+        if _has_resources():
+            raise Refused(
+                "Terraform's state has resources but no outputs, as a destroy that was refused "
+                f"leaves it; run {apply}, which changes nothing else"
+            )
+        raise Refused(f"nothing is deployed from here yet; run {apply} first")
+    fields = Deployment.__dataclass_fields__
+    if missing := fields.keys() - outputs.keys():
+        raise Refused(
+            f"what is deployed was applied by another version of Parris (it has no output "
+            f"{', '.join(sorted(missing))}); run {apply}"
+        )
+    return Deployment(**{name: outputs[name] for name in fields})
+
+
+def _has_resources() -> bool:
+    listed = subprocess.run(
+        ["terraform", "state", "list", *state_arguments()],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    outputs = json.loads(result.stdout) if result.returncode == 0 and result.stdout else {}
-    apply = "make deploy LOCAL=1" if is_local() else "make deploy (or terraform apply)"
-    if "launch_function" not in outputs:
-        detail = result.stderr.strip().splitlines()
-        said = [line for line in detail if "Error:" in line]
-        hint = f" (terraform: {said[0].strip('│ ')})" if result.returncode and said else ""
-        raise Refused(f"nothing is deployed from here yet; run {apply} first{hint}")
-    return Deployment(
-        **{
-            name: outputs[name]["value"]
-            for name in Deployment.__dataclass_fields__
-            if name in outputs
-        }
-    )
+    return bool(listed.stdout.strip())

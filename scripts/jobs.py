@@ -14,7 +14,6 @@ from lark.exceptions import LarkError  # what python-hcl2 parses with, and raise
 from parris.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
 from parris.errors import InvalidConfig
 from parris.launch import MAX_SCRIPT_BYTES
-from parris.plan import unsupported
 from parris.render import template_problems
 from parris.storage import MAX_JOB_FILES
 from parris.trigger import DEFAULT_JOB, JOB_NAME
@@ -23,6 +22,7 @@ from scripts.deployment import ROOT
 
 TRAINER = ROOT / "trainer"
 _NOT_THE_DEFAULT_JOBS = {"jobs", "runtime"}
+_SCHEDULE = '{ expression = "rate(1 day)", job = "name" }'
 _JUNK_NAMES = {"__pycache__", ".DS_Store", ".venv", ".ipynb_checkpoints", ".git"}
 
 
@@ -79,25 +79,29 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
         config = read_config(files[CONFIG_FILENAME].read_bytes(), f"{place}/{CONFIG_FILENAME}")
     except InvalidConfig as error:
         return None, [f"{error.source}: {problem}" for problem in error.problems]
-    problems = unsupported(config)
-    problems += _check_script(config, files)
+    problems = _check_script(config, files)
     problems += _check_template(config, files)
     if len(files) > MAX_JOB_FILES:
         problems.append(f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket")
     return config, [f"{place}/{CONFIG_FILENAME}: {problem}" for problem in problems]
 
 
-def check_schedules(schedules: Mapping[str, Any], known: Iterable[str], source: str) -> list[str]:
-    """Return the schedules that name a job that does not exist."""
+def check_schedules(schedules: Any, known: Iterable[str], source: str) -> list[str]:
+    """Return what is wrong with `schedules`: a job that does not exist, or another form."""
     known = list(known)
-    return [
-        f'{source}: schedule {name}: job "{job}" does not exist; jobs: {", ".join(known)}'
-        for name, schedule in schedules.items()
-        if (job := (schedule or {}).get("job", DEFAULT_JOB)) not in known
-    ]
+    if not isinstance(schedules, Mapping):
+        return [f"{source}: schedules: not a map of names to {_SCHEDULE}"]
+    problems = []
+    for name, schedule in schedules.items():
+        if not isinstance(schedule, Mapping):
+            problems.append(f"{source}: schedule {name}: not {_SCHEDULE}")
+        elif (job := schedule.get("job", DEFAULT_JOB)) not in known:
+            jobs = ", ".join(known)
+            problems.append(f'{source}: schedule {name}: job "{job}" does not exist; jobs: {jobs}')
+    return problems
 
 
-def tfvars_schedules(root: Path = ROOT) -> dict[str, Mapping[str, Any]]:
+def tfvars_schedules(root: Path = ROOT) -> dict[str, Any]:
     """Return `schedules` of each variable file that Terraform loads by itself, by file name.
 
     Raises:
@@ -105,14 +109,14 @@ def tfvars_schedules(root: Path = ROOT) -> dict[str, Mapping[str, Any]]:
     """
     names = ["terraform.tfvars", "terraform.tfvars.json"]
     names += sorted(path.name for path in root.glob("*.auto.tfvars*"))
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Any] = {}
     for name in names:
         path = root / name
         if not path.exists():
             continue
         try:
             found[name] = _read_tfvars(path).get("schedules") or {}
-        except (LarkError, ValueError, AttributeError) as error:
+        except (LarkError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise Refused(f"{name}: cannot be read as a variable file: {first}") from error
     return found
@@ -120,7 +124,9 @@ def tfvars_schedules(root: Path = ROOT) -> dict[str, Mapping[str, Any]]:
 
 def _read_tfvars(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
         return content
     with path.open() as file:
         options = SerializationOptions(strip_string_quotes=True, explicit_blocks=False)

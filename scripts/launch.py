@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from parris.trigger import DEFAULT_JOB
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
+from scripts.deployment import Deployment, is_local, read_deployment
 from scripts.follow import follow
 
 
@@ -46,7 +47,12 @@ def main(argv: list[str]) -> int:
         if not options.json:
             print("follow it with make logs or make status; its results come with make results")
         return 0
-    return follow(deployment, answer["job"], answer["run-id"])
+    try:
+        return follow(deployment, answer["job"], answer["run-id"])
+    except KeyboardInterrupt:
+        again = f"make logs RUN={answer['run-id']} WAIT=1{' LOCAL=1' if is_local() else ''}"
+        print(f"\nthe run goes on; {again} follows it again", file=sys.stderr)
+        return 130
 
 
 def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:

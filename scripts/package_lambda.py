@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -32,13 +33,16 @@ def contents() -> dict[str, bytes]:
 def build() -> int:
     """Write the zip and return its size in bytes."""
     ZIP.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(ZIP, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    # Whole or not at all: two deployments may be applied from here at once.
+    new = ZIP.with_suffix(f".{os.getpid()}")
+    with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in contents().items():
             # A fixed time and mode, or the bytes would change with every checkout.
             entry = zipfile.ZipInfo(name, date_time=(2018, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
+    new.replace(ZIP)
     return ZIP.stat().st_size
 
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris import stacks as cloudformation
+from parris.stacks import deleter, first_failure, stack_tags
+from parris.storage import Storage
+from parris.verdict import Ending, deleted
 from scripts.console import Refused
 from scripts.deployment import Deployment
 
 OVER = ("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed")
-_FAILED_STACK = ("ROLLBACK", "CREATE_FAILED", "DELETE_FAILED")
+_FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
+"""How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
+there a replacement failed, and the machine of the run before it goes on."""
+
+
+_NEWEST = 5
+"""Receipts to look through for the newest run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +40,8 @@ class Run:
     """The stack that holds this run now, as DescribeStacks gives it; None if none does."""
     state: str
     reason: str
+    ended_by: str
+    """What ended it (docs/contracts.md, ``ended-by``); "" while it is not over."""
 
     @property
     def prefix(self) -> str:
@@ -39,20 +52,10 @@ class Run:
         return self.state in OVER
 
 
-def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-
-
-def list_stacks(deployment: Deployment) -> list[dict[str, Any]]:
+def list_stacks(deployment: Deployment) -> list[Mapping[str, Any]]:
     """Return this deployment's stacks, by its tag, in one listing pass."""
-    pages = deployment.client("cloudformation").get_paginator("describe_stacks").paginate()
-    return [
-        stack
-        for page in pages
-        for stack in page["Stacks"]
-        if stack_tags(stack).get("parris:deployment") == deployment.deployment
-        and stack["StackStatus"] != "DELETE_COMPLETE"
-    ]
+    client = deployment.client("cloudformation")
+    return cloudformation.list_stacks(client, deployment.deployment)
 
 
 def list_run_keys(deployment: Deployment, job: str | None) -> list[tuple[str, str]]:
@@ -86,51 +89,61 @@ def read_runs(
         receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
         outcome = _read_json(s3, deployment.results_bucket, prefix + "outcome.json")
         stack = held.get(run_id)
-        state, reason = state_of(deployment, receipt, outcome, stack)
+        ending = ending_of(deployment, receipt, outcome, stack)
         return Run(
             job=job,
             run_id=run_id,
             receipt=receipt,
             outcome=outcome,
             stack=stack,
-            state=state,
-            reason=reason,
+            state=ending.state,
+            reason=ending.reason,
+            ended_by=ending.ended_by,
         )
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(read, keys))
 
 
-def state_of(
+def ending_of(
     deployment: Deployment,
     receipt: Mapping[str, Any],
     outcome: Mapping[str, Any] | None,
     stack: Mapping[str, Any] | None,
-) -> tuple[str, str]:
-    """Return a run's state, one word, and why, one sentence or nothing."""
+) -> Ending:
+    """Return a run's state, one word, and why, one sentence or nothing, and what ended it."""
     if outcome is not None:
-        return str(outcome["state"]), str(outcome.get("reason", ""))
+        reason, ended_by = str(outcome.get("reason", "")), str(outcome.get("ended-by", ""))
+        return Ending(state=str(outcome["state"]), reason=reason, ended_by=ended_by)
     if receipt.get("state") == "launch-failed":
-        return "launch-failed", str(receipt.get("reason", ""))
+        reason = str(receipt.get("reason", ""))
+        return Ending(state="launch-failed", reason=reason, ended_by="launch")
     if stack is None:
         if "stack-id" not in receipt:
-            return "launching", "claimed; its stack is not there yet"
-        return "interrupted", "its stack is gone and the machine left no outcome"
+            return _under_way("launching", "claimed; its stack is not there yet")
+        return _deleted(deployment, receipt)
     status = str(stack["StackStatus"])
-    if any(word in status for word in _FAILED_STACK):
-        return "launch-failed", _first_failure(deployment, stack)
+    if status.startswith(_FAILED_STACK):
+        client = deployment.client("cloudformation")
+        reason = first_failure(client, stack["StackId"]) or f"stack {status}"
+        return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
     if status.startswith("DELETE"):
-        return "interrupted", "its stack is being deleted and the machine left no outcome"
-    if status.endswith("IN_PROGRESS"):
-        return "launching", f"stack {status}"
+        return _deleted(deployment, receipt)
+    if status.endswith("IN_PROGRESS") and not status.startswith("UPDATE_ROLLBACK"):
+        return _under_way("launching", f"stack {status}")
     machine = _machine_state(deployment, stack)
     if machine in ("terminated", "stopped", "missing"):
-        return "interrupted", f"the machine is {machine} and left no outcome"
-    return "running", ""
+        reason = f"the machine is {machine} and left no outcome"
+        return Ending(state="interrupted", reason=reason, ended_by="ec2")
+    return _under_way("running", "")
+
+
+def _under_way(state: str, reason: str) -> Ending:
+    return Ending(state=state, reason=reason, ended_by="")
 
 
 def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run:
-    """Return the run named, or else the newest (of `job`, where given).
+    """Return the run named, or else the newest (of `job`, where given) that got its stack.
 
     Raises:
         Refused: if there is none.
@@ -142,7 +155,9 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
         what = f"run {run_id}" if run_id else "run"
         of = f" of job {job}" if job else ""
         raise Refused(f"there is no {what}{of}; make status lists the runs, make launch starts one")
-    return read_runs(deployment, keys[:1], list_stacks(deployment))[0]
+    newest = read_runs(deployment, keys[:_NEWEST], list_stacks(deployment))
+    # A launch that was refused has left a receipt, and nothing that anybody would want to see.
+    return next((run for run in newest if run.outcome or "stack-id" in run.receipt), newest[0])
 
 
 def _read_json(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
@@ -153,6 +168,15 @@ def _read_json(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
             raise
         return None
     return content
+
+
+def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
+    """Return a run's instance; its state is "none" if EC2 does not know one (any more)."""
+    answer = deployment.client("ec2").describe_instances(
+        Filters=[{"Name": "tag:parris:run-id", "Values": [run_id]}]
+    )
+    found = [found for each in answer["Reservations"] for found in each["Instances"]]
+    return dict(found[0]) if found else {"InstanceId": "", "State": {"Name": "none"}}
 
 
 def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:
@@ -168,17 +192,39 @@ def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:
     return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
 
 
-def _first_failure(deployment: Deployment, stack: Mapping[str, Any]) -> str:
-    """Return CloudFormation's own reason: that of the first resource that failed."""
-    pages = (
-        deployment.client("cloudformation")
-        .get_paginator("describe_stack_events")
-        .paginate(StackName=stack["StackId"])
+def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
+    """Return how a run ended whose stack was deleted before anybody wrote an outcome.
+
+    CloudFormation keeps the events of a deleted stack for 90 days, and in them who deleted it.
+    """
+    client = deployment.client("cloudformation")
+    pages = client.get_paginator("describe_stack_events").paginate(StackName=receipt["stack-id"])
+    try:
+        asked = next(
+            event
+            for page in pages
+            for event in page["StackEvents"]  # newest first
+            if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
+            and event["PhysicalResourceId"] == receipt["stack-id"]
+        )
+    except (StopIteration, ClientError):
+        reason = "its stack is gone and the machine left no outcome"
+        return Ending(state="interrupted", reason=reason, ended_by="somebody")
+    who = deleter(asked.get("ClientRequestToken", ""))
+    return deleted(who, datetime.fromisoformat(receipt["deadline"]), asked["Timestamp"])
+
+
+def change_receipt(
+    deployment: Deployment, run: Run, change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> None:
+    """Change a run's run.json, whoever else does at the same moment."""
+    storage = Storage(
+        s3=deployment.client("s3"),
+        config_bucket=deployment.config_bucket,
+        results_bucket=deployment.results_bucket,
     )
-    failures = [
-        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-        for page in pages
-        for event in page["StackEvents"]  # newest first
-        if event["ResourceStatus"].endswith("_FAILED")
-    ]
-    return failures[-1] if failures else f"stack {stack['StackStatus']}"
+    for _ in range(5):
+        held = storage.read_receipt(run.prefix)
+        if storage.replace(run.prefix, change(held.receipt), held):
+            return
+    raise Refused(f"run.json of run {run.run_id} changes all the time; try again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from parris.obituary import cost
+from parris.stacks import stack_tags
 from scripts import console
 from scripts.deployment import read_deployment
-from scripts.runs import Run, list_run_keys, list_stacks, read_runs, stack_tags
+from scripts.runs import Run, list_run_keys, list_stacks, read_runs
 
 
 def main(argv: list[str]) -> int:
@@ -34,7 +36,8 @@ def main(argv: list[str]) -> int:
         )
         return 0
     if not runs:
-        print("no run yet; make upload-config and make launch start the first")
+        of = f" of job {options.job}" if options.job else ""
+        print(f"no run{of} yet; make upload-config and make launch start the first")
         return 0
     _print_table(runs)
     if len(keys) > len(runs):
@@ -47,7 +50,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-_HEADINGS = ("RUN", "JOB", "STATE", "STACK", "CLAIMED", "DEADLINE", "WHY")
+_HEADINGS = ("RUN", "JOB", "STATE", "ENDED BY", "STACK", "CLAIMED", "DEADLINE", "COST", "WHY")
 
 
 def _print_table(runs: Sequence[Run]) -> None:
@@ -56,9 +59,11 @@ def _print_table(runs: Sequence[Run]) -> None:
             run.run_id,
             run.job,
             run.state,
+            run.ended_by or "-",
             run.stack["StackStatus"] if run.stack else "-",
             _age(run.receipt.get("claimed")),
             "-" if run.is_over else str(run.receipt.get("deadline", "-")),
+            _cost(run),
             run.reason,
         )
         for run in runs
@@ -88,19 +93,31 @@ def _age(claimed: str | None) -> str:
     return f"{seconds} s ago"
 
 
+def _cost(run: Run) -> str:
+    """Return what a run has cost: at its end by its outcome, before that so far."""
+    if run.outcome is not None:
+        spent = run.outcome.get("cost-usd")
+    elif run.is_over or "claimed" not in run.receipt:
+        spent = None
+    else:
+        spent = cost(run.receipt, datetime.fromisoformat(run.receipt["claimed"]), datetime.now(UTC))
+    return "-" if spent is None else f"${spent:.4f}"
+
+
 def _plain(run: Run) -> dict[str, Any]:
     return {
         "job": run.job,
         "run-id": run.run_id,
         "state": run.state,
         "reason": run.reason,
+        "ended-by": run.ended_by,
         "stack-status": run.stack["StackStatus"] if run.stack else None,
         "receipt": run.receipt,
         "outcome": run.outcome,
     }
 
 
-def _plain_stack(stack: dict[str, Any]) -> dict[str, Any]:
+def _plain_stack(stack: Mapping[str, Any]) -> dict[str, Any]:
     tags = stack_tags(stack)
     return {
         "stack-name": stack["StackName"],

@@ -8,11 +8,24 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import NoCredentialsError
 
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import LOCAL_HOME, ROOT, environment, is_local, state_arguments
+from scripts.deployment import (
+    CLIENT_CONFIG,
+    LOCAL_HOME,
+    ROOT,
+    environment,
+    is_local,
+    read_outputs,
+    state_arguments,
+)
 
 PROVIDER = Path("registry.terraform.io/hashicorp/aws")
 
@@ -35,16 +48,20 @@ def find_mirror() -> Path | None:
     return next((place for place in places if (place / PROVIDER).is_dir()), None)
 
 
+def is_initialised(environ: Mapping[str, str]) -> bool:
+    """Return whether an init has put the provider where terraform looks for it, and locked it."""
+    providers = Path(environ.get("TF_DATA_DIR", ROOT / ".terraform")) / "providers"
+    return providers.is_dir() and (ROOT / ".terraform.lock.hcl").exists()
+
+
 def init(environ: dict[str, str]) -> None:
     """Make `terraform` ready: from a mirror on this machine, else from the registry.
 
     Raises:
-        Refused: if neither has the provider.
+        Refused: if neither has the provider, or terraform minds something else.
     """
-    if (Path(environ.get("TF_DATA_DIR", ROOT / ".terraform")) / "providers").is_dir():
-        return
     mirror = find_mirror()
-    attempts = [["terraform", "init", "-input=false"]]
+    attempts = [["terraform", "init", "-input=false", "-no-color"]]
     if mirror is not None:
         attempts.insert(0 if is_local() else 1, [*attempts[0], f"-plugin-dir={mirror}"])
     for command in attempts:
@@ -54,35 +71,103 @@ def init(environ: dict[str, str]) -> None:
         if result.returncode == 0:
             return
     detail = "\n".join(result.stderr.strip().splitlines()[-15:])
-    raise Refused(
-        "terraform init found the AWS provider neither in the registry nor in a provider mirror "
-        f"on this machine\n{detail}"
-    )
+    if "Failed to query available provider packages" in result.stderr:
+        raise Refused(
+            "terraform init found the AWS provider neither in the registry nor in a provider "
+            f"mirror on this machine\n{detail}"
+        )
+    raise Refused(f"terraform init failed; its own words:\n{detail}")
 
 
 def prepare() -> dict[str, str]:
-    """Return the environment for terraform, after init."""
+    """Return the environment for terraform.
+
+    Raises:
+        Refused: if there is no terraform, or no embedded cloud where LOCAL=1 asks for it.
+    """
     if shutil.which("terraform") is None:
         raise Refused(
             "terraform is not on PATH; install version 1.9 or newer "
             "(https://developer.hashicorp.com/terraform/install)"
         )
-    environ = environment()
-    init(environ)
-    return environ
+    return environment()
 
 
 def local_variables() -> list[str]:
-    """Return what the embedded cloud needs said: it is thrown away, so destroy may empty it."""
+    """Return what the embedded cloud needs said, and no more: all else is as on an account."""
     # The provider waits about a minute for each lifecycle rule, on any endpoint.
-    return ["-var=force_destroy=true", f"-var-file={_no_expiry()}"]
-
-
-def _no_expiry() -> Path:
     # `-var expire_versions_days=null` would be the string "null"; a file can say null.
     path = LOCAL_HOME / "local.tfvars"
     path.write_text("expire_versions_days = null\n")
-    return path
+    return [f"-var-file={path}"]
+
+
+def say_where(action: str) -> None:
+    """Print the account and region that terraform is about to change.
+
+    Raises:
+        Refused: if there is no region, or this clone's deployment is elsewhere; terraform would
+            forget that one and build a second.
+        NoCredentialsError: if there are no credentials; terraform needs 30 lines to say so.
+    """
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise NoCredentialsError
+    region = session.region_name
+    if region is None:
+        raise Refused("no AWS region is set; set AWS_REGION, or run aws configure")
+    identity = session.client("sts", region_name=region, config=CLIENT_CONFIG).get_caller_identity()
+    deployed, _ = read_outputs(os.environ)
+    elsewhere = mismatch(deployed, account=identity["Account"], region=region)
+    if elsewhere:
+        raise Refused(elsewhere)
+    print(f"terraform {action}: account {identity['Account']}, region {region}", flush=True)
+
+
+def mismatch(deployed: Mapping[str, Any], *, account: str, region: str) -> str:
+    """Return why credentials and region are not those of what is deployed, or nothing."""
+    there = {"account_id": account, "region": region} | dict(deployed)
+    if there["account_id"] != account:
+        return (
+            f"this clone's deployment is in account {there['account_id']}, these credentials "
+            f"are of {account}; set AWS_PROFILE, or use another clone for another deployment"
+        )
+    if there["region"] != region:
+        return (
+            f"this clone's deployment is in {there['region']}, the region set is {region}; "
+            f"AWS_REGION={there['region']} reaches it; use another clone for another deployment"
+        )
+    return ""
+
+
+def run_to_its_end(command: list[str], environ: dict[str, str], *, quiet: bool) -> tuple[int, str]:
+    """Run terraform and return its exit status and, if quiet, what it printed.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, but only once terraform has written its state.
+            `subprocess.run` would kill it a quarter of a second later, which loses what it was
+            just making and leaves a remote state locked.
+    """
+    interrupted = False
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+    )
+    while True:
+        try:
+            said, _ = process.communicate()
+            break
+        except KeyboardInterrupt:  # terraform got it too, and a second one ends it at once
+            if quiet and not interrupted:
+                print("waiting for terraform to stop …", file=sys.stderr, flush=True)
+            interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode, said or ""
 
 
 def main(argv: list[str]) -> int:
@@ -95,28 +180,29 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask before applying")
     options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
     environ = prepare()
+    os.environ.clear()  # for boto3, which looks nowhere else
+    os.environ.update(environ)
+    # Asked for by name it always runs: a new backend or provider version needs it again.
+    if options.action == "init" or not is_initialised(environ):
+        init(environ)
     if options.action == "init":
         print("terraform is ready")
         return 0
+    if not is_local():
+        say_where(options.action)
     command = ["terraform", options.action, *state_arguments()]
+    if not sys.stdout.isatty():
+        command.append("-no-color")
     if is_local():
         command += local_variables()
     if options.yes and options.action != "plan":
         command.append("-auto-approve")
     command += more
     started = time.monotonic()
-    result = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environ,
-        check=False,
-        stdout=subprocess.PIPE if options.quiet else None,
-        stderr=subprocess.STDOUT if options.quiet else None,
-        text=True,
-    )
-    if result.returncode and options.quiet:
-        print(result.stdout, file=sys.stderr)
-    if result.returncode:
+    status, said = run_to_its_end(command, environ, quiet=options.quiet)
+    if status and options.quiet:
+        print(said, file=sys.stderr)
+    if status:
         return console.fail(f"terraform {options.action} failed; its own words are above")
     if options.quiet:
         print(f"terraform {options.action}: done in {time.monotonic() - started:.0f} s")

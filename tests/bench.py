@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 from scripts import package_lambda
+from tests.bench_clean import bench_clean_stacks
 
 RUNS = 7
 DELAYS_MS = (10, 30)
@@ -68,10 +69,15 @@ class Aws(BaseHTTPRequestHandler):
 
     def _answer(self, body: str) -> tuple[str, bytes]:
         path = unquote(self.path)
-        if self.command == "POST" and "X-Amz-Target" in self.headers:
+        target = self.headers.get("X-Amz-Target", "")
+        if target.endswith("GetProducts"):
+            return "GetProducts", b'{"PriceList": []}'
+        if target:
             return "GetParameter", json.dumps({"Parameter": {"Value": "ami-0123456789"}}).encode()
         if self.command == "POST":
             action = parse_qs(body)["Action"][0]
+            if action == "DescribeStacks":
+                return action, b"<DescribeStacksResponse/>"
             text = f"<{action}Response><{action}Result><StackId>arn:x</StackId></{action}Result>"
             return action, f"{text}</{action}Response>".encode()
         if "list-type=2" in path:
@@ -131,7 +137,10 @@ def bench_launch(package: Path) -> None:
         "PARRIS_STACK_ROLE_ARN": "arn:aws:iam::123456789012:role/stack",
         "PARRIS_INSTANCE_PROFILES": "parris-instance",
         "PARRIS_TRAINING_LOG_GROUP": "/parris/training",
+        "PARRIS_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "PARRIS_MAX_RUN_HOURS": "24",
+        "PARRIS_MAX_CONCURRENT_RUNS": "10",
+        "PARRIS_GRACE_MINUTES": "15",
         "PARRIS_STACK_TAGS": "{}",
     }
     for milliseconds in DELAYS_MS:
@@ -156,11 +165,14 @@ def bench_launch(package: Path) -> None:
 def bench_machine(folder: Path) -> None:
     """Print the machine's own times, from runs of the second sample job on the embedded cloud."""
     root = package_lambda.ROOT
-    environ = os.environ | {"LOCAL": "1"}
+    # As a person would call make, not as a child of `make bench`: no "Entering directory".
+    inherited = {name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))}
+    environ = {name: value for name, value in os.environ.items() if name not in inherited}
 
     def make(*arguments: str) -> str:
         result = subprocess.run(
-            ["make", "-C", str(folder), *arguments, "LOCAL=1"],
+            ["make", *arguments, "LOCAL=1"],
+            cwd=folder,
             env=environ,
             capture_output=True,
             text=True,
@@ -194,7 +206,7 @@ def bench_machine(folder: Path) -> None:
         first, last = (float(line) for line in (stored / "log.txt").read_text().split())
         console = (instance / "console.log").read_text(errors="replace")
     finally:
-        subprocess.run(["make", "-C", str(folder), "local-down"], capture_output=True, check=False)
+        make("local-down")
     match = re.search(r"parris: user data began at ([\d.]+)", console)
     if match:
         print(f"user data start to first trainer line: {first - float(match[1]):.1f} s")
@@ -211,6 +223,7 @@ def main() -> int:
             archive.extractall(package)
         bench_launch(package)
         bench_machine(Path(temporary) / "clone")
+        bench_clean_stacks(Path(temporary) / "cloud")
     return 0
 
 

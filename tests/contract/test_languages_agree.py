@@ -17,9 +17,9 @@ import pytest
 import yaml
 from hcl2 import SerializationOptions
 
+from parris.claim import LEASE
 from parris.config import FIELDS
-from parris.launch import LEASE
-from parris.settings import VARIABLES
+from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import package_lambda
 from scripts.config_schema import OPTIONS
 from scripts.deployment import Deployment
@@ -83,9 +83,15 @@ def targets() -> list[str]:
     return re.findall(r"^([a-z-]+):.*## ", MAKEFILE, flags=re.MULTILINE)
 
 
-def test_terraform_sets_exactly_what_settings_reads() -> None:
-    function = hcl_block("main.tf", "resource", "aws_lambda_function", "launch")
-    assert set(function["environment"][0]["variables"]) == set(VARIABLES)
+@pytest.mark.parametrize(
+    ("file", "name", "variables"),
+    [("main.tf", "launch", VARIABLES), ("reap.tf", "reap", REAP_VARIABLES)],
+)
+def test_terraform_sets_exactly_what_settings_reads(
+    file: str, name: str, variables: tuple[str, ...]
+) -> None:
+    function = hcl_block(file, "resource", "aws_lambda_function", name)
+    assert set(function["environment"][0]["variables"]) == set(variables)
 
 
 def test_a_claim_outlasts_the_function_that_made_it() -> None:
@@ -187,7 +193,11 @@ def test_only_the_edges_touch_boto3() -> None:
     }
     exceptions = "botocore.exceptions"
     assert {name: modules for name, modules in touching.items() if modules} == {
-        "handlers": {"boto3", "botocore.config", exceptions},
+        "crowd": {exceptions},
+        "reap": {exceptions},
+        "obituary": {exceptions},
+        "machines": {exceptions},
+        "handlers": {"botocore.config", "botocore.session", exceptions},
         "launch": {exceptions},  # it makes no client: it tells what AWS refused from what we did
         "storage": {exceptions},
         "stacks": {exceptions},
@@ -202,10 +212,12 @@ def test_imports_go_one_way() -> None:
     }
     assert {name for name, imported in inner.items() if "handlers" in imported} == set()
     assert {name for name, imported in inner.items() if "launch" in imported} == {"handlers"}
+    assert {name for name, imported in inner.items() if "reap" in imported} == {"handlers"}
     assert inner["errors"] == set()
-    for name in ("trigger", "config", "fields", "parameters", "plan", "render", "settings"):
-        assert not inner[name] & {"storage", "stacks"}, name
-    for name in ("storage", "stacks", "market"):
+    pure = ("trigger", "config", "fields", "parameters", "plan", "render", "settings", "budget")
+    for name in (*pure, "images", "verdict"):
+        assert not inner[name] & {"storage", "stacks", "market", "machines"}, name
+    for name in ("storage", "stacks", "market", "machines"):
         assert not inner[name] & {"config", "plan", "render", "settings"}, name
     list(graphlib.TopologicalSorter(inner).static_order())  # raises CycleError
 

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scripts.local import cloud
+from tests.e2e.embedded_world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,8 +37,17 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "clocked": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
     "many": ({}, "#!/bin/bash\nsleep 5\n"),
+    "kept": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
+    "patient": (
+        {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},
+        "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n",
+    ),
+    "thrifty": (
+        {"termination-method": "around-cost", "cost-limit": 0.01, "market": "spot"},
+        "#!/bin/bash\ntrue\n",
+    ),
     "replaced": (
-        {"stack-replacement": True},
+        {"stack-replacement": True, "keep-stack": "always"},
         "#!/bin/bash\necho $PARRIS_RUN_ID > $PARRIS_OUTPUT_DIR/run.txt\n",
     ),
     "unlucky": ({"image": "/aws/service/no/such/image"}, "#!/bin/bash\ntrue\n"),
@@ -200,3 +210,17 @@ def stubborn(clone: Clone) -> Iterator[Future[dict[str, Any]]]:
     with ThreadPoolExecutor(max_workers=1) as pool:
         answer = clone.invoke({"job": "stubborn", "event-id": "stubborn"})
         yield pool.submit(clone.outcome, "stubborn", answer["run-id"], 150)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("cloud")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARRIS_LOCAL_STOP_SECONDS", "3")  # 90 on a machine, and here by default
+        cloud.up(home, port=0)
+    try:
+        made = World(home)
+        made.prepare()
+        yield made
+    finally:
+        cloud.down(home)

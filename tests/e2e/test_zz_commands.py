@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 import subprocess
+import zipfile
+from pathlib import Path
 
 from tests.e2e.conftest import Clone
 
 
 def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
-    clone.make("clean-stacks", "LOCAL=1")
     launched = clone.make("launch", "LOCAL=1", "JOB=monte-carlo", "WAIT=1").stdout
     assert "succeeded" in launched
     assert "| round 10: pi is about 3.1" in launched
@@ -32,19 +36,21 @@ def test_clean_stacks_deletes_what_is_over_and_keeps_what_lives(clone: Clone) ->
     (job / "trainer-script.sh").write_text("#!/bin/bash\nsleep 600\n")
     clone.make("upload-config", "LOCAL=1", "JOB=living")
     clone.invoke({"job": "living"})
+    clone.outcome("kept", clone.invoke({"job": "kept"})["run-id"])
     cloudformation = clone.client("cloudformation")
     foreign = '{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
     cloudformation.create_stack(StackName="foreign", TemplateBody=foreign)
 
-    clone.make("clean-stacks", "LOCAL=1")
+    assert {"e2e-living", "e2e-kept", "foreign"} <= _stack_names(clone)
+    clone.make("clean-stacks", "LOCAL=1", "WAIT=1")
     names = _stack_names(clone)
     assert {"e2e-living", "foreign"} <= names
-    assert "parris-monte-carlo" not in names
+    assert "e2e-kept" not in names
 
     refused = clone.make("clean-stacks", "LOCAL=1", "ALL=1", check=False)
     assert "live runs would be ended" in refused.stderr
     assert "e2e-living" in _stack_names(clone)
-    clone.make("clean-stacks", "LOCAL=1", "ALL=1", "YES=1")
+    clone.make("clean-stacks", "LOCAL=1", "ALL=1", "YES=1", "WAIT=1")
     assert "e2e-living" not in _stack_names(clone)
     assert "foreign" in _stack_names(clone)
 
@@ -80,6 +86,86 @@ def test_an_unknown_job_is_refused_by_name(clone: Clone) -> None:
     assert "make upload-config JOB=nowhere" in refused.stderr
 
 
+def test_help_is_what_make_does_by_itself_and_changes_nothing(clone: Clone) -> None:
+    before = _contents(clone.folder)
+    shown = clone.make("help").stdout
+    assert "make demo " in shown
+    assert clone.make().stdout == shown
+    assert _contents(clone.folder) == before
+
+
+def test_package_builds_the_functions_zip(clone: Clone) -> None:
+    shutil.rmtree(clone.folder / "build")
+    said = clone.make("package").stdout
+    path = clone.folder / "build/launch.zip"
+    assert f"build/launch.zip: {path.stat().st_size} bytes" in said
+    with zipfile.ZipFile(path) as archive:
+        handlers = archive.read("parris/handlers.py")
+    assert handlers == (clone.folder / "lambda/parris/handlers.py").read_bytes()
+
+
+def test_format_mends_what_is_crooked_and_leaves_the_rest(clone: Clone) -> None:
+    before = _contents(clone.folder)
+    crooked = {
+        "versions.tf": "terraform {\n",
+        "scripts/logs.py": "from __future__ import annotations\n",
+    }
+    for name, line in crooked.items():
+        path = clone.folder / name
+        path.write_text(path.read_text().replace(line, line.replace(" ", "   "), 1))
+    assert _contents(clone.folder) != before
+    clone.make("format")
+    assert _contents(clone.folder) == before
+
+
+def test_init_fetches_the_provider_again_when_it_is_asked_for(clone: Clone) -> None:
+    providers = clone.folder / ".parris/local/terraform/providers"
+    shutil.rmtree(providers)
+    assert "terraform is ready" in clone.make("init", "LOCAL=1").stdout
+    assert list(providers.glob("registry.terraform.io/hashicorp/aws/*"))
+    versions = clone.folder / "versions.tf"
+    good = versions.read_text()
+    versions.write_text(good.replace('">= 1.9.0"', '">= 99.0.0"'))
+    refused = clone.make("init", "LOCAL=1", check=False)
+    versions.write_text(good)
+    assert "terraform init failed; its own words" in refused.stderr
+    assert "Unsupported Terraform Core version" in refused.stderr
+
+
+def test_destroy_keeps_results_until_a_deployment_says_otherwise(clone: Clone) -> None:
+    clone.make("clean-stacks", "LOCAL=1", "ALL=1", "YES=1")
+    bucket = clone.outputs["results_bucket"]
+    stored = {"Bucket": bucket, "Key": "runs/default/kept/output/model.joblib"}
+    clone.client("s3").put_object(**stored, Body=b"weights")
+
+    refused = clone.make("destroy", "LOCAL=1", "YES=1", check=False)
+    assert refused.returncode != 0
+    assert f"s3://{bucket} is not empty" in refused.stderr
+    assert "force_destroy = true" in refused.stderr
+    clone.make("status", "LOCAL=1")  # which needs a deployment: nothing of it is gone
+
+    home = clone.folder / ".parris/local"
+    by_hand = subprocess.run(
+        ["terraform", "destroy", "-auto-approve", "-no-color", f"-state={home}/terraform.tfstate"],
+        cwd=clone.folder,
+        env=clone.environ | {"TF_DATA_DIR": str(home / "terraform")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert by_hand.returncode != 0
+    assert "BucketNotEmpty" in by_hand.stderr
+    assert clone.client("s3").get_object(**stored)["Body"].read() == b"weights"
+
+    with (clone.folder / "terraform.tfvars").open("a") as file:
+        file.write("force_destroy = true\n")
+    clone.make("deploy", "LOCAL=1", "YES=1")
+    clone.make("destroy", "LOCAL=1", "YES=1")
+    assert clone.client("s3").list_buckets()["Buckets"] == []
+    gone = clone.make("status", "LOCAL=1", check=False)
+    assert "nothing is deployed from here yet; run make deploy LOCAL=1 first" in gone.stderr
+
+
 def test_local_down_ends_everything_and_later_commands_say_so(clone: Clone) -> None:
     clone.make("local-down")
     gone = clone.make("status", "LOCAL=1", check=False)
@@ -88,6 +174,17 @@ def test_local_down_ends_everything_and_later_commands_say_so(clone: Clone) -> N
         ["pgrep", "--full", str(clone.folder)], capture_output=True, text=True, check=False
     )
     assert left.stdout == ""
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """Return the digest of every file, without what lies in folders that git ignores."""
+    ignored = {".venv", ".parris", ".terraform", ".ruff_cache", "build", "results", "__pycache__"}
+    found = {}
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in ignored]
+        for path in (Path(here) / name for name in files):
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def _stack_names(clone: Clone) -> set[str]:

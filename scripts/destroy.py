@@ -1,0 +1,139 @@
+"""Remove the deployment: `make destroy`. Refused while training stacks stand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from parris.obituary import cost
+from parris.stacks import stack_tags
+from scripts import clean_stacks, console, terraform
+from scripts.console import Refused
+from scripts.deployment import (
+    CLIENT_CONFIG,
+    LOCAL_HOME,
+    ROOT,
+    Deployment,
+    is_local,
+    read_deployment,
+)
+from scripts.runs import Run, list_stacks, read_runs
+
+
+def main(argv: list[str]) -> int:
+    """Say what stands in the way and what it costs, offer to end it, then terraform destroy."""
+    parser = argparse.ArgumentParser(prog="make destroy", description=main.__doc__)
+    parser.add_argument("--yes", action="store_true", help="do not ask; never ends a run")
+    options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
+    try:
+        deployment: Deployment | None = read_deployment()
+    except Refused:
+        deployment = None  # nothing is deployed; terraform says so itself
+    if deployment is not None and (stacks := list_stacks(deployment)):
+        under_way = [stack for stack in stacks if stack["StackStatus"] == "DELETE_IN_PROGRESS"]
+        if len(under_way) < len(stacks):
+            _offer(deployment)
+        print("waiting for stacks that are being deleted", flush=True)
+        if failed := clean_stacks.wait_until_gone(deployment, list_stacks(deployment)):
+            raise Refused(f"stacks that are still there: {failed}; run make clean-stacks ALL=1")
+    _refuse_to_lose()
+    return terraform.main(["destroy", *(["--yes"] if options.yes else []), *more])
+
+
+def _offer(deployment: Deployment) -> None:
+    """List the runs whose stacks stand and offer to end them.
+
+    Raises:
+        Refused: if nobody wants that, or nobody is there to ask.
+    """
+    stacks = list_stacks(deployment)
+    tagged = [stack_tags(stack) for stack in stacks]
+    keys = [(tags.get("parris:job", ""), tags.get("parris:run-id", "")) for tags in tagged]
+    names = ", ".join(stack["StackName"] for stack in stacks)
+    print("These stacks need the deployment's roles, to end their machines and to be deleted:")
+    for stack, run in zip(stacks, read_runs(deployment, keys, stacks), strict=True):
+        print(f"  {stack['StackName']}: run {run.run_id} is {run.state}{_spent(run)}")
+    command = f"make clean-stacks ALL=1{' LOCAL=1' if is_local() else ''}"
+    if not sys.stdin.isatty():
+        raise Refused(f"{len(stacks)} stacks stand: {names}; run {command} first")
+    if input(f"Run {command} now? What runs is ended, results are kept. Type yes: ") != "yes":
+        raise Refused("nothing was destroyed")
+    if clean_stacks.main(["--all", "--yes", "--wait"]) != 0:
+        raise Refused("not every stack is gone; nothing was destroyed")
+
+
+def _refuse_to_lose() -> None:
+    """Stop a destroy that terraform would only stop halfway, at a bucket that is not empty.
+
+    By then the function, the roles and the buckets' own protection would be gone.
+
+    Raises:
+        Refused: with the buckets, if one holds objects and force_destroy was not applied.
+    """
+    result = subprocess.run(
+        ["terraform", "show", "-json", "-no-color", *_state_file()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        return  # no state that can be read: terraform destroy says why better than we could
+    values = json.loads(result.stdout).get("values") or {}
+    kept = [
+        resource["values"]
+        for resource in values.get("root_module", {}).get("resources", [])
+        if resource["type"] == "aws_s3_bucket" and not resource["values"]["force_destroy"]
+    ]
+    if not kept:
+        return
+    held = [bucket["bucket"] for bucket in kept if _holds_anything(bucket)]
+    if held:
+        lines = "\n".join(f"  s3://{name} is not empty" for name in held)
+        again = " LOCAL=1" if is_local() else ""
+        raise Refused(
+            f"nothing was destroyed, since what is stored would be lost\n{lines}\n"
+            "Save what you want to keep (make results, or aws s3 sync). To delete the rest, write\n"
+            f"force_destroy = true into terraform.tfvars; then make deploy{again} and "
+            f"make destroy{again}."
+        )
+
+
+def _state_file() -> list[str]:
+    return [str(LOCAL_HOME / "terraform.tfstate")] if is_local() else []
+
+
+def _holds_anything(bucket: Mapping[str, Any]) -> bool:
+    """Return whether the bucket holds any version of any object; a bucket that is gone does not."""
+    s3 = boto3.client("s3", region_name=bucket["region"], config=CLIENT_CONFIG)
+    try:
+        answer = s3.list_object_versions(Bucket=bucket["bucket"], MaxKeys=1)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+        return False
+    return bool(answer.get("Versions") or answer.get("DeleteMarkers"))
+
+
+def _spent(run: Run) -> str:
+    """Return what a live run has cost and goes on costing, as far as its price is known."""
+    price = run.receipt.get("price")
+    if run.is_over or not price:
+        return ""
+    claimed = datetime.fromisoformat(run.receipt["claimed"])
+    spent = cost(run.receipt, claimed, datetime.now(UTC))
+    return f", {spent:.2f} US dollars so far, {float(price['hourly-usd']):.4f} an hour"
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    console.run(main)

@@ -1,0 +1,117 @@
+"""Give a run more time: `make extend RUN=id MINUTES=30`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import WaiterError
+
+from parris.budget import minutes_for_budget
+from parris.plan import iso
+from parris.render import schedule_time
+from parris.stacks import first_failure, stack_parameters
+from scripts import console
+from scripts.console import Refused
+from scripts.deployment import Deployment, is_local, read_deployment
+from scripts.runs import change_receipt, find_run
+
+_SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def main(argv: list[str]) -> int:
+    """Move a run's deadline in every layer that ends it: stack, reap function, machine."""
+    parser = argparse.ArgumentParser(prog="make extend", description=main.__doc__)
+    parser.add_argument("--job")
+    parser.add_argument("--run", help="by default the newest run (of --job)")
+    parser.add_argument("--minutes", type=int, required=True)
+    options = parser.parse_args(argv)
+    if options.minutes < 1:
+        raise Refused(f"MINUTES={options.minutes} is not 1 or more; make stop ends a run early")
+    deployment = read_deployment()
+    run = find_run(deployment, options.job or None, options.run or None)
+    if run.is_over or run.stack is None:
+        raise Refused(f"run {run.run_id} of job {run.job} is not under way: {run.state}")
+    if run.stack["StackStatus"] not in _SETTLED:
+        status = run.stack["StackStatus"]
+        raise Refused(f"stack {run.stack['StackName']} is {status}; try again when it has settled")
+    # The stack's own word: the receipt could be behind if an earlier extension was cut short.
+    old = datetime.fromisoformat(stack_parameters(run.stack)["Deadline"])
+    new = old + timedelta(minutes=options.minutes)
+    latest, why = latest_deadline(run.receipt, deployment.max_run_hours)
+    if new > latest:
+        left = max(0, int((latest - old).total_seconds() // 60))
+        raise Refused(
+            f"run {run.run_id} must be over at {iso(latest)}: {why}; MINUTES={left} at most"
+        )
+    # From the outside in: at no moment would a layer end what an inner one still allows.
+    _move_stack(deployment, run.stack, new)
+    print(
+        f"stack {run.stack['StackName']}: deletes itself {deployment.grace_minutes} min after "
+        f"{iso(new)}"
+    )
+    change_receipt(deployment, run, lambda receipt: _moved(receipt, new))
+    print(
+        f"run {run.run_id}: deadline {iso(old)} is now {iso(new)}; its machine hears of it "
+        "within 15 s"
+    )
+    return 0
+
+
+def latest_deadline(receipt: Mapping[str, Any], max_run_hours: int) -> tuple[datetime, str]:
+    """Return how far a run's deadline may be moved, and what says so."""
+    claimed = datetime.fromisoformat(receipt["claimed"])
+    caps = [(claimed + timedelta(hours=max_run_hours), f"max_run_hours is {max_run_hours}")]
+    budget, price = receipt.get("cost-limit-usd"), receipt.get("price")
+    if budget and price:
+        minutes = minutes_for_budget(Decimal(budget), Decimal(price["hourly-usd"]))
+        caps.append(
+            (claimed + timedelta(minutes=minutes), f"its cost-limit is {budget} US dollars")
+        )
+    return min(caps)
+
+
+def _moved(receipt: Mapping[str, Any], deadline: datetime) -> dict[str, Any]:
+    changed = {**receipt, "deadline": iso(deadline)}
+    if changed.get("time-limit-minutes") is not None:
+        claimed = datetime.fromisoformat(receipt["claimed"])
+        changed["time-limit-minutes"] = int((deadline - claimed).total_seconds() // 60)
+    return changed
+
+
+def _move_stack(deployment: Deployment, stack: Mapping[str, Any], deadline: datetime) -> None:
+    """Change the two parameters that hold the deadline, on which only the schedule depends.
+
+    The stack's tags stay as they are: CloudFormation would pass new ones on to the launch
+    template, whose tags cannot be changed without replacing it.
+    """
+    moved = {
+        "Deadline": iso(deadline),
+        "DeleteAt": schedule_time(deadline + timedelta(minutes=deployment.grace_minutes)),
+    }
+    parameters = [
+        {"ParameterKey": key, "ParameterValue": moved[key]}
+        if key in moved
+        else {"ParameterKey": key, "UsePreviousValue": True}
+        for key in stack_parameters(stack)
+    ]
+    cloudformation = deployment.client("cloudformation")
+    cloudformation.update_stack(
+        StackName=stack["StackId"], UsePreviousTemplate=True, Parameters=parameters
+    )
+    waiter = cloudformation.get_waiter("stack_update_complete")
+    delay = 1 if is_local() else 5
+    try:
+        waiter.wait(StackName=stack["StackId"], WaiterConfig={"Delay": delay, "MaxAttempts": 60})
+    except WaiterError as error:
+        said = first_failure(cloudformation, stack["StackId"]) or str(error)
+        raise Refused(
+            f"stack {stack['StackName']} could not be changed ({said}); the deadline is as it was"
+        ) from error
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,54 @@
+"""What the scripts say when Terraform's outputs are not those of a whole deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scripts import deployment
+from scripts.console import Refused
+
+WHOLE = dict.fromkeys(deployment.Deployment.__dataclass_fields__, "x")
+
+
+def outputs(
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    trouble: str = "",
+    has_resources: bool = False,
+) -> deployment.Deployment:
+    monkeypatch.setattr(deployment, "environment", lambda: {})
+    monkeypatch.setattr("os.environ", {"LOCAL": ""})
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/terraform")
+    monkeypatch.setattr(deployment, "read_outputs", lambda _environ: (values, trouble))
+    monkeypatch.setattr(deployment, "_has_resources", lambda: has_resources)
+    return deployment.read_deployment()
+
+
+def test_a_whole_deployment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outputs(monkeypatch, WHOLE | {"more": 1}).region == "x"
+
+
+def test_no_outputs_mean_that_nothing_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match="nothing is deployed from here yet; run make deploy"):
+        outputs(monkeypatch, {})
+
+
+def test_a_refused_destroy_that_left_no_outputs_is_named_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(Refused, match=r"resources but no outputs.*run make deploy"):
+        outputs(monkeypatch, {}, has_resources=True)
+
+
+def test_a_deployment_of_an_older_version_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    older = {name: value for name, value in WHOLE.items() if name != "schedules"}
+    with pytest.raises(Refused, match=r"another version .* no output schedules\); run make deploy"):
+        outputs(monkeypatch, older)
+
+
+def test_what_terraform_complains_of_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = "Error: Backend initialization required, please run terraform init"
+    with pytest.raises(Refused, match=r"Backend initialization required.*run make init and"):
+        outputs(monkeypatch, {}, trouble)
