@@ -4,14 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-export LOCAL JOB RUN WAIT ALL YES LOCAL_PORT
+export LOCAL JOB RUN MINUTES WAIT ALL YES LOCAL_PORT
 export PYTHONPATH := lambda:.
 PYTHON := .venv/bin/python
 
 # The embedded cloud needs more than the scripts do.
 REQUIREMENTS = $(if $(filter-out 0,$(LOCAL)),requirements-local.txt,requirements.txt)
-JOB_ARGUMENT := $(if $(JOB),--job $(JOB))
-RUN_ARGUMENT := $(if $(RUN),--run $(RUN))
+# As the shell's variables, so that a space or a quote in one is the script's to refuse.
+JOB_ARGUMENT := $(if $(JOB),--job="$$JOB")
+RUN_ARGUMENT := $(if $(RUN),--run="$$RUN")
 WAIT_ARGUMENT := $(if $(filter-out 0,$(WAIT)),--wait)
 YES_ARGUMENT := $(if $(filter-out 0,$(YES)),--yes)
 
@@ -24,6 +25,11 @@ help: ## list the targets (changes nothing)
 demo: LOCAL = 1
 demo: venv ## the whole system on this machine, no AWS account: apply, train, fetch, clean
 	@$(PYTHON) -m scripts.demo
+
+.PHONY: drill
+drill: LOCAL = 1
+drill: venv ## break every layer that ends a run, alone and with another, and show what ends it
+	@$(PYTHON) -m scripts.drill
 
 .PHONY: test
 test: venv-dev ## every test: unit, integration, contract, terraform, e2e
@@ -48,7 +54,7 @@ deploy: venv ## terraform init and apply
 .PHONY: local-up
 local-up: LOCAL = 1
 local-up: venv ## start the embedded cloud for LOCAL=1 commands
-	@$(PYTHON) -m scripts.local.cloud up $(if $(LOCAL_PORT),--port $(LOCAL_PORT))
+	@$(PYTHON) -m scripts.local.cloud up $(if $(LOCAL_PORT),--port="$$LOCAL_PORT")
 
 .PHONY: local-down
 local-down: LOCAL = 1
@@ -75,13 +81,21 @@ logs: venv ## show a run's log, by default the newest run's
 results: venv ## fetch a run's results to results/<job>/<run-id>/
 	@$(PYTHON) -m scripts.results $(JOB_ARGUMENT) $(RUN_ARGUMENT)
 
+.PHONY: stop
+stop: venv ## end a run early, gently: its results are stored first; RUN=id
+	@$(PYTHON) -m scripts.stop $(JOB_ARGUMENT) $(RUN_ARGUMENT) $(WAIT_ARGUMENT)
+
+.PHONY: extend
+extend: venv ## give a run more time, within the caps; RUN=id MINUTES=30
+	@$(PYTHON) -m scripts.extend $(JOB_ARGUMENT) $(RUN_ARGUMENT) --minutes="$${MINUTES:-30}"
+
 .PHONY: clean-stacks
 clean-stacks: venv ## delete stacks whose run is over; ALL=1 also live ones, after asking
-	@$(PYTHON) -m scripts.clean_stacks $(if $(filter-out 0,$(ALL)),--all) $(YES_ARGUMENT)
+	@$(PYTHON) -m scripts.clean_stacks $(if $(filter-out 0,$(ALL)),--all) $(YES_ARGUMENT) $(WAIT_ARGUMENT)
 
 .PHONY: destroy
-destroy: venv ## terraform destroy; refuses to delete results unless force_destroy = true
-	@$(PYTHON) -m scripts.terraform destroy $(YES_ARGUMENT)
+destroy: venv ## terraform destroy; refuses while runs live, and to delete results
+	@$(PYTHON) -m scripts.destroy $(YES_ARGUMENT)
 
 .PHONY: package
 package: ## build the function's zip (terraform apply does it by itself)
