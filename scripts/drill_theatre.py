@@ -23,6 +23,9 @@ GRACE_MINUTES = 2
 DELETION_SECONDS = 30
 """What a deletion itself may take once it has begun."""
 
+GUEST = ("agent", "trainer", "user-data")
+"""What a machine's own record may name (docs/contracts.md, ``ended-by``)."""
+
 LAYERS = {"schedule": "2 schedule", "reap": "3 reap"}
 
 
@@ -155,7 +158,10 @@ def _deleter(deployment: Deployment, watch: Watch) -> str:
 def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
     """Return what came of a run, and what is wrong with it."""
     case, run = watch.case, find_run(deployment, watch.job, watch.run_id)
-    itself = watch.off_reason == "Client.InstanceInitiatedShutdown"
+    # A sweep may delete the stack while the machine, its record stored, is powering off: what
+    # ended such a run is the machine, as long as its power-off works.
+    powers_off = run.ended_by in GUEST and "no-shutdown" not in case.machine
+    itself = powers_off or watch.off_reason == "Client.InstanceInitiatedShutdown"
     by = "" if itself else _deleter(deployment, watch)
     layer = LAYERS.get(by, by or ONE)
     objects = deployment.client("s3").list_objects_v2(
