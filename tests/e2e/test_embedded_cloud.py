@@ -438,6 +438,8 @@ def test_ctrl_c_while_the_cloud_starts_leaves_nothing(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so do its children's children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while up.poll() is None and not (home / "cloud.json").exists():
         time.sleep(0.001)  # a server is up within half a second: no time for a slower look

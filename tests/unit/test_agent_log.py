@@ -78,6 +78,12 @@ def test_a_line_longer_than_an_event_is_cut_and_not_dropped(machine: Machine) ->
     assert "".join(machine.messages) == "x" * 600_000 + "after"
 
 
+def test_a_long_line_whose_end_comes_later_leaves_no_empty_one(machine: Machine) -> None:
+    length = 250_001  # one more than an event holds, so it is cut when all of it is there
+    machine.run(f"head --bytes {length} /dev/zero | tr '\\0' 'x'; sleep 0.5; echo; echo after")
+    assert "".join(machine.messages) == "x" * length + "after"
+
+
 def test_a_stream_that_is_refused_is_a_warning_and_not_a_failure(machine: Machine) -> None:
     machine.break_aws({"match": "logs", "status": 254, "said": "AccessDeniedException: no"})
     outcome = machine.run("echo a; echo b")

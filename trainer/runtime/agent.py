@@ -484,7 +484,7 @@ class Trainer:
     def _read(
         self, process: subprocess.Popen[bytes], pipe: int, log: Any, streamer: LogStreamer
     ) -> None:
-        rest = b""
+        rest, is_cut = b"", False
         while True:
             select.select([pipe], [], [])
             self._reading = True  # before the pipe is empty, so that `drain` misses nothing
@@ -493,8 +493,11 @@ class Trainer:
                 break
             self._keep(log, chunk)
             *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                # Of a line that was cut just before its end, nothing is left to tell.
+                lines, is_cut = lines[1:] if is_cut and not lines[0] else lines, False
             if len(rest) > MAX_MESSAGE_BYTES:  # binary, or a line without end
-                lines, rest = [*lines, rest], b""
+                lines, rest, is_cut = [*lines, rest], b"", True
             self._tell(lines, streamer)
             self._reading = False
         self._tell([rest] if rest else [], streamer)
