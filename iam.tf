@@ -129,9 +129,39 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "ReportFailures"
+    sid       = "Notify"
     actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.failure.arn]
+    resources = [aws_sns_topic.notification.arn]
+  }
+
+  statement {
+    sid       = "HandOverFailures" # to its destination
+    actions   = ["lambda:InvokeFunction"]
+    resources = [aws_lambda_function.reap.arn]
+  }
+
+  statement {
+    sid       = "RememberEvents"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+  }
+
+  statement {
+    sid       = "EndSettleWindows"
+    actions   = ["scheduler:CreateSchedule"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-data-*"]
+  }
+
+  statement {
+    sid       = "LetSchedulerLaunch"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.scheduler.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
   }
 }
 
@@ -296,7 +326,7 @@ data "aws_iam_policy_document" "reap" {
   statement {
     sid       = "ReadReceiptsAndOutcomes"
     actions   = ["s3:GetObject"]
-    resources = [for name in ["run.json", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+    resources = [for name in ["run.json", "outcome.json", "log.txt"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
   }
 
   statement {
@@ -318,9 +348,27 @@ data "aws_iam_policy_document" "reap" {
   }
 
   statement {
-    sid       = "ReportFailures"
+    sid       = "Notify"
     actions   = ["sns:Publish"]
-    resources = [aws_sns_topic.failure.arn]
+    resources = [aws_sns_topic.notification.arn]
+  }
+
+  statement {
+    sid       = "RememberEvents"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+  }
+
+  statement {
+    sid       = "StartWhatWaits"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [local.launch_function_arn]
+  }
+
+  statement {
+    sid       = "SayWhatMessagesStartedNothing"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["iot"]
   }
 }
 
@@ -336,7 +384,7 @@ resource "aws_iam_role_policy" "reap" {
   policy = data.aws_iam_policy_document.reap.json
 }
 
-# --- EventBridge Scheduler: deletes a stack at its deadline ---------------------------------------
+# --- EventBridge Scheduler: deletes a stack at its deadline, launches when data has settled ---------
 
 data "aws_iam_policy_document" "assume_scheduler" {
   statement {
@@ -367,6 +415,12 @@ data "aws_iam_policy_document" "scheduler" {
       variable = "aws:ResourceTag/parris:deployment"
       values   = [var.name_prefix]
     }
+  }
+
+  statement {
+    sid       = "LaunchWhenDataHasSettled"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [local.launch_function_arn]
   }
 }
 

@@ -95,6 +95,19 @@ resource "aws_s3_bucket_lifecycle_configuration" "store" {
     }
   }
 
+  rule {
+    id     = "forget-events" # what was told and what had come; no delivery is that late
+    status = "Enabled"
+
+    filter {
+      prefix = "events/"
+    }
+
+    expiration {
+      days = 30
+    }
+  }
+
   depends_on = [aws_s3_bucket_versioning.store]
 }
 
@@ -120,12 +133,14 @@ resource "aws_cloudwatch_log_group" "training" {
 # --- The launch function --------------------------------------------------------------------------
 
 locals {
-  # Both functions are in it: they share the code that reads stacks and runs.
-  zip = "${path.module}/build/launch.zip"
+  # What no launch imports is not in its zip; one hash does for both, which are built at once.
+  zip = { for name in ["launch", "reap"] : name => "${path.module}/build/${name}.zip" }
   sources = sort(concat(
     tolist(fileset(path.module, "lambda/parris/*.py")),
     ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/agent.py", "trainer/runtime/user-data.sh"],
   ))
+  # Not the resource's attribute, which its own environment cannot hold.
+  launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
   # From the sources and not from the zip, which need not exist at plan time.
   sources_hash = base64sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${path.module}/${file}")}"]))
 }
@@ -142,7 +157,7 @@ resource "terraform_data" "package" {
 resource "aws_lambda_function" "launch" {
   function_name    = "${var.name_prefix}-launch"
   description      = "Parris: turns an event into a training stack."
-  filename         = local.zip
+  filename         = local.zip["launch"]
   source_code_hash = local.sources_hash
   handler          = "parris.handlers.launch"
   runtime          = "python3.13"
@@ -164,6 +179,10 @@ resource "aws_lambda_function" "launch" {
       PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
       PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
       PARRIS_STACK_TAGS          = jsonencode(var.tags)
+      PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
+      PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
+      PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
+      PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
     }
   }
 
@@ -182,13 +201,24 @@ resource "aws_lambda_function_event_invoke_config" "launch" {
 
   destination_config {
     on_failure {
-      destination = aws_sns_topic.failure.arn
+      destination = aws_lambda_function.reap.arn # which notifies in words, once
     }
   }
 
-  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may publish
+  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may invoke
 }
 
-resource "aws_sns_topic" "failure" {
-  name = "${var.name_prefix}-failures"
+# --- Notifications --------------------------------------------------------------------------------
+
+resource "aws_sns_topic" "notification" {
+  name         = "${var.name_prefix}-notifications"
+  display_name = "Parris"
+}
+
+resource "aws_sns_topic_subscription" "email" {
+  for_each = var.notification_emails
+
+  topic_arn = aws_sns_topic.notification.arn
+  protocol  = "email" # AWS sends a message to confirm first
+  endpoint  = each.value
 }

@@ -48,9 +48,24 @@ output "training_log_group" {
   value       = aws_cloudwatch_log_group.training.name
 }
 
-output "failure_topic_arn" {
-  description = "SNS topic that gets launches that failed after an asynchronous event."
-  value       = aws_sns_topic.failure.arn
+output "notification_topic_arn" {
+  description = "SNS topic that gets a message of every run that started, ended or was refused."
+  value       = aws_sns_topic.notification.arn
+}
+
+output "launch_topic" {
+  description = "MQTT topic filter whose messages launch the job they name, or null."
+  value       = var.launch_topic
+}
+
+output "data_triggers" {
+  description = "Data triggers by name, as applied."
+  value       = var.data_triggers
+}
+
+output "caller_policy" {
+  description = "IAM policy that a program needs to launch trainings, and no more."
+  value       = data.aws_iam_policy_document.caller.json
 }
 
 output "iot_topic" {

@@ -3,7 +3,7 @@
 resource "aws_lambda_function" "reap" {
   function_name    = "${var.name_prefix}-reap"
   description      = "Parris: deletes the stacks of runs that are over or past their deadline."
-  filename         = local.zip
+  filename         = local.zip["reap"]
   source_code_hash = local.sources_hash
   handler          = "parris.handlers.reap"
   runtime          = "python3.13"
@@ -18,7 +18,10 @@ resource "aws_lambda_function" "reap" {
       PARRIS_RESULTS_BUCKET     = aws_s3_bucket.store["results"].id
       PARRIS_TRAINING_LOG_GROUP = aws_cloudwatch_log_group.training.name
       # So that the sweep after it still falls within the grace.
-      PARRIS_OVERDUE_MINUTES = tostring(var.grace_minutes - var.sweep_minutes)
+      PARRIS_OVERDUE_MINUTES     = tostring(var.grace_minutes - var.sweep_minutes)
+      PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
+      PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
+      PARRIS_IOT_LOG_GROUP       = aws_cloudwatch_log_group.iot.name
     }
   }
 
@@ -37,7 +40,7 @@ resource "aws_lambda_function_event_invoke_config" "reap" {
 
   destination_config {
     on_failure {
-      destination = aws_sns_topic.failure.arn
+      destination = aws_sns_topic.notification.arn
     }
   }
 
@@ -125,6 +128,6 @@ resource "aws_lambda_invocation" "guard" {
     aws_lambda_function.launch,
     aws_lambda_permission.reap,
     aws_s3_bucket_policy.store,
-    aws_sns_topic.failure,
+    aws_sns_topic.notification,
   ]
 }

@@ -32,7 +32,7 @@ variable "lambda_role_arn" {
 }
 
 variable "iot_topic" {
-  description = "MQTT topic filter whose messages launch the default job; null turns the rule off."
+  description = "MQTT topic filter of buttons, whose clicks do what button_actions says; null turns the rule off."
   type        = string
   default     = "iotbutton/+"
 
@@ -42,14 +42,105 @@ variable "iot_topic" {
   }
 }
 
+variable "button_actions" {
+  description = "What a click does, by its kind (SINGLE, DOUBLE, LONG): an action (launch, status, stop), its job and parameters."
+  type = map(object({
+    action     = optional(string, "launch")
+    job        = optional(string, "default")
+    parameters = optional(map(string), {})
+  }))
+  default = {
+    SINGLE = { action = "launch" }
+    DOUBLE = { action = "status" }
+    LONG   = { action = "stop" }
+  }
+
+  validation {
+    condition     = alltrue([for click in keys(var.button_actions) : contains(["SINGLE", "DOUBLE", "LONG"], click)])
+    error_message = "button_actions: a click must be SINGLE, DOUBLE or LONG."
+  }
+
+  validation {
+    condition     = alltrue([for click in values(var.button_actions) : contains(["launch", "status", "stop"], click.action)])
+    error_message = "button_actions: an action must be launch, status or stop."
+  }
+}
+
+variable "button_jobs" {
+  description = "Jobs of single buttons, by serial number, in place of the job in button_actions."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for job in values(var.button_jobs) : can(regex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", job))])
+    error_message = "button_jobs: a job must be 1 to 64 letters, digits, dots, hyphens or underscores."
+  }
+}
+
+variable "launch_topic" {
+  description = "MQTT topic filter whose messages launch the job that the last part names, their payload its parameters; null turns the rule off."
+  type        = string
+  default     = "parris/launch/+"
+
+  validation {
+    condition     = var.launch_topic == null || can(regex("^[^'\\s+#]{1,200}/[+]$", var.launch_topic))
+    error_message = "launch_topic must be an MQTT topic filter that ends in /+ and has no other wildcard, such as parris/launch/+, or null."
+  }
+}
+
+variable "data_triggers" {
+  description = "Triggers by name: objects that come to bucket below prefix launch job, all within settle_seconds as one run."
+  type = map(object({
+    bucket         = string
+    prefix         = optional(string, "")
+    job            = optional(string, "default")
+    parameters     = optional(map(string), {})
+    settle_seconds = optional(number, 60)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.data_triggers) : can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,15}$", name))])
+    error_message = "data_triggers: a name must be 1 to 16 letters, digits or hyphens."
+  }
+
+  validation {
+    condition     = alltrue([for trigger in values(var.data_triggers) : trigger.settle_seconds >= 10 && trigger.settle_seconds <= 86400])
+    error_message = "data_triggers: settle_seconds must be from 10 to 86400."
+  }
+
+  validation {
+    condition     = alltrue([for trigger in values(var.data_triggers) : can(regex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", trigger.job))])
+    error_message = "data_triggers: a job must be 1 to 64 letters, digits, dots, hyphens or underscores."
+  }
+}
+
+variable "notification_emails" {
+  description = "Addresses that get every notification; each has to confirm once."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for address in var.notification_emails : can(regex("^[^@\\s]+@[^@\\s]+$", address))])
+    error_message = "notification_emails must be e-mail addresses."
+  }
+}
+
 variable "schedules" {
-  description = "Schedules by name: an EventBridge expression, the job it launches and parameters for the trainer."
+  description = "Schedules by name: an EventBridge expression, the job it launches, parameters, and what happens when its last run still goes."
   type = map(object({
     expression = string
     job        = optional(string, "default")
     parameters = optional(map(string), {})
+    enabled    = optional(bool, true)
+    overlap    = optional(string, "skip")
   }))
   default = {}
+
+  validation {
+    condition     = alltrue([for schedule in values(var.schedules) : contains(["skip", "replace", "queue-one"], schedule.overlap)])
+    error_message = "schedules: overlap must be skip, replace or queue-one: what happens when the job's last run is still going."
+  }
 
   validation {
     condition     = alltrue([for name in keys(var.schedules) : can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,31}$", name))])

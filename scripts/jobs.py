@@ -15,8 +15,8 @@ from parris.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, re
 from parris.errors import InvalidConfig
 from parris.launch import MAX_SCRIPT_BYTES
 from parris.render import template_problems
+from parris.request import DEFAULT_JOB, JOB_NAME
 from parris.storage import MAX_JOB_FILES
-from parris.trigger import DEFAULT_JOB, JOB_NAME
 from scripts.console import Refused
 from scripts.deployment import ROOT
 

@@ -9,7 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.trigger import DEFAULT_JOB
+from parris.request import DEFAULT_JOB
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local, read_deployment

@@ -18,7 +18,10 @@ from parris.verdict import Ending, deleted
 from scripts.console import Refused
 from scripts.deployment import Deployment
 
-OVER = ("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed")
+OVER = (
+    *("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed"),
+    "skipped",
+)
 _FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
 """How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
 there a replacement failed, and the machine of the run before it goes on."""
@@ -60,19 +63,7 @@ def list_stacks(deployment: Deployment) -> list[Mapping[str, Any]]:
 
 def list_run_keys(deployment: Deployment, job: str | None) -> list[tuple[str, str]]:
     """Return (job, run id) of every run, newest receipt first."""
-    prefix = f"runs/{job}/" if job else "runs/"
-    pages = (
-        deployment.client("s3")
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket=deployment.results_bucket, Prefix=prefix)
-    )
-    found = [
-        (item["LastModified"], tuple(item["Key"].split("/")[1:3]))
-        for page in pages
-        for item in page.get("Contents", [])
-        if item["Key"].count("/") == 3 and item["Key"].endswith("/run.json")
-    ]
-    return [(key[0], key[1]) for _, key in sorted(found, reverse=True)]
+    return _storage(deployment).list_runs(job)
 
 
 def read_runs(
@@ -118,6 +109,9 @@ def ending_of(
     if receipt.get("state") == "launch-failed":
         reason = str(receipt.get("reason", ""))
         return Ending(state="launch-failed", reason=reason, ended_by="launch")
+    if receipt.get("state") in ("skipped", "queued") and "stack-id" not in receipt:
+        reason, over = str(receipt.get("reason", "")), receipt["state"] == "skipped"
+        return Ending(state=receipt["state"], reason=reason, ended_by="launch" if over else "")
     if stack is None:
         if "stack-id" not in receipt:
             return _under_way("launching", "claimed; its stack is not there yet")
@@ -218,13 +212,13 @@ def change_receipt(
     deployment: Deployment, run: Run, change: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> None:
     """Change a run's run.json, whoever else does at the same moment."""
-    storage = Storage(
+    if not _storage(deployment).change_receipt(run.prefix, change):
+        raise Refused(f"run.json of run {run.run_id} changes all the time; try again")
+
+
+def _storage(deployment: Deployment) -> Storage:
+    return Storage(
         s3=deployment.client("s3"),
         config_bucket=deployment.config_bucket,
         results_bucket=deployment.results_bucket,
     )
-    for _ in range(5):
-        held = storage.read_receipt(run.prefix)
-        if storage.replace(run.prefix, change(held.receipt), held):
-            return
-    raise Refused(f"run.json of run {run.run_id} changes all the time; try again")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parris.request import DEFAULT_JOB
 from parris.storage import JOBS_FOLDER, job_prefix
-from parris.trigger import DEFAULT_JOB
 from scripts import console, jobs
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment

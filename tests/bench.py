@@ -77,7 +77,8 @@ class Aws(BaseHTTPRequestHandler):
         if self.command == "POST":
             action = parse_qs(body)["Action"][0]
             if action == "DescribeStacks":
-                return action, b"<DescribeStacksResponse/>"
+                text = "<DescribeStacksResult><Stacks/></DescribeStacksResult>"
+                return action, f"<{action}Response>{text}</{action}Response>".encode()
             text = f"<{action}Response><{action}Result><StackId>arn:x</StackId></{action}Result>"
             return action, f"{text}</{action}Response>".encode()
         if "list-type=2" in path:
@@ -142,6 +143,10 @@ def bench_launch(package: Path) -> None:
         "PARRIS_MAX_CONCURRENT_RUNS": "10",
         "PARRIS_GRACE_MINUTES": "15",
         "PARRIS_STACK_TAGS": "{}",
+        "PARRIS_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:parris-notifications",
+        "PARRIS_BUTTONS": "{}",
+        "PARRIS_DATA_TRIGGERS": "{}",
+        "PARRIS_LAUNCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:launch",
     }
     for milliseconds in DELAYS_MS:
         Aws.delay = milliseconds / 1000
@@ -215,11 +220,11 @@ def bench_machine(folder: Path) -> None:
 
 def main() -> int:
     """Print every figure, from one run."""
-    size = package_lambda.build()
+    size = package_lambda.build("launch")
     print(f"package: {size} bytes (goal: under {package_lambda.MAX_BYTES})")
     with tempfile.TemporaryDirectory() as temporary:
         package = Path(temporary) / "package"
-        with zipfile.ZipFile(package_lambda.ZIP) as archive:
+        with zipfile.ZipFile(package_lambda.ZIPS["launch"]) as archive:
             archive.extractall(package)
         bench_launch(package)
         bench_machine(Path(temporary) / "clone")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from parris import trigger
+from parris.buttons import Buttons
 from parris.config import read_config
 from parris.plan import RunPlan, plan_run
+from parris.request import LaunchRequest
 from parris.settings import Settings
-from parris.trigger import read_request
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -25,8 +27,17 @@ SETTINGS = Settings(
     max_concurrent_runs=10,
     grace=timedelta(minutes=15),
     stack_tags={"team": "vision"},
+    topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
+    buttons=Buttons(),
+    data_triggers={"fresh": {"bucket": "data", "job": "default", "settle_seconds": 60}},
+    launch_function_arn="arn:aws:lambda:us-east-1:123456789012:function:parris-launch",
     region="eu-west-1",
 )
+
+
+def read_request(event: object, request_id: str) -> LaunchRequest:
+    """Return the request of `event` where buttons do what they do by default."""
+    return trigger.read_request(event, request_id, Buttons())
 
 
 def plan(config: str = "{}", event: Mapping[str, Any] | None = None) -> RunPlan:

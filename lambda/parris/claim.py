@@ -68,6 +68,8 @@ def _is_free(held: Mapping[str, Any], now: datetime) -> bool:
     """Return whether a run that was claimed may be claimed again: it never got its stack."""
     if "stack-id" in held:
         return False
-    if held["state"] == "launch-failed":
+    if held["state"] in ("launch-failed", "queued"):
         return True
+    if held["state"] == "skipped":
+        return False
     return now - datetime.fromisoformat(held["claimed"]) > LEASE

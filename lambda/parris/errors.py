@@ -36,6 +36,14 @@ class LaunchRefused(ParrisError):
     """The job is sound, but a stack of its name, or too many others, are in the way."""
 
 
+class StackInTheWay(LaunchRefused):
+    """A stack of the job's name exists; its own run is `run_id`."""
+
+    def __init__(self, text: str, run_id: str) -> None:
+        super().__init__(text)
+        self.run_id = run_id
+
+
 class LaunchFailed(ParrisError):
     """AWS did not accept the launch."""
 

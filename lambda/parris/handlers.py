@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
 log = logging.getLogger("parris")
@@ -61,6 +62,8 @@ def launch(event: object, context: Any) -> dict[str, Any]:
                 ssm=_ssm,
                 pricing=_pricing,
                 ec2=_ec2,
+                sns=_sns,
+                scheduler=lambda: _client("scheduler"),
             ),
             machine=_machine(),
             now=datetime.now(UTC),
@@ -84,17 +87,26 @@ def reap(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     Every failure is raised; another sweep comes, whatever it was.
     """
     from . import reap as use_case  # a launch does without it
+    from .launches import Launches
+    from .notify import Notifier
     from .obituary import Obituary
 
     settings = read_reap_settings(os.environ)
+    storage = Storage(s3=_client("s3"), config_bucket="", results_bucket=settings.results_bucket)
+    logs = _client("logs")
     try:
         answer = use_case.Reaper(
-            storage=Storage(
-                s3=_client("s3"), config_bucket="", results_bucket=settings.results_bucket
-            ),
+            storage=storage,
             cloudformation=_cloudformation(),
             ec2=_ec2(),
-            obituary=Obituary(ec2=_ec2(), logs=_client("logs")),
+            obituary=Obituary(ec2=_ec2(), logs=logs),
+            notifier=Notifier(sns=_sns, topic_arn=settings.topic_arn, storage=storage),
+            launches=Launches(
+                functions=lambda: _client("lambda"),
+                logs=logs,
+                function_arn=settings.launch_function_arn,
+                iot_log_group=settings.iot_log_group,
+            ),
             settings=settings,
             now=datetime.now(UTC),
         ).reap(event)
@@ -153,6 +165,12 @@ def _ssm() -> SSMClient:
 @functools.cache
 def _ec2() -> EC2Client:
     client: EC2Client = _client("ec2")
+    return client
+
+
+@functools.cache
+def _sns() -> SNSClient:
+    client: SNSClient = _client("sns")
     return client
 
 

@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import clicks, market, notice, render, settle
 from . import config as configuration
-from . import market, render
 from .budget import Price
 from .claim import RunClaim, claim_run
 from .config import CONFIG_FILENAME, read_config
 from .crowd import Crowd
-from .errors import InvalidConfig, ParrisError, PriceUnknown
-from .plan import RunPlan, iso, plan_run, receipt, within_budget
+from .errors import InvalidConfig, ParrisError, PriceUnknown, StackInTheWay
+from .notify import Notifier
+from .plan import RunPlan, iso, plan_run, receipt, run_prefix, within_budget
 from .settings import Settings
 from .stacks import StackCall, start_stack
-from .storage import Storage
-from .trigger import read_request
+from .storage import Storage, event_key, queue_key
+from .trigger import is_arrival, is_settled, read_request
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ class Clients:
     ssm: Callable[[], SSMClient]
     pricing: Callable[[], PricingClient]
     ec2: Callable[[], EC2Client]
+    sns: Callable[[], SNSClient]
+    scheduler: Callable[[], EventBridgeSchedulerClient]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +70,30 @@ def launch(
     machine: Machine,
     now: datetime,
 ) -> dict[str, Any]:
-    """Start the training that `event` asks for, once, and return the answer (design, "Events").
+    """Do what `event` asks for, once, and return the answer (docs/contracts.md, "Events").
 
-    Four round trips one after another: read the job; claim the run; copy its files; create the
-    stack. What does not wait for another, such as the image, goes side by side with these, and a
-    price on which no deadline hangs is read when the stack is under way.
+    Most events ask for a training. A click may ask for something else, and new data for a training
+    when no more of it has come for a while.
+
+    A training takes four round trips one after another: read the job; claim the run; copy its
+    files; create the stack. What does not wait for another, such as the image, goes side by side
+    with these, and a price on which no deadline hangs is read when the stack is under way.
 
     Raises:
         ParrisError: if it is refused or failed. Before a stack exists nothing is lost: the
             same event may be sent again.
     """
-    request = read_request(event, request_id)
     storage = clients.storage()
+    notifier = Notifier(sns=clients.sns, topic_arn=settings.topic_arn, storage=storage)
+    if is_arrival(event):
+        return settle.settle(event, settings, storage, clients.scheduler(), now)
+    if is_settled(event):
+        event = settle.at_the_end(event, settings, storage)
+    request = read_request(event, request_id, settings.buttons)
+    if request.action != "launch":
+        return clicks.act(
+            request, settings.deployment, storage, clients.cloudformation(), notifier, now
+        )
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
         listing = pool.submit(storage.list_job_files, request.job)
         text = storage.read_job_file(request.job, CONFIG_FILENAME)
@@ -107,15 +124,22 @@ def launch(
             call = _stack_call(plan, settings, template, image, machine, claim.attempt)
             for future in waiting:
                 future.result()
-            stack_id = start_stack(cloudformation, call, replace=config.stack_replacement)
+            replacing = config.stack_replacement or request.overlap == "replace"
+            stack_id = start_stack(cloudformation, call, replace=replacing)
             crowd.withdraw_if_too_many(stack_id)
         except (ParrisError, ClientError, BotoCoreError) as error:
+            held = _hold_back(claim, plan, storage, notifier, event, error)
+            if held is not None:
+                return held
             _give_up(claim, plan, error)
             raise
     if plan.price is None:
         plan = _priced(plan, clients)
     _complete(claim, plan, stack_id, image)
-    return _answer(plan, stack_id)
+    answer = _answer(plan, stack_id)
+    key = event_key(plan.job, plan.run_id, "started")
+    notifier.tell_once(key, lambda: notice.started(answer, request.kind))
+    return answer
 
 
 def _price(plan: RunPlan, clients: Clients) -> Price:
@@ -183,6 +207,39 @@ def _stack_call(
     )
 
 
+def _hold_back(
+    claim: RunClaim,
+    plan: RunPlan,
+    storage: Storage,
+    notifier: Notifier,
+    event: object,
+    error: Exception,
+) -> dict[str, Any] | None:
+    """Skip or queue a scheduled launch whose job's last run is still going; None if it is not.
+
+    One may wait, by the name of its stack; the reap function sends its event again when that name
+    is free.
+    """
+    overlap = plan.request.overlap
+    if overlap not in ("skip", "queue-one") or not isinstance(error, StackInTheWay):
+        return None
+    if not error.run_id or storage.has_outcome(run_prefix(plan.job, error.run_id)):
+        return None
+    state, why = "skipped", f"run {error.run_id} is still going"
+    if overlap == "queue-one":
+        waiting = {"run-id": plan.run_id, "stack-name": plan.config.stack_name, "event": event}
+        if storage.mark(queue_key(plan.config.stack_name), waiting):
+            state, why = "queued", f"{why}; this one starts when its stack is gone"
+        elif storage.read(queue_key(plan.config.stack_name)).get("run-id") == plan.run_id:
+            state, why = "queued", "it waits already"
+        else:
+            why = f"{why}, and another one waits already"
+    claim.write(state=state, reason=why)
+    told = notice.held_back(state, plan.job, plan.run_id, why)
+    notifier.tell_once(event_key(plan.job, plan.run_id, state), lambda: told)
+    return {**_answer(plan, None), "held-back": state, "reason": why}
+
+
 def _give_up(claim: RunClaim, plan: RunPlan, error: Exception) -> None:
     """Say in the receipt why no stack came to exist, which frees the event to be sent again."""
     try:
@@ -208,7 +265,7 @@ def _complete(claim: RunClaim, plan: RunPlan, stack_id: str, image: str) -> None
         log.exception("could not complete %srun.json", plan.prefix)
 
 
-def _answer(plan: RunPlan, stack_id: str) -> dict[str, Any]:
+def _answer(plan: RunPlan, stack_id: str | None) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "run-id": plan.run_id,
         "job": plan.job,

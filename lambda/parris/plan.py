@@ -15,8 +15,8 @@ from .config import TrainingConfig
 from .errors import InvalidConfig
 from .images import default_image, has_gpu
 from .parameters import environment_name
+from .request import LaunchRequest
 from .settings import Settings
-from .trigger import LaunchRequest
 
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
@@ -99,7 +99,7 @@ def plan_run(
                 "instance_role_names and apply"
             ],
         )
-    notes = []
+    notes = list(request.notes)
     minutes = cap = settings.max_run_hours * 60
     limited = config.termination_method != configuration.COMPLETION
     if limited and config.time_limit_minutes is not None:

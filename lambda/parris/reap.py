@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import notice
 from .errors import ParrisError
 from .machines import list_machines, read_machine
+from .notice import Notice
+from .notify import Notifier
 from .obituary import Obituary
 from .plan import run_prefix
 from .settings import ReapSettings
@@ -25,12 +28,14 @@ from .stacks import (
     stack_parameters,
     stack_tags,
 )
-from .storage import Storage
+from .storage import QUEUE, Storage, event_key
 from .verdict import POWERED_OFF_BY_ITSELF, Ending, Facts, Machine, deleted, judge, vanished
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
+
+    from .launches import Launches
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,8 @@ class Reaper:
     cloudformation: CloudFormationClient
     ec2: EC2Client
     obituary: Obituary
+    notifier: Notifier
+    launches: Launches
     settings: ReapSettings
     now: datetime
 
@@ -55,6 +62,8 @@ class Reaper:
             ParrisError: if a stack could not be dealt with, after all the others were; or if
                 Terraform is about to remove what stacks still need.
         """
+        if "requestPayload" in event:
+            return self.launches.tell_of_failure(event, self.notifier)
         detail = event.get("detail") or {}
         if "tf" in event:
             return self._guard(event["tf"])
@@ -64,6 +73,7 @@ class Reaper:
             token = str(detail.get("client-request-token") or "")
             return self._look_at_stack(str(detail["stack-id"]), token)
         stacks = list_stacks(self.cloudformation, self.settings.deployment)
+        self._start_waiting(stacks)
         return self._look_at_all(stacks, list_machines(self.ec2, self.settings.deployment))
 
     def _guard(self, change: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +121,7 @@ class Reaper:
             self._conclude(
                 tags, _deadline(stack), deleter(token), machines.get(tags["parris:run-id"])
             )
+            self._start_waiting(list_stacks(self.cloudformation, self.settings.deployment))
             return {"deleted": stack["StackName"], "by": deleter(token)}
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
             # The tags are the old run's again; the token is the run's that failed to replace it,
@@ -160,6 +171,8 @@ class Reaper:
             launch_failed = verdict.ending.state == "launch-failed"
             ending = self._failure(stack) if launch_failed else verdict.ending
             self._write(tags, ending, machine)
+        elif outcome is not None and not _may_change(stack, outcome):
+            self._tell(tags, outcome)
         verb = "deleting" if verdict.delete else "leaving"
         log.info("%s stack %s: %s", verb, stack["StackName"], verdict.why)
         if not verdict.delete:
@@ -201,14 +214,42 @@ class Reaper:
             self._write(tags, ending, machine)
             return
         words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
-        self.storage.write_outcome(prefix, {**outcome, **words}, replace=True)
+        changed = {**outcome, **words}
+        self.storage.write_outcome(prefix, changed, replace=True)
+        self._tell(tags, changed)
 
     def _write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
-        """Give a run its outcome if it has none."""
+        """Give a run its outcome if it has none, and tell of it."""
         prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
-        if self.storage.read_outcome(prefix) is None:
+        if (outcome := self.storage.read_outcome(prefix)) is None:
             outcome = self.obituary.write(self._receipt(tags), ending, machine, self.now)
             self.storage.write_outcome(prefix, outcome)
+            outcome = self.storage.read_outcome(prefix) or outcome  # its machine may be first
+        self._tell(tags, outcome)
+
+    def _tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+        """Notify that a run is over, once."""
+        job, run_id = tags["parris:job"], tags["parris:run-id"]
+
+        def told() -> Notice:
+            log_end = self.storage.read_log_end(run_prefix(job, run_id))
+            return notice.ended(job, run_id, self._receipt(tags), outcome, log_end)
+
+        self.notifier.tell_once(event_key(job, run_id, "ended"), told)
+
+    def _start_waiting(self, stacks: Sequence[Mapping[str, Any]]) -> None:
+        """Send the events again that wait for the name of a stack that is gone."""
+        held = {stack["StackName"] for stack in stacks}
+        for key in self.storage.list_keys(QUEUE):
+            name = key.removeprefix(QUEUE).removesuffix(".json")
+            if name not in held:
+                self.launches.start(self.storage.read(key)["event"])
+                self.storage.unmark(key)
+
+
+def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
+    """Return whether `_conclude` may still say who really ended the run."""
+    return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"
 
 
 def _deadline(stack: Mapping[str, Any]) -> datetime:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from .buttons import Buttons
 from .errors import ParrisError
 
 VARIABLES = (
@@ -21,6 +23,10 @@ VARIABLES = (
     "PARRIS_MAX_CONCURRENT_RUNS",
     "PARRIS_GRACE_MINUTES",
     "PARRIS_STACK_TAGS",
+    "PARRIS_TOPIC_ARN",
+    "PARRIS_BUTTONS",
+    "PARRIS_DATA_TRIGGERS",
+    "PARRIS_LAUNCH_FUNCTION_ARN",
 )
 """What Terraform sets on the launch function: all of these and nothing else (a contract test)."""
 
@@ -29,6 +35,9 @@ REAP_VARIABLES = (
     "PARRIS_RESULTS_BUCKET",
     "PARRIS_TRAINING_LOG_GROUP",
     "PARRIS_OVERDUE_MINUTES",
+    "PARRIS_TOPIC_ARN",
+    "PARRIS_LAUNCH_FUNCTION_ARN",
+    "PARRIS_IOT_LOG_GROUP",
 )
 """The same for the reap function."""
 
@@ -50,6 +59,12 @@ class Settings:
     grace: timedelta
     """How long after its deadline a stack deletes itself."""
     stack_tags: Mapping[str, str]
+    topic_arn: str
+    """SNS topic of all notifications."""
+    buttons: Buttons
+    data_triggers: Mapping[str, Mapping[str, Any]]
+    """By name, ``{"job", "parameters", "settle_seconds", …}``."""
+    launch_function_arn: str
     region: str
 
 
@@ -73,6 +88,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_concurrent_runs=int(environment["PARRIS_MAX_CONCURRENT_RUNS"]),
         grace=timedelta(minutes=int(environment["PARRIS_GRACE_MINUTES"])),
         stack_tags=json.loads(environment["PARRIS_STACK_TAGS"]),
+        topic_arn=environment["PARRIS_TOPIC_ARN"],
+        buttons=Buttons(**json.loads(environment["PARRIS_BUTTONS"])),
+        data_triggers=json.loads(environment["PARRIS_DATA_TRIGGERS"]),
+        launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
         region=environment["AWS_REGION"],  # Lambda's own, in every function
     )
 
@@ -86,6 +105,10 @@ class ReapSettings:
     training_log_group: str
     overdue: timedelta
     """How long after its deadline a run's stack is deleted from outside."""
+    topic_arn: str
+    launch_function_arn: str
+    iot_log_group: str
+    """Where it is said why a message or a click started nothing."""
 
 
 def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
@@ -100,6 +123,9 @@ def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
         training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
         overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
+        topic_arn=environment["PARRIS_TOPIC_ARN"],
+        launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
+        iot_log_group=environment["PARRIS_IOT_LOG_GROUP"],
     )
 
 

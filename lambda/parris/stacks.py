@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from .errors import LaunchFailed, LaunchRefused
+from .errors import LaunchFailed, StackInTheWay
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -55,7 +55,7 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     launches at once cannot both find the name free.
 
     Raises:
-        LaunchRefused: if a stack of that name is in the way; the text names its state.
+        StackInTheWay: if a stack of that name is there and stays; the text names its state.
         LaunchFailed: if CloudFormation does not accept the template or its parameters.
     """
     try:
@@ -68,7 +68,8 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     if tags.get("parris:run-id") == call.run_id:
         return str(stack["StackId"])  # an earlier try got this far and could not say so
     if refusal := why_not_replace(stack["StackStatus"], tags, call, replace=replace):
-        raise LaunchRefused(refusal)
+        ours = tags.get("parris:deployment") == call.deployment
+        raise StackInTheWay(refusal, tags.get("parris:run-id", "") if ours else "")
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from .errors import InvalidConfig, UnknownJob
-from .trigger import DEFAULT_JOB
+from .request import DEFAULT_JOB
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +22,13 @@ MAX_JOB_FILES = 200
 
 MAX_FILE_BYTES = 5 * 1024**3
 """The most that one CopyObject takes (S3 API reference)."""
+
+
+_LOG_END_BYTES = 4096
+
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
+"""What S3 says when somebody else has written, or is writing (S3 user guide, "Conditional
+writes")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +105,23 @@ class Storage:
         """Write the receipt anew; None if it is no longer the one that was `known`."""
         return self._put_receipt(prefix, receipt, IfMatch=known.etag)
 
+    def _put(self, key: str, content: Mapping[str, Any], **condition: str) -> str:
+        """Write an object of the results bucket; return its ETag."""
+        answer = self.s3.put_object(
+            Bucket=self.results_bucket,
+            Key=key,
+            Body=json.dumps(content, indent=2).encode(),
+            ContentType="application/json",
+            **condition,  # type: ignore[arg-type]
+        )
+        return answer["ETag"]
+
     def _put_receipt(
         self, prefix: str, receipt: Mapping[str, Any], **condition: str
     ) -> Claim | None:
-        body = json.dumps(receipt, indent=2).encode()
         for attempt in (1, 2, 3):
             try:
-                answer = self.s3.put_object(
-                    Bucket=self.results_bucket,
-                    Key=prefix + "run.json",
-                    Body=body,
-                    ContentType="application/json",
-                    **condition,  # type: ignore[arg-type]
-                )
+                etag = self._put(prefix + "run.json", receipt, **condition)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code == "PreconditionFailed":
@@ -120,12 +131,36 @@ class Storage:
                 if code == "ConditionalRequestConflict" and attempt < 3:
                     continue
                 raise
-            return Claim(receipt=receipt, etag=answer["ETag"])
+            return Claim(receipt=receipt, etag=etag)
         raise AssertionError("unreachable: the last attempt returned or raised")
 
     def read_receipt(self, prefix: str) -> Claim:
         answer = self.s3.get_object(Bucket=self.results_bucket, Key=prefix + "run.json")
         return Claim(receipt=json.loads(answer["Body"].read()), etag=answer["ETag"])
+
+    def change_receipt(
+        self, prefix: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> bool:
+        """Change a receipt, whoever else does at the same moment; False if they never pause."""
+        for _ in range(5):
+            held = self.read_receipt(prefix)
+            if self.replace(prefix, change(held.receipt), held):
+                return True
+        return False
+
+    def list_runs(self, job: str | None) -> list[tuple[str, str]]:
+        """Return (job, run id) of every run (of `job`, where given), newest receipt first."""
+        prefix = f"runs/{job}/" if job else "runs/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix
+        )
+        found = [
+            (item["LastModified"], tuple(item["Key"].split("/")[1:3]))
+            for page in pages
+            for item in page.get("Contents", [])
+            if item["Key"].count("/") == 3 and item["Key"].endswith("/run.json")
+        ]
+        return [(key[0], key[1]) for _, key in sorted(found, reverse=True)]
 
     def has_outcome(self, prefix: str) -> bool:
         try:
@@ -156,18 +191,70 @@ class Storage:
         """Write how a run ended, unless its machine has just done so (or `replace` that)."""
         condition = {} if replace else {"IfNoneMatch": "*"}
         try:
-            self.s3.put_object(
-                Bucket=self.results_bucket,
-                Key=prefix + "outcome.json",
-                Body=json.dumps(outcome, indent=2).encode(),
-                ContentType="application/json",
-                **condition,  # type: ignore[arg-type]
-            )
+            self._put(prefix + "outcome.json", outcome, **condition)
         except ClientError as error:
             if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
             if self.read_outcome(prefix) is None:  # there is one, which nobody can read
                 self.write_outcome(prefix, outcome, replace=True)
+
+    def mark(self, key: str, content: Mapping[str, Any] | None = None) -> bool:
+        """Write `key` in the results bucket if nobody has; return whether this call did."""
+        try:
+            self._put(key, content or {}, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _CHANGED:
+                raise
+            return False
+        return True
+
+    def read_tagged(self, key: str) -> tuple[dict[str, Any], str | None]:
+        """Return a JSON object of the results bucket and its ETag; ({}, None) if there is none."""
+        try:
+            answer = self.s3.get_object(Bucket=self.results_bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return {}, None
+        return json.loads(answer["Body"].read()), answer["ETag"]
+
+    def read(self, key: str) -> dict[str, Any]:
+        return self.read_tagged(key)[0]
+
+    def replace_tagged(self, key: str, content: Mapping[str, Any], etag: str | None) -> bool:
+        """Write `key` if it is still what was read with `etag`; return whether it was."""
+        if etag is None:
+            return self.mark(key, content)
+        try:
+            self._put(key, content, IfMatch=etag)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _CHANGED:
+                raise
+            return False
+        return True
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """Return the keys of the results bucket that begin with `prefix`, in their order."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix
+        )
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def unmark(self, key: str) -> None:
+        self.s3.delete_object(Bucket=self.results_bucket, Key=key)
+
+    def read_log_end(self, prefix: str) -> str:
+        """Return the last of a run's stored log; "" if none is stored."""
+        try:
+            answer = self.s3.get_object(
+                Bucket=self.results_bucket, Key=prefix + "log.txt", Range=f"bytes=-{_LOG_END_BYTES}"
+            )
+        except ClientError as error:
+            # An empty object has no range (S3 API reference, GetObject: InvalidRange).
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "InvalidRange"):
+                raise
+            return ""
+        return answer["Body"].read().decode(errors="replace")
 
     def snapshot(self, job: str, name: str, prefix: str) -> None:
         """Copy one of the job's files to the run's ``source/``, within S3."""
@@ -187,3 +274,16 @@ class Storage:
 def job_prefix(job: str) -> str:
     """Return where `job` lies in the config bucket."""
     return "" if job == DEFAULT_JOB else f"{JOBS_FOLDER}{job}/"
+
+
+def event_key(job: str, run_id: str, what: str) -> str:
+    """Return the object that says that `what` has been done about a run or an event."""
+    return f"events/{job}/{run_id}/{what}.json"
+
+
+QUEUE = "events/queue/"
+
+
+def queue_key(stack_name: str) -> str:
+    """Return the object that holds the one launch that waits for a stack's name."""
+    return f"{QUEUE}{stack_name}.json"

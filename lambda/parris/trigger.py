@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-import re
+import base64
+import binascii
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
+from .buttons import Buttons, read_click, read_one_click
 from .errors import InvalidEvent
-from .parameters import read_parameters
+from .request import (
+    DEFAULT_JOB,
+    OVERLAPS,
+    LaunchRequest,
+    read_job,
+    read_parameters,
+    read_text,
+    read_time,
+    read_timestamp,
+    shown,
+    unused_keys,
+)
 
-DEFAULT_JOB = "default"
-"""The job at the root of the config bucket."""
+MAX_PAYLOAD_BYTES = 65_536
+"""Of a message: 50 parameters of 1,024 characters fit, and little else."""
 
-JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-_DIRECT_KEYS = {"job", "parameters", "event-id", "time", "schedule"}
+_DIRECT_KEYS = {"job", "parameters", "event-id", "time", "schedule", "overlap"}
+_DEVICE_KEYS = {"job", "payload", "topic", "traceid", "timestamp"}
+_DATA_KEYS = {"data-trigger", "job", "parameters", "window", "event-id", "time"}
 _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
-_BUTTON_KEYS = {"serialNumber", "batteryVoltage", "clickType", "topic", "traceid", "timestamp"}
-_ONE_CLICK_KEYS = {"deviceEvent", "deviceInfo", "placementInfo"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class LaunchRequest:
-    """What one event asks for."""
-
-    job: str
-    identity: str
-    """Equal for two deliveries of one event, different for two events."""
-    kind: str
-    """``direct``, ``schedule`` or ``button``."""
-    time: datetime | None = None
-    """When the event happened, by its own word; never the time of delivery."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict)
-    """What of the event is worth keeping in the run's record."""
-    ignored: tuple[str, ...] = ()
-    """Keys of the event that were accepted and not used."""
+def is_arrival(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` says that an object has come, as a data trigger's rule does."""
+    return isinstance(event, dict) and "data-trigger" in event and "key" in event
 
 
-def read_request(event: object, request_id: str) -> LaunchRequest:
+def is_settled(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` is the end of a data trigger's window."""
+    return isinstance(event, dict) and "data-trigger" in event and "key" not in event
+
+
+def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
     """Return what `event` asks for.
 
     Args:
         event: the decoded JSON that Lambda hands to the function, of any origin.
         request_id: Lambda's own id of the invocation, the identity of an event that has none
             (an asynchronous retry keeps it).
+        buttons: what this deployment's clicks do.
 
     Raises:
         InvalidEvent: if nothing can be started from it; the text says why.
@@ -59,27 +62,35 @@ def read_request(event: object, request_id: str) -> LaunchRequest:
             'job or {"job": "<name>"}'
         )
     if "deviceEvent" in event:
-        return _one_click(event)
+        return read_one_click(event, buttons)
     if "clickType" in event or "serialNumber" in event:
-        return _button(event, request_id)
+        return read_click(event, request_id, buttons)
+    if "payload" in event:
+        return _message(event, request_id)
+    if "data-trigger" in event:
+        return _data(event)
     if event.get("source") == "aws.events" and "detail-type" in event:
         return _scheduled_event(event)
     return _direct(event, request_id)
 
 
 def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
-    event_id = _text(event, "event-id", "") or f"request:{request_id}"
-    schedule = _text(event, "schedule", "")
-    time = _time(event.get("time"), "time")
+    event_id = read_text(event, "event-id", "") or f"request:{request_id}"
+    schedule = read_text(event, "schedule", "")
+    overlap = read_text(event, "overlap", "")
+    if overlap and overlap not in OVERLAPS:
+        raise InvalidEvent(f"overlap: {overlap!r} is not one of {', '.join(OVERLAPS)}")
+    time = read_time(event.get("time"), "time")
     identity = f"{schedule or 'direct'}:{event_id}"
     return LaunchRequest(
-        job=_job(event.get("job", DEFAULT_JOB)),
+        job=read_job(event.get("job", DEFAULT_JOB)),
         identity=identity,
         kind="schedule" if schedule else "direct",
+        overlap=overlap,
         time=time,
-        parameters=_parameters(event),
+        parameters=read_parameters(event),
         origin={"schedule": schedule, "event-id": event_id} if schedule else {"event-id": event_id},
-        ignored=_rest(event, _DIRECT_KEYS),
+        ignored=unused_keys(event, _DIRECT_KEYS),
     )
 
 
@@ -87,129 +98,67 @@ def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
     """EventBridge's own form, from a rule without an input transformer."""
     resources = event.get("resources")
     rule = str(resources[0]) if isinstance(resources, list) and resources else "aws.events"
-    event_id = _text(event, "id", "")
+    event_id = read_text(event, "id", "")
     if not event_id:
         raise InvalidEvent('the scheduled event has no "id"; EventBridge always sends one')
     return LaunchRequest(
-        job=_job(event.get("job", DEFAULT_JOB)),
+        job=read_job(event.get("job", DEFAULT_JOB)),
         identity=f"{rule}:{event_id}",
         kind="schedule",
-        time=_time(event.get("time"), "time"),
-        parameters=_parameters(event),
+        time=read_time(event.get("time"), "time"),
+        parameters=read_parameters(event),
         origin={"schedule": rule, "event-id": event_id},
-        ignored=_rest(event, _EVENTBRIDGE_KEYS | {"job", "parameters"}),
+        ignored=unused_keys(event, _EVENTBRIDGE_KEYS | {"job", "parameters"}),
     )
 
 
-def _button(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
-    serial = _text(event, "serialNumber", "unknown")
-    _refuse_other_clicks(event.get("clickType", "SINGLE"))
-    trace = _text(event, "traceid", "") or f"request:{request_id}"
-    timestamp = event.get("timestamp")
-    if timestamp is not None and (isinstance(timestamp, bool) or not isinstance(timestamp, int)):
-        raise InvalidEvent(f"timestamp: {timestamp!r} is not a whole number of milliseconds")
-    return LaunchRequest(
-        job=_job(event.get("job", DEFAULT_JOB)),
-        identity=f"button:{serial}:{trace}",
-        kind="button",
-        time=None if timestamp is None else _from_milliseconds(timestamp),
-        parameters=_parameters(event),
-        origin={
-            "serial-number": serial,
-            "click-type": "SINGLE",
-            "battery-voltage": str(event.get("batteryVoltage", "")),
-            "topic": _text(event, "topic", ""),
-        },
-        ignored=_rest(event, _BUTTON_KEYS | {"job", "parameters"}),
-    )
-
-
-def _one_click(event: Mapping[str, Any]) -> LaunchRequest:
-    """AWS IoT 1-Click's nested form (its developer guide, "Callback Events")."""
-    clicked = _object(_object(event, "deviceEvent"), "buttonClicked")
-    info = _object(event, "deviceInfo")
-    _refuse_other_clicks(clicked.get("clickType", "SINGLE"))
-    device = _text(info, "deviceId", "")
-    reported = _text(clicked, "reportedTime", "")
-    if not device or not reported:
-        raise InvalidEvent(
-            "the 1-Click event lacks deviceInfo.deviceId or deviceEvent.buttonClicked.reportedTime"
-        )
-    return LaunchRequest(
-        job=_job(event.get("job", DEFAULT_JOB)),
-        identity=f"button:{device}:{reported}",
-        kind="button",
-        time=_time(reported, "deviceEvent.buttonClicked.reportedTime"),
-        origin={
-            "serial-number": device,
-            "click-type": "SINGLE",
-            "remaining-life": str(info.get("remainingLife", "")),
-        },
-        ignored=_rest(event, _ONE_CLICK_KEYS | {"job"}),
-    )
-
-
-def _refuse_other_clicks(click: object) -> None:
-    if click != "SINGLE":
-        raise InvalidEvent(f"clickType: {click!r} starts nothing; only SINGLE launches the job")
-
-
-def _job(value: object) -> str:
-    if not isinstance(value, str) or not JOB_NAME.fullmatch(value):
-        raise InvalidEvent(
-            f"job: {value!r} is not a job's name (1 to 64 letters, digits, dots, hyphens or "
-            "underscores, the first a letter or digit); make status lists the jobs"
-        )
-    return value
-
-
-def _parameters(event: Mapping[str, Any]) -> dict[str, str]:
-    values, problems = read_parameters(event.get("parameters", {}))
-    if problems:
-        raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
-    return values
-
-
-def _text(event: Mapping[str, Any], key: str, default: str) -> str:
-    value = event.get(key, default)
-    if not isinstance(value, str) or len(value) > 512:
-        raise InvalidEvent(f"{key}: {_short(value)} is not a string of at most 512 characters")
-    return value
-
-
-def _object(event: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = event.get(key)
-    if not isinstance(value, dict):
-        raise InvalidEvent(f"{key}: {_short(value)} is not an object")
-    return value
-
-
-def _time(value: object, key: str) -> datetime | None:
-    if value is None:
-        return None
+def _message(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
+    """A device's message, as the topic rule hands it over: its payload base64, whatever it is."""
+    topic = read_text(event, "topic", "")
+    trace = read_text(event, "traceid", "") or f"request:{request_id}"
+    encoded = event["payload"]
+    if not isinstance(encoded, str):
+        raise InvalidEvent(f"payload: {shown(encoded)} is not base64 text")
+    where = f"message on {topic or 'the launch topic'}"
+    if len(encoded) > MAX_PAYLOAD_BYTES * 4 / 3 + 4:
+        raise InvalidEvent(f"{where}: its payload has over {MAX_PAYLOAD_BYTES} bytes")
     try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if time is not None:
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidEvent(f"{key}: {_short(value)} is not a time in ISO 8601")
-
-
-def _from_milliseconds(value: int) -> datetime:
+        text = base64.b64decode(encoded, validate=True).decode()
+        parameters = json.loads(text) if text.strip() else {}
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise InvalidEvent(
+            f"{where}: its payload is not JSON ({error}); send an object of parameters, "
+            'such as {"epochs": 5}'
+        ) from error
     try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise InvalidEvent(f"timestamp: {_short(value)} is not a time in milliseconds") from error
+        given = read_parameters({"parameters": parameters})
+    except InvalidEvent as error:
+        raise InvalidEvent(f"{where}: {error}") from error
+    return LaunchRequest(
+        job=read_job(event.get("job")),
+        identity=f"device:{topic}:{trace}",
+        kind="device",
+        time=read_timestamp(event),
+        parameters=given,
+        origin={"topic": topic, "traceid": trace},
+        ignored=unused_keys(event, _DEVICE_KEYS),
+    )
 
 
-def _rest(event: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(event) - used))
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _data(event: Mapping[str, Any]) -> LaunchRequest:
+    """The end of a data trigger's settle window: one run for all that arrived in it."""
+    name, window = read_text(event, "data-trigger", ""), read_text(event, "window", "")
+    if not name or not window:
+        raise InvalidEvent("the data trigger's event lacks its data-trigger or its window")
+    return LaunchRequest(
+        job=read_job(event.get("job", DEFAULT_JOB)),
+        identity=f"data:{name}:{window}",
+        kind="data",
+        time=read_time(event.get("time"), "time"),
+        parameters=read_parameters(event),
+        origin={"data-trigger": name, "window": window},
+        ignored=unused_keys(event, _DATA_KEYS),
+    )
 
 
 def _json_type(value: object) -> str:

@@ -154,7 +154,11 @@ def test_terraform_watches_exactly_the_sources_of_the_zip_and_its_packager() -> 
         for pattern in re.findall(r'"([^"]+)"', sources)
         for path in ROOT.glob(pattern)
     }
-    packaged = {re.sub("^parris/", "lambda/parris/", name) for name in package_lambda.contents()}
+    packaged = {
+        re.sub("^parris/", "lambda/parris/", name)
+        for function in package_lambda.ZIPS
+        for name in package_lambda.contents(function)
+    }
     assert watched == packaged | {"scripts/package_lambda.py"}
 
 
@@ -170,11 +174,22 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
     assert [ast.literal_eval(key) for key in passed.keys if key] == list(declared)
 
 
-def test_the_zip_is_small_and_the_same_every_time() -> None:
-    first = package_lambda.build(), package_lambda.ZIP.read_bytes()
-    second = package_lambda.build(), package_lambda.ZIP.read_bytes()
+@pytest.mark.parametrize("function", package_lambda.ZIPS)
+def test_a_zip_is_small_and_the_same_every_time(function: str) -> None:
+    path = package_lambda.ZIPS[function]
+    first = package_lambda.build(function), path.read_bytes()
+    second = package_lambda.build(function), path.read_bytes()
     assert first == second
     assert first[0] < package_lambda.MAX_BYTES
+
+
+def test_a_launch_imports_nothing_that_its_zip_lacks() -> None:
+    waiting, seen = {"launch"}, set[str]()
+    while waiting - seen:
+        module = (waiting - seen).pop()
+        seen.add(module)
+        waiting |= {name[1:] for name in imports(MODULES[module]) if name.startswith(".")}
+    assert not seen & set(package_lambda.REAP_ONLY)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +217,9 @@ def test_only_the_edges_touch_boto3() -> None:
         "storage": {exceptions},
         "stacks": {exceptions},
         "market": {exceptions},
+        "notify": {exceptions},
+        "settle": {exceptions},
+        "launches": {exceptions},
     }
 
 
@@ -215,7 +233,7 @@ def test_imports_go_one_way() -> None:
     assert {name for name, imported in inner.items() if "reap" in imported} == {"handlers"}
     assert inner["errors"] == set()
     pure = ("trigger", "config", "fields", "parameters", "plan", "render", "settings", "budget")
-    for name in (*pure, "images", "verdict"):
+    for name in (*pure, "images", "verdict", "request", "buttons", "notice"):
         assert not inner[name] & {"storage", "stacks", "market", "machines"}, name
     for name in ("storage", "stacks", "market", "machines"):
         assert not inner[name] & {"config", "plan", "render", "settings"}, name

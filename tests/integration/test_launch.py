@@ -18,8 +18,8 @@ from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnkno
 from parris.launch import Clients, Machine, launch
 from parris.plan import plan_run, receipt
 from parris.storage import Storage
-from parris.trigger import read_request
-from tests.plans import NOW, SETTINGS
+from tests.notices import Topic
+from tests.plans import NOW, SETTINGS, read_request
 
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
@@ -66,6 +66,8 @@ class World:
     def __init__(self) -> None:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+        self.scheduler = boto3.client("scheduler", region_name="us-east-1")
+        self.topic = Topic(SETTINGS.topic_arn)
         self.prices = PriceList()
         self.made: list[str] = []
         for bucket in ("parris-config", "parris-results"):
@@ -107,6 +109,8 @@ class World:
                 ssm=ssm,
                 pricing=lambda: self.prices,  # type: ignore[arg-type, return-value] # one method
                 ec2=ec2,
+                sns=lambda: self.topic.sns,
+                scheduler=lambda: self.scheduler,
             ),
             machine=MACHINE,
             now=NOW + timedelta(minutes=minutes),
@@ -121,7 +125,7 @@ class World:
 
     def objects(self) -> set[str]:
         found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
-        return {item["Key"] for item in found}
+        return {item["Key"] for item in found if not item["Key"].startswith("events/")}
 
     def stacks(self) -> list[dict[str, Any]]:
         return [dict(stack) for stack in self.cloudformation.describe_stacks()["Stacks"]]

@@ -13,11 +13,14 @@ import pytest
 from moto import mock_aws
 
 from parris.errors import ParrisError
+from parris.launches import Launches
+from parris.notify import Notifier
 from parris.obituary import LAST_WORDS, Obituary
 from parris.reap import Reaper
 from parris.settings import ReapSettings
 from parris.storage import Storage
 from parris.verdict import Machine
+from tests.notices import Topic
 from tests.plans import NOW
 
 SETTINGS = ReapSettings(
@@ -25,6 +28,9 @@ SETTINGS = ReapSettings(
     results_bucket="results",
     training_log_group="/parris/training",
     overdue=timedelta(minutes=5),
+    topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
+    launch_function_arn="parris-launch",
+    iot_log_group="/parris/iot-errors",
 )
 TEMPLATE = json.dumps(
     {
@@ -37,6 +43,17 @@ LONG_AGO = "2026-11-24T10:00:00Z"
 LATER = "2026-11-24T13:00:00Z"
 
 
+class Functions:
+    """Lambda's Invoke, of which moto runs the function in a container: what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803
+        assert (FunctionName, InvocationType) == (SETTINGS.launch_function_arn, "Event")
+        self.sent.append(json.loads(Payload))
+
+
 class World:
     """Stacks of one deployment, their machines and their runs."""
 
@@ -45,6 +62,8 @@ class World:
         self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
         self.ec2 = boto3.client("ec2", region_name="us-east-1")
         self.logs = boto3.client("logs", region_name="us-east-1")
+        self.topic = Topic(SETTINGS.topic_arn)
+        self.functions: Any = Functions()
         self.s3.create_bucket(Bucket="results")
         self.logs.create_log_group(logGroupName="/parris/training")
 
@@ -91,11 +110,21 @@ class World:
         )["StackId"]
 
     def reap(self, event: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
+        storage = Storage(s3=self.s3, config_bucket="", results_bucket="results")
         return Reaper(
-            storage=Storage(s3=self.s3, config_bucket="", results_bucket="results"),
+            storage=storage,
             cloudformation=self.cloudformation,
             ec2=self.ec2,
             obituary=Obituary(ec2=self.ec2, logs=self.logs),
+            notifier=Notifier(
+                sns=lambda: self.topic.sns, topic_arn=SETTINGS.topic_arn, storage=storage
+            ),
+            launches=Launches(
+                functions=lambda: self.functions,
+                logs=self.logs,
+                function_arn=SETTINGS.launch_function_arn,
+                iot_log_group=SETTINGS.iot_log_group,
+            ),
             settings=SETTINGS,
             now=now,
         ).reap(event or {})

@@ -20,8 +20,7 @@ from parris.render import (
     stack_parameters,
     stack_tags,
 )
-from parris.trigger import read_request
-from tests.plans import NOW, plan
+from tests.plans import NOW, plan, read_request
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = (ROOT / "cloudformation/training-stack.yaml").read_text()

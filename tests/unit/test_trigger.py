@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parris import trigger
+from parris.buttons import Buttons
 from parris.errors import InvalidEvent, ParrisError
 from parris.plan import run_id_for
-from parris.trigger import read_request
+from tests.plans import read_request
 
 BUTTON = {"serialNumber": "G030JF055364XVRB", "batteryVoltage": "1568mV", "clickType": "SINGLE"}
+CLICKED = {"clickType": "SINGLE", "reportedTime": "2018-05-04T23:26:33.747Z"}
 ONE_CLICK = {
-    "deviceEvent": {
-        "buttonClicked": {"clickType": "SINGLE", "reportedTime": "2018-05-04T23:26:33.747Z"}
-    },
+    "deviceEvent": {"buttonClicked": CLICKED},
     "deviceInfo": {"deviceId": "G030PMXXXXXXXXXX", "type": "button", "remainingLife": 99.9},
     "placementInfo": {"projectName": "lab", "placementName": "desk"},
 }
@@ -79,10 +81,80 @@ def test_the_nested_one_click_form_is_understood() -> None:
     assert run_id_for(request).startswith("20180504-232633-")
 
 
-@pytest.mark.parametrize("click", ["DOUBLE", "LONG", "TRIPLE", None])
-def test_any_other_click_launches_nothing(click: str | None) -> None:
-    with pytest.raises(InvalidEvent, match="only SINGLE launches"):
+@pytest.mark.parametrize(
+    ("click", "action"), [("SINGLE", "launch"), ("DOUBLE", "status"), ("LONG", "stop")]
+)
+def test_a_click_does_what_its_kind_says_in_both_forms(click: str, action: str) -> None:
+    nested: Any = ONE_CLICK | {"deviceEvent": {"buttonClicked": dict(CLICKED, clickType=click)}}
+    for event in (BUTTON | {"clickType": click}, nested):
+        request = read_request(event, "r")
+        assert (request.action, request.job) == (action, "default")
+
+
+def test_a_button_has_a_job_of_its_own_by_serial_number() -> None:
+    buttons = Buttons(
+        actions={"SINGLE": {"job": "both", "parameters": {"epochs": "3", "lr": "1"}}},
+        jobs={BUTTON["serialNumber"]: "mine"},
+    )
+    mine = trigger.read_request(BUTTON | {"parameters": {"lr": "2"}}, "r", buttons)
+    other = trigger.read_request(BUTTON | {"serialNumber": "other"}, "r", buttons)
+    assert (mine.job, mine.parameters) == ("mine", {"epochs": "3", "lr": "2"})
+    assert (other.job, other.parameters) == ("both", {"epochs": "3", "lr": "1"})
+
+
+@pytest.mark.parametrize("click", ["TRIPLE", None, 3, ["SINGLE"]])
+def test_any_other_click_is_refused_with_those_there_are(click: object) -> None:
+    with pytest.raises(InvalidEvent, match="button_actions has DOUBLE, LONG, SINGLE"):
         read_request(BUTTON | {"clickType": click}, "r")
+
+
+@pytest.mark.parametrize(
+    ("event", "notes"),
+    [
+        ({"batteryVoltage": "1100mV"}, ("the button's battery is low (1100mV)",)),
+        ({"batteryVoltage": "1500mV"}, ()),
+        ({"batteryVoltage": "unknown"}, ()),
+    ],
+)
+def test_a_low_battery_is_noted(event: dict[str, str], notes: tuple[str, ...]) -> None:
+    assert read_request(BUTTON | event, "r").notes == notes
+
+
+def message(payload: bytes, **event: Any) -> dict[str, Any]:
+    """What the topic rule makes of a message."""
+    given = {"payload": base64.b64encode(payload).decode(), "job": "digits", "traceid": "t"}
+    return given | {"topic": "parris/launch/digits", "timestamp": 1479935578000} | event
+
+
+def test_a_message_launches_the_job_of_its_topic_with_its_payload() -> None:
+    request = read_request(message(b'{"epochs": 3, "why": "new"}'), "r")
+    assert (request.job, request.kind) == ("digits", "device")
+    assert request.parameters == {"epochs": "3", "why": "new"}
+    assert run_id_for(request) == run_id_for(read_request(message(b"{}"), "r2"))
+    assert run_id_for(request) != run_id_for(read_request(message(b"{}", traceid="u"), "r"))
+    assert read_request(message(b""), "r").parameters == {}
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"epochs=3", "payload is not JSON"),
+        (b"\xff\xfe", "payload is not JSON"),
+        (b"[1]", "is not an object of names and values"),
+        (b"[" * 60_000, "payload is not JSON"),
+        (b" " * 70_000, "over 65536 bytes"),
+        (b'{"a": {}}', "parameters: a: not a string"),
+    ],
+)
+def test_a_bad_payload_is_refused_with_its_topic(payload: bytes, said: str) -> None:
+    with pytest.raises(InvalidEvent, match=said) as refusal:
+        read_request(message(payload), "r")
+    assert "message on parris/launch/digits: " in str(refusal.value)
+
+
+def test_an_unknown_overlap_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match="overlap: 'both' is not one of skip, replace"):
+        read_request({"schedule": "nightly", "event-id": "e", "overlap": "both"}, "r")
 
 
 def test_other_keys_are_accepted_and_named() -> None:

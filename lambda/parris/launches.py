@@ -1,0 +1,76 @@
+"""Lambda and Logs: launches as the reap function sees them, begun anew or failed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from . import notice
+from .notify import Notifier
+from .storage import event_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launches:
+    """The launch function, from outside."""
+
+    functions: Callable[[], LambdaClient]
+    logs: CloudWatchLogsClient
+    function_arn: str
+    iot_log_group: str
+
+    def start(self, event: Mapping[str, Any]) -> None:
+        """Send `event` to the launch function, as its own source did."""
+        self.functions().invoke(
+            FunctionName=self.function_arn,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )
+
+    def tell_of_failure(self, record: Mapping[str, Any], notifier: Notifier) -> dict[str, Any]:
+        """Notify of an event that the launch function refused, once for all its deliveries.
+
+        Args:
+            record: what Lambda sends to a destination on failure (Lambda developer guide,
+                "Capturing records of Lambda asynchronous invocations").
+        """
+        event = record["requestPayload"]
+        said = record.get("responsePayload") or {}
+        context = record.get("requestContext") or {}
+        error = said.get("errorMessage") or f"the function gave up: {context.get('condition')}"
+        if isinstance(event, dict) and "topic" in event:
+            self._write_to_iot_log(str(error), event)
+        # The same event may be refused again for another reason, which is worth another message.
+        given = dict(event) if isinstance(event, dict) else event
+        if isinstance(given, dict):
+            given.pop("time", None)
+        identity = json.dumps([given, error], sort_keys=True)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        told = notice.failed(event, str(error), str(said.get("errorType", "")))
+        new = notifier.tell_once(event_key(told.job, digest, "launch-failed"), lambda: told)
+        return {"launch-failed": told.job, "duplicate": not new}
+
+    def _write_to_iot_log(self, error: str, event: Mapping[str, Any]) -> None:
+        """Say why a message started nothing where the topic rules' own errors are."""
+        group, stream = self.iot_log_group, "launch"
+        line = {"topic": event["topic"], "traceid": event.get("traceid"), "error": error}
+        try:
+            self.logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        except ClientError as problem:
+            if problem.response["Error"]["Code"] != "ResourceAlreadyExistsException":
+                raise
+        self.logs.put_log_events(
+            logGroupName=group,
+            logStreamName=stream,
+            logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(line)}],
+        )
