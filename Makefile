@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 export LOCAL JOB RUN MINUTES WAIT ALL YES LOCAL_PORT
+export TRIGGER CLICK SERIAL PAYLOAD NAME KEY FILE
 export PYTHONPATH := lambda:.
 PYTHON := .venv/bin/python
 
@@ -88,6 +89,15 @@ stop: venv ## end a run early, gently: its results are stored first; RUN=id
 .PHONY: extend
 extend: venv ## give a run more time, within the caps; RUN=id MINUTES=30
 	@$(PYTHON) -m scripts.extend $(JOB_ARGUMENT) $(RUN_ARGUMENT) --minutes="$${MINUTES:-30}"
+
+.PHONY: schedules
+schedules: venv ## list the next five times of each schedule; JSON=1 for machines
+	@$(PYTHON) -m scripts.schedules $(if $(filter-out 0,$(JSON)),--json)
+
+.PHONY: fire
+fire: venv ## set a trigger off; TRIGGER=button CLICK=DOUBLE, TRIGGER=schedule NAME=nightly, …
+	@$(PYTHON) -m scripts.fire --trigger="$$TRIGGER" --click="$$CLICK" --serial="$$SERIAL" $(JOB_ARGUMENT) \
+	  --payload="$$PAYLOAD" --name="$$NAME" --key="$$KEY" --file="$$FILE"
 
 .PHONY: clean-stacks
 clean-stacks: venv ## delete stacks whose run is over; ALL=1 also live ones, after asking

@@ -73,6 +73,9 @@ class Deployment:
     grace_minutes: int
     training_log_group: str
     schedules: Mapping[str, Mapping[str, Any]]
+    data_triggers: Mapping[str, Mapping[str, Any]]
+    iot_topic: str | None
+    launch_topic: str | None
 
     def client(self, service: str) -> Any:
         """Return a boto3 client in the deployment's own region, whatever AWS_REGION says."""

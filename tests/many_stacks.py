@@ -24,6 +24,9 @@ def make_runs(name: str, count: int) -> Deployment:
         grace_minutes=15,
         training_log_group=f"/{name}/training",
         schedules={},
+        data_triggers={},
+        iot_topic=None,
+        launch_topic=None,
     )
     s3, cloudformation = deployment.client("s3"), deployment.client("cloudformation")
     s3.create_bucket(Bucket=deployment.results_bucket)  # again is no error for its owner

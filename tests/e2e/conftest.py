@@ -37,6 +37,10 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "clocked": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
     "many": ({}, "#!/bin/bash\nsleep 5\n"),
+    "skipping": ({}, "#!/bin/bash\nsleep 75\n"),
+    "queueing": ({}, "#!/bin/bash\nsleep 75\n"),
+    "told": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
+    "fresh": ({}, "#!/bin/bash\nenv | grep PARRIS_PARAM > $PARRIS_OUTPUT_DIR/env.txt\n"),
     "kept": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
     "patient": (
         {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},
@@ -54,6 +58,21 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "powering-off": ({}, "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x.txt\nsudo poweroff\n"),
 }
 """Jobs by name: what their config says beside the stack's name, and their script."""
+
+
+VARIABLES = """
+schedules = {
+  often    = { expression = "rate(1 minute)", job = "clocked", parameters = { why = "the clock" } }
+  skipping = { expression = "rate(1 minute)", job = "skipping", enabled = false }
+  queueing = {
+    expression = "rate(1 minute)", job = "queueing", overlap = "queue-one", enabled = false
+  }
+}
+data_triggers = {
+  fresh = { bucket = "e2e-data", prefix = "in/", job = "fresh", settle_seconds = 10 }
+}
+button_jobs = { patient-button = "patient" }
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +103,9 @@ class Clone:
         )
         answer: dict[str, Any] = json.loads(result["Payload"].read())
         return answer
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
     def read(self, job: str, run_id: str, name: str) -> bytes | None:
         """Return an object of a run, or None while it is not there."""
@@ -169,10 +191,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     _write_jobs(folder)
-    (folder / "terraform.tfvars").write_text(
-        'schedules = { often = { expression = "rate(1 minute)", job = "clocked", '
-        'parameters = { why = "the clock" } } }\n'
-    )
+    (folder / "terraform.tfvars").write_text(VARIABLES)
     home = folder / ".parris" / "local"
     try:
         run_make(folder, "local-up", "LOCAL_PORT=0")

@@ -1,0 +1,170 @@
+"""Set a trigger off as its own source would: `make fire TRIGGER=button CLICK=DOUBLE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from parris.request import DEFAULT_JOB, JOB_NAME
+from scripts import console
+from scripts.console import Refused
+from scripts.deployment import Deployment, is_local, read_deployment
+
+CLICKS = ("SINGLE", "DOUBLE", "LONG")
+
+
+def main(argv: list[str]) -> int:
+    """Publish a click or a message, send a schedule's event, or renew an object."""
+    parser = argparse.ArgumentParser(prog="make fire", description=main.__doc__)
+    parser.add_argument("--trigger", default="", help=", ".join(TRIGGERS))
+    parser.add_argument("--click", default="", help="of a button: SINGLE, DOUBLE or LONG")
+    parser.add_argument("--serial", default="", help="of a button: its serial number")
+    parser.add_argument("--job", default=DEFAULT_JOB, help="of a message: the job to launch")
+    parser.add_argument("--payload", default="", help="of a message: parameters, as JSON")
+    parser.add_argument("--name", default="", help="of a schedule or a data trigger")
+    parser.add_argument("--key", default="", help="of new data: the object")
+    parser.add_argument("--file", default="", help="of new data: what to put there")
+    options = parser.parse_args(argv)
+    if options.trigger not in TRIGGERS:
+        raise Refused(
+            f"TRIGGER={options.trigger} is not one of {', '.join(TRIGGERS)}, "
+            "e.g. make fire TRIGGER=button CLICK=DOUBLE"
+        )
+    print(TRIGGERS[options.trigger](read_deployment(), options))
+    print("make status shows what comes of it")
+    return 0
+
+
+def fire_button(deployment: Deployment, options: argparse.Namespace) -> str:
+    """Publish a click as an AWS IoT button does; return what was done."""
+    click, serial = options.click or "SINGLE", options.serial or "make-fire"
+    if click not in CLICKS:
+        raise Refused(f"CLICK={click} is not one of {', '.join(CLICKS)}")
+    press = {"serialNumber": serial, "batteryVoltage": "1512mV", "clickType": click}
+    topic = _topic(deployment.iot_topic, serial, "iot_topic")
+    _publish(deployment, topic, json.dumps(press))
+    return f"published a {click} click of button {serial} to {topic}"
+
+
+def fire_device(deployment: Deployment, options: argparse.Namespace) -> str:
+    """Publish a message as any device does, good or bad; return what was done."""
+    if not JOB_NAME.fullmatch(options.job):
+        raise Refused(f"JOB={options.job} cannot be part of a topic; give a job's name")
+    topic = _topic(deployment.launch_topic, options.job, "launch_topic")
+    payload = options.payload or "{}"
+    _publish(deployment, topic, payload)
+    return f"published {payload} to {topic}"
+
+
+def fire_schedule(deployment: Deployment, options: argparse.Namespace) -> str:
+    """Send what the schedule's rule would, since EventBridge fires no rule on demand."""
+    if options.name not in deployment.schedules:
+        raise Refused(_unknown("schedule", options.name, deployment.schedules))
+    rule = f"{deployment.deployment}-{options.name}"
+    [target] = deployment.client("events").list_targets_by_rule(Rule=rule)["Targets"]
+    event = fill(target["InputTransformer"]["InputTemplate"], datetime.now(UTC))
+    deployment.client("lambda").invoke(
+        FunctionName=deployment.launch_function,
+        InvocationType="Event",
+        Payload=json.dumps(event).encode(),
+    )
+    return f"sent the event of schedule {options.name} to {deployment.launch_function}"
+
+
+def fill(template: str, now: datetime) -> dict[str, Any]:
+    """Return a schedule's event: its input template with an id and a time of this moment."""
+    values = {"<id>": str(uuid.uuid4()), "<time>": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
+    for placeholder, value in values.items():
+        template = template.replace(placeholder, json.dumps(value))
+    event: dict[str, Any] = json.loads(template)
+    return event
+
+
+def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
+    """Put a file where a data trigger looks, or renew the object that is there."""
+    name = options.name or _whose(options.key, deployment.data_triggers)
+    if name not in deployment.data_triggers:
+        raise Refused(_unknown("data trigger", name, deployment.data_triggers))
+    bucket, prefix = (str(deployment.data_triggers[name][key]) for key in ("bucket", "prefix"))
+    if not options.key.startswith(prefix) or not options.key:
+        raise Refused(f"KEY={options.key} does not begin with {prefix!r}, as trigger {name} wants")
+    s3 = deployment.client("s3")
+    try:
+        told = s3.get_bucket_notification_configuration(Bucket=bucket)
+        if "EventBridgeConfiguration" not in told:
+            raise Refused(
+                f"s3://{bucket} does not tell EventBridge of its objects; in the console: "
+                "Properties, Amazon EventBridge, On"
+            )
+        if options.file:
+            s3.upload_file(str(_file(options.file)), bucket, options.key)
+            return f"put {options.file} to s3://{bucket}/{options.key} (trigger {name})"
+        # An object may be copied onto itself if something changes (S3 API, CopyObject).
+        s3.copy_object(
+            Bucket=bucket,
+            Key=options.key,
+            CopySource={"Bucket": bucket, "Key": options.key},
+            MetadataDirective="REPLACE",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket", "404"):
+            raise
+        raise Refused(
+            f"there is no s3://{bucket}/{options.key}; FILE=path puts a file there"
+        ) from error
+    return f"renewed s3://{bucket}/{options.key} (trigger {name})"
+
+
+TRIGGERS = {
+    "button": fire_button,
+    "device": fire_device,
+    "schedule": fire_schedule,
+    "data": fire_data,
+}
+
+
+def _topic(pattern: str | None, name: str, variable: str) -> str:
+    if pattern is None:
+        raise Refused(f"{variable} is null, so nothing listens; give it a topic and apply")
+    return pattern.replace("+", name)
+
+
+def _publish(deployment: Deployment, topic: str, payload: str) -> None:
+    endpoint = None
+    if not is_local():  # AWS_ENDPOINT_URL says where an embedded cloud is
+        found = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
+        endpoint = f"https://{found['endpointAddress']}"
+    client = boto3.client("iot-data", region_name=deployment.region, endpoint_url=endpoint)
+    client.publish(topic=topic, qos=1, payload=payload.encode())
+
+
+def _whose(key: str, triggers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the one trigger that looks where `key` is."""
+    found = [name for name, each in triggers.items() if key.startswith(str(each["prefix"]))]
+    if len(found) > 1:
+        raise Refused(f"KEY={key} belongs to triggers {', '.join(sorted(found))}; give NAME=…")
+    return found[0] if found else ""
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise Refused(f"FILE={text} is not a file")
+    return path
+
+
+def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
+    listed = ", ".join(sorted(known)) or "none; add one to terraform.tfvars and apply"
+    return f"NAME={name} is no {what} of this deployment: {listed}"
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,68 @@
+"""When each schedule fires next: `make schedules [JSON=1]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from scripts import console
+from scripts.deployment import read_deployment
+from scripts.fire_times import next_times, parse_cron
+
+COUNT = 5
+
+
+def main(argv: list[str]) -> int:
+    """List every schedule with its next five times, in UTC and in this machine's own time."""
+    parser = argparse.ArgumentParser(prog="make schedules", description=main.__doc__)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    schedules = read_deployment().schedules
+    rows = [describe(name, schedules[name], datetime.now(UTC)) for name in sorted(schedules)]
+    if options.json:
+        console.print_json(rows)
+    elif not rows:
+        print("there is no schedule; add one to terraform.tfvars (README, What can start a run)")
+    else:
+        print("\n\n".join("\n".join(_lines(row)) for row in rows))
+    wrong = [row for row in rows if row["problem"]]
+    for row in wrong:
+        console.fail(f"schedule {row['name']}: {row['problem']}")
+    return 1 if wrong else 0
+
+
+def describe(name: str, schedule: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return one schedule, its next times in UTC as ISO 8601, and what is wrong with it."""
+    expression, times, problem = str(schedule["expression"]), [], ""
+    if schedule["enabled"] and expression.startswith("cron"):
+        try:
+            times = next_times(parse_cron(expression), now, COUNT)
+        except ValueError as error:
+            problem = str(error)
+    return {
+        "name": name,
+        **{key: schedule[key] for key in ("job", "expression", "enabled", "overlap")},
+        "next": [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in times],
+        "problem": problem,
+    }
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    head = f"{row['name']}: job {row['job']}, {row['expression']}, overlap {row['overlap']}"
+    if not row["enabled"]:
+        return [head, "  disabled"]
+    if row["expression"].startswith("rate"):
+        # EventBridge counts from the moment the rule was made or changed, which no API tells.
+        return [head, "  at this rate, counted from when it was applied"]
+    moments = [datetime.fromisoformat(text) for text in row["next"]]
+    times = [
+        f"  {moment:%a %Y-%m-%d %H:%M} UTC   {moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
+        for moment in moments
+    ]
+    return [head, *(times or ["  never again"])] if not row["problem"] else [head]
+
+
+if __name__ == "__main__":
+    console.run(main)

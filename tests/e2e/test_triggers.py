@@ -1,0 +1,283 @@
+"""Every trigger by its real rule and target, once each, and what a person is told of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Clone, wait_for
+from tests.notices import Topic
+
+DELIVERIES = 200
+
+
+@pytest.fixture(scope="module")
+def topic(clone: Clone) -> Topic:
+    return Topic(
+        clone.outputs["notification_topic_arn"],
+        endpoint_url=clone.environ["AWS_ENDPOINT_URL"],
+        region_name=clone.environ["AWS_REGION"],
+        aws_access_key_id=clone.environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=clone.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@contextmanager
+def enabled(clone: Clone, schedule: str) -> Iterator[None]:
+    events, name = clone.client("events"), f"parris-{schedule}"
+    assert events.describe_rule(Name=name)["State"] == "DISABLED"  # as the variable says
+    events.enable_rule(Name=name)
+    try:
+        yield
+    finally:
+        events.disable_rule(Name=name)
+
+
+def click(clone: Clone, serial: str, kind: str, millivolts: int = 1500) -> None:
+    press = {"serialNumber": serial, "batteryVoltage": f"{millivolts}mV", "clickType": kind}
+    clone.publish(f"iotbutton/{serial}", json.dumps(press).encode())
+
+
+def test_a_run_is_told_of_when_it_starts_and_when_it_is_over(clone: Clone, topic: Topic) -> None:
+    clone.publish("parris/launch/told", b'{"why": "a message"}')
+    (ended,) = wait_for(lambda: topic.heard("succeeded", "told"), 90)
+    (run_id,) = clone.run_ids("told")
+    assert clone.read("told", run_id, "output/why.txt") == b"a message\n"
+    assert ended["run-id"] == run_id
+    assert ended["subject"].startswith("Parris: told succeeded after ")
+    assert ended["cost-usd"] > 0
+    (started,) = topic.heard("started", "told")
+    assert (started["run-id"], started["trigger"]) == (run_id, "device")
+
+
+def test_a_run_that_fails_is_told_of_with_the_end_of_its_log(clone: Clone, topic: Topic) -> None:
+    clone.publish("parris/launch/failing", b"")
+    (failed,) = wait_for(lambda: topic.heard("failed", "failing"), 90)
+    assert failed["log"] == ["about to fail"]
+    assert failed["exit-status"] == 3
+    assert "Parris: failing failed after" in failed["subject"]
+
+
+def test_a_double_click_tells_how_things_are(clone: Clone, topic: Topic) -> None:
+    click(clone, "G030", "DOUBLE", millivolts=1100)
+    (status,) = wait_for(lambda: topic.heard("status"), 60)
+    assert {"told", "failing"} <= {run["job"] for run in status["runs"]}
+    states = {run["job"]: run["state"] for run in status["runs"]}
+    assert (states["told"], states["failing"]) == ("succeeded", "failed")
+
+
+def test_a_low_battery_is_told_of_with_the_run(clone: Clone, topic: Topic) -> None:
+    clone.client("iot-data").publish(
+        topic="iotbutton/low",
+        qos=1,
+        payload=b'{"serialNumber": "low", "clickType": "SINGLE", "job": "told", '
+        b'"batteryVoltage": "1100mV"}',
+    )
+    found = wait_for(
+        lambda: [told for told in topic.heard("started", "told") if told["trigger"] == "button"], 60
+    )
+    assert found[0]["notes"] == ["the button's battery is low (1100mV)"]
+
+
+def test_a_long_click_stops_the_buttons_own_job(clone: Clone, topic: Topic) -> None:
+    click(clone, "patient-button", "SINGLE")
+    (started,) = wait_for(lambda: topic.heard("started", "patient"), 60)
+    wait_for(lambda: clone.read("patient", started["run-id"], "log.txt") is not None, 60)
+    click(clone, "patient-button", "LONG")
+    outcome = clone.outcome("patient", started["run-id"], 90)
+    assert (outcome["state"], outcome["ended-by"]) == ("stopped", "stop")
+    (stopped,) = wait_for(lambda: topic.heard("stopped", "patient"), 60)
+    assert stopped["run-id"] == started["run-id"]
+    assert clone.read("patient", started["run-id"], "output/x") == b"kept\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "payload", "said"),
+    [
+        ("told", b"epochs=3", "message on parris/launch/told: its payload is not JSON"),
+        ("told", b"x" * 100_000, "its payload has over 65536 bytes"),
+        ("nowhere", b"{}", "job 'nowhere' has no training-config.json"),
+    ],
+)
+def test_a_bad_message_is_one_error_in_the_log_and_on_the_topic(
+    clone: Clone, topic: Topic, where: str, payload: bytes, said: str
+) -> None:
+    before = clone.run_ids(where)
+
+    def told() -> list[dict[str, Any]]:
+        return [one for one in topic.heard("launch-failed", where) if said in one["reason"]]
+
+    clone.publish(f"parris/launch/{where}", payload)
+    (failed,) = wait_for(told, 60)
+    assert failed["subject"] == f"Parris: {where} was not launched"
+    lines = clone.client("logs").get_log_events(
+        logGroupName="/parris/iot-errors", logStreamName="launch"
+    )["events"]
+    assert len([line for line in lines if said in line["message"]]) == 1
+    assert clone.run_ids(where) == before
+    assert len(told()) == 1
+
+
+def test_a_schedule_skips_while_its_last_run_is_going(clone: Clone, topic: Topic) -> None:
+    with enabled(clone, "skipping"):
+        (skipped,) = wait_for(lambda: topic.heard("skipped", "skipping"), 180)
+    (started,) = topic.heard("started", "skipping")
+    assert skipped["reason"] == f"run {started['run-id']} is still going"
+    receipt = json.loads(clone.read("skipping", skipped["run-id"], "run.json") or b"")
+    assert receipt["state"] == "skipped"
+    assert len(clone.instances("skipping")) == 1
+    shown = clone.make("status", "LOCAL=1", "JOB=skipping").stdout
+    assert "skipped" in shown
+    assert clone.outcome("skipping", started["run-id"])["state"] == "succeeded"
+
+
+def test_a_schedule_queues_one_which_starts_when_the_other_is_gone(
+    clone: Clone, topic: Topic
+) -> None:
+    with enabled(clone, "queueing"):
+        (queued,) = wait_for(lambda: topic.heard("queued", "queueing"), 180)
+    wait_for(lambda: len(topic.heard("started", "queueing")) == 2, 120)
+    first, second = topic.heard("started", "queueing")
+    assert second["run-id"] == queued["run-id"] != first["run-id"]
+    assert clone.outcome("queueing", first["run-id"])["state"] == "succeeded"
+    assert clone.outcome("queueing", second["run-id"], 150)["state"] == "succeeded"
+
+
+def test_a_burst_of_new_objects_becomes_one_run_with_the_newest(clone: Clone, topic: Topic) -> None:
+    s3 = clone.client("s3")
+    s3.create_bucket(Bucket="e2e-data")
+    s3.put_bucket_versioning(Bucket="e2e-data", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(
+        Bucket="e2e-data", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    s3.put_object(Bucket="e2e-data", Key="elsewhere/a", Body=b"a")
+    for name in ("a", "b", "last one"):
+        version = s3.put_object(Bucket="e2e-data", Key=f"in/{name}", Body=b"a")["VersionId"]
+    (started,) = wait_for(lambda: topic.heard("started", "fresh"), 120)
+    assert clone.outcome("fresh", started["run-id"])["state"] == "succeeded"
+    text = (clone.read("fresh", started["run-id"], "output/env.txt") or b"").decode()
+    given = dict(line.split("=", 1) for line in text.splitlines())
+    assert given["PARRIS_PARAM_DATA_OBJECTS"] == "3"
+    assert given["PARRIS_PARAM_DATA_BUCKET"] == "e2e-data"
+    assert given["PARRIS_PARAM_DATA_KEY"] == "in/last one"
+    assert given["PARRIS_PARAM_DATA_VERSION"] == version
+    assert clone.run_ids("fresh") == [started["run-id"]]
+
+
+def _events() -> dict[str, dict[str, Any]]:
+    """One event of each kind, as its rule hands it to the function."""
+    moment = {"traceid": "one", "timestamp": 1479935578000}
+    return {
+        "button": {"serialNumber": "many-button", "clickType": "SINGLE", "job": "many", **moment},
+        "device": {"payload": "e30=", "job": "many", "topic": "parris/launch/many", **moment},
+        "schedule": {"job": "many", "schedule": "x", "event-id": "x", "overlap": "skip"},
+        "direct": {"job": "many", "event-id": "two"},
+    }
+
+
+@pytest.mark.parametrize("kind", _events())
+def test_two_hundred_deliveries_of_one_event_make_one_run(
+    clone: Clone, topic: Topic, kind: str
+) -> None:
+    event, before = _events()[kind], set(clone.run_ids("many"))
+    with ThreadPoolExecutor(max_workers=40) as pool:
+        answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
+    assert [answer for answer in answers if "errorMessage" in answer] == []
+    assert sum(not answer["duplicate"] for answer in answers) == 1
+    (run_id,) = {answer["run-id"] for answer in answers}
+    assert clone.outcome("many", run_id)["state"] == "succeeded"
+    assert clone.invoke(event)["duplicate"] is True  # however late
+    assert set(clone.run_ids("many")) - before == {run_id}
+    wait_for(lambda: [one for one in topic.heard("succeeded") if one["run-id"] == run_id], 60)
+    told = [one["event"] for one in topic.heard(job="many") if one["run-id"] == run_id]
+    assert sorted(told) == ["started", "succeeded"]
+    wait_for(lambda: "e2e-many" not in _stacks(clone), 60)
+
+
+def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) -> None:
+    event = {"data-trigger": "fresh", "key": "in/again", "version": "", "sequencer": "0055"}
+    event["time"] = "2026-11-24T12:00:00Z"
+    with ThreadPoolExecutor(max_workers=40) as pool:
+        answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
+    assert [answer for answer in answers if "errorMessage" in answer] == []
+    assert len({answer["window"] for answer in answers}) == 1
+    assert sum(not answer["duplicate"] for answer in answers) == 1
+    late = {"data-trigger": "fresh", "window": answers[0]["window"]}
+    runs = [clone.invoke(late) for _ in range(3)]
+    assert len({run["run-id"] for run in runs}) == 1
+    assert clone.outcome("fresh", runs[0]["run-id"])["state"] == "succeeded"
+
+
+def test_two_events_that_want_one_stack_are_refused_and_told_of(clone: Clone, topic: Topic) -> None:
+    clone.publish("parris/launch/patient", b"{}")
+    clone.publish("parris/launch/patient", b"{}")
+
+    def refused() -> list[dict[str, Any]]:
+        return [
+            one
+            for one in topic.heard("launch-failed", "patient")
+            if one["error"] == "StackInTheWay" and "stack e2e-patient exists" in one["reason"]
+        ]
+
+    assert len(wait_for(refused, 60)) == 1
+    clone.make("stop", "LOCAL=1", "JOB=patient", "WAIT=1", check=False)
+
+
+def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
+    stated = len(topic.heard("status"))
+    said = clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE").stdout
+    assert "published a DOUBLE click of button make-fire to iotbutton/make-fire" in said
+    wait_for(lambda: len(topic.heard("status")) == stated + 1, 60)
+
+    started = len(topic.heard("started", "told"))
+    clone.make("fire", "LOCAL=1", "TRIGGER=device", "JOB=told", 'PAYLOAD={"why": "make fire"}')
+    wait_for(lambda: len(topic.heard("started", "told")) == started + 1, 60)
+
+    clone.make("fire", "LOCAL=1", "TRIGGER=schedule", "NAME=skipping")
+    wait_for(lambda: topic.heard("skipped", "skipping") or topic.heard("started", "skipping"), 60)
+
+    windows = len(topic.heard("started", "fresh"))
+    said = clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "FILE=README.md").stdout
+    assert "put README.md to s3://e2e-data/in/a (trigger fresh)" in said
+    clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a")
+    wait_for(lambda: len(topic.heard("started", "fresh")) == windows + 1, 120)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("TRIGGER=bell",), "TRIGGER=bell is not one of button, device, schedule, data"),
+        (("TRIGGER=button", "CLICK=TRIPLE"), "CLICK=TRIPLE is not one of SINGLE, DOUBLE, LONG"),
+        (("TRIGGER=schedule", "NAME=x"), "NAME=x is no schedule of this deployment: often, queue"),
+        (("TRIGGER=data", "NAME=fresh", "KEY=b"), "KEY=b does not begin with 'in/'"),
+        (("TRIGGER=data", "KEY=in/nothing"), "there is no s3://e2e-data/in/nothing; FILE=path"),
+    ],
+)
+def test_make_fire_says_what_is_allowed(clone: Clone, words: tuple[str, ...], said: str) -> None:
+    refused = clone.make("fire", "LOCAL=1", *words, check=False)
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_make_schedules_lists_each_with_its_next_times(clone: Clone) -> None:
+    shown = clone.make("schedules", "LOCAL=1").stdout
+    assert "often: job clocked, rate(1 minute), overlap skip" in shown
+    assert "queueing: job queueing, rate(1 minute), overlap queue-one\n  disabled" in shown
+    rows = json.loads(clone.make("schedules", "LOCAL=1", "JSON=1").stdout)
+    assert [row["name"] for row in rows] == ["often", "queueing", "skipping"]
+
+
+def test_the_policy_for_callers_allows_to_launch_and_no_more(clone: Clone) -> None:
+    [statement] = json.loads(clone.outputs["caller_policy"])["Statement"]
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert statement["Resource"].endswith(":function:parris-launch")
+
+
+def _stacks(clone: Clone) -> set[str]:
+    stacks = clone.client("cloudformation").describe_stacks()["Stacks"]
+    return {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
