@@ -56,6 +56,7 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
 def register(home: Path, endpoint: str) -> None:
     """Register every stand-in with MiniStack."""
     from scripts.local import (
+        async_invocations,
         ec2_actions,
         events,
         faults,
@@ -75,6 +76,7 @@ def register(home: Path, endpoint: str) -> None:
     instances.register(home, endpoint)
     universal_targets.register(endpoint)
     for module in (
+        async_invocations,
         ec2_actions,
         events,
         images,

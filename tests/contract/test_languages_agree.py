@@ -174,6 +174,19 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
     assert [ast.literal_eval(key) for key in passed.keys if key] == list(declared)
 
 
+def test_every_command_of_the_guide_is_run_by_a_test() -> None:
+    guide = (ROOT / "docs/getting-started.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", guide, flags=re.DOTALL)
+    told = {line.split()[1] for block in blocks for line in block.splitlines() if line}
+    run = {
+        target
+        for path in (ROOT / "tests/e2e").glob("*.py")
+        for target in re.findall(r'(?:make\(|folder, )"([a-z-]+)"', path.read_text())
+    }
+    assert told - run == set()
+    assert len(told) > 8
+
+
 @pytest.mark.parametrize("function", package_lambda.ZIPS)
 def test_a_zip_is_small_and_the_same_every_time(function: str) -> None:
     path = package_lambda.ZIPS[function]
