@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
 
+_NAMES = {"event-id", "traceid", "window", "sequencer", "deviceEvent"}
+"""Keys of which each names an event (docs/contracts.md, "Events")."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Launches:
     """The launch function, from outside."""
@@ -50,11 +54,10 @@ class Launches:
         error = said.get("errorMessage") or f"the function gave up: {context.get('condition')}"
         if isinstance(event, dict) and "topic" in event:
             self._write_to_iot_log(str(error), event)
-        # The same event may be refused again for another reason, which is worth another message.
-        given = dict(event) if isinstance(event, dict) else event
-        if isinstance(given, dict):
-            given.pop("time", None)
-        identity = json.dumps([given, error], sort_keys=True)
+        # One event may be refused again for another reason, which is worth another message; one
+        # without a name of its own is known by its invocation, which a retry keeps.
+        named = isinstance(event, dict) and not _NAMES.isdisjoint(event)
+        identity = json.dumps([event, error, None if named else context.get("requestId")])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         told = notice.failed(event, str(error), str(said.get("errorType", "")))
         new = notifier.tell_once(event_key(told.job, digest, "launch-failed"), lambda: told)
