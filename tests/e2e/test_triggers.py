@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -27,15 +25,20 @@ def topic(clone: Clone) -> Topic:
     )
 
 
-@contextmanager
-def enabled(clone: Clone, schedule: str) -> Iterator[None]:
-    events, name = clone.client("events"), f"parris-{schedule}"
-    assert events.describe_rule(Name=name)["State"] == "DISABLED"  # as the variable says
-    events.enable_rule(Name=name)
+@pytest.fixture(scope="module")
+def overlapping(clone: Clone, topic: Topic) -> None:
+    """Two schedules that fire each minute, until both have found their last run still going."""
+    events, names = clone.client("events"), ("parris-skipping", "parris-queueing")
+    for name in names:
+        assert events.describe_rule(Name=name)["State"] == "DISABLED"  # as the variable says
+        events.enable_rule(Name=name)
     try:
-        yield
+        wait_for(
+            lambda: topic.heard("skipped", "skipping") and topic.heard("queued", "queueing"), 200
+        )
     finally:
-        events.disable_rule(Name=name)
+        for name in names:
+            events.disable_rule(Name=name)
 
 
 def click(clone: Clone, serial: str, kind: str, millivolts: int = 1500) -> None:
@@ -123,26 +126,25 @@ def test_a_bad_message_is_one_error_in_the_log_and_on_the_topic(
     assert len(told()) == 1
 
 
+@pytest.mark.usefixtures("overlapping")
 def test_a_schedule_skips_while_its_last_run_is_going(clone: Clone, topic: Topic) -> None:
-    with enabled(clone, "skipping"):
-        (skipped,) = wait_for(lambda: topic.heard("skipped", "skipping"), 180)
-    (started,) = topic.heard("started", "skipping")
+    skipped = topic.heard("skipped", "skipping")[0]
+    started = topic.heard("started", "skipping")[0]
     assert skipped["reason"] == f"run {started['run-id']} is still going"
     receipt = json.loads(clone.read("skipping", skipped["run-id"], "run.json") or b"")
     assert receipt["state"] == "skipped"
-    assert len(clone.instances("skipping")) == 1
     shown = clone.make("status", "LOCAL=1", "JOB=skipping").stdout
     assert "skipped" in shown
     assert clone.outcome("skipping", started["run-id"])["state"] == "succeeded"
 
 
+@pytest.mark.usefixtures("overlapping")
 def test_a_schedule_queues_one_which_starts_when_the_other_is_gone(
     clone: Clone, topic: Topic
 ) -> None:
-    with enabled(clone, "queueing"):
-        (queued,) = wait_for(lambda: topic.heard("queued", "queueing"), 180)
-    wait_for(lambda: len(topic.heard("started", "queueing")) == 2, 120)
-    first, second = topic.heard("started", "queueing")
+    queued = topic.heard("queued", "queueing")[0]
+    wait_for(lambda: len(topic.heard("started", "queueing")) >= 2, 120)
+    first, second = topic.heard("started", "queueing")[:2]
     assert second["run-id"] == queued["run-id"] != first["run-id"]
     assert clone.outcome("queueing", first["run-id"])["state"] == "succeeded"
     assert clone.outcome("queueing", second["run-id"], 150)["state"] == "succeeded"

@@ -133,6 +133,115 @@ run "schedules" {
   }
 }
 
+run "triggers" {
+  command = plan
+
+  variables {
+    launch_topic        = "lab/train/+"
+    button_jobs         = { G030 = "digits" }
+    notification_emails = ["one@example.org", "two@example.org"]
+    schedules = {
+      nightly = { expression = "cron(0 3 * * ? *)", enabled = false }
+    }
+    data_triggers = {
+      fresh = { bucket = "data", prefix = "in/", job = "digits" }
+    }
+  }
+
+  assert {
+    condition     = strcontains(aws_iot_topic_rule.device[0].sql, "topic(3) AS job") && endswith(aws_iot_topic_rule.device[0].sql, "FROM 'lab/train/+'")
+    error_message = "the last part of a message's topic names the job"
+  }
+
+  assert {
+    condition     = jsondecode(aws_lambda_function.launch.environment[0].variables["PARRIS_BUTTONS"]).jobs.G030 == "digits"
+    error_message = "the function knows whose job a button is about"
+  }
+
+  assert {
+    condition     = jsondecode(aws_lambda_function.launch.environment[0].variables["PARRIS_DATA_TRIGGERS"]).fresh.settle_seconds == 60
+    error_message = "a burst settles within a minute unless told otherwise"
+  }
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.data["fresh"].event_pattern).detail.object.key[0].prefix == "in/"
+    error_message = "only objects below the prefix start a run"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.schedule["nightly"].state == "DISABLED"
+    error_message = "a schedule can be turned off without being forgotten"
+  }
+
+  assert {
+    condition     = length(aws_sns_topic_subscription.email) == 2
+    error_message = "each address is subscribed"
+  }
+}
+
+run "no_messages" {
+  command = plan
+
+  variables {
+    launch_topic = null
+  }
+
+  assert {
+    condition     = length(aws_iot_topic_rule.device) == 0 && length(aws_lambda_permission.device) == 0
+    error_message = "launch_topic = null must leave no rule and no permission behind"
+  }
+}
+
+run "refuses_a_bad_topic" {
+  command = plan
+
+  variables {
+    launch_topic = "parris/launch/#"
+  }
+
+  expect_failures = [var.launch_topic]
+}
+
+run "refuses_bad_clicks" {
+  command = plan
+
+  variables {
+    button_actions = { TRIPLE = { action = "dance" } }
+  }
+
+  expect_failures = [var.button_actions]
+}
+
+run "refuses_a_bad_overlap" {
+  command = plan
+
+  variables {
+    schedules = { nightly = { expression = "rate(1 day)", overlap = "both" } }
+  }
+
+  expect_failures = [var.schedules]
+}
+
+run "refuses_a_short_settle_window" {
+  command = plan
+
+  variables {
+    data_triggers = { fresh = { bucket = "data", settle_seconds = 1 } }
+  }
+
+  expect_failures = [var.data_triggers]
+}
+
+run "refuses_what_is_no_address" {
+  command = plan
+
+  variables {
+    notification_emails = ["me"]
+  }
+
+  expect_failures = [var.notification_emails]
+}
+
 run "refuses_a_bad_schedule" {
   command = plan
 
