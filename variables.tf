@@ -138,6 +138,11 @@ variable "schedules" {
   default = {}
 
   validation {
+    condition     = alltrue([for name in keys(var.schedules) : !startswith(name, "reap-") && !startswith(name, "data-")])
+    error_message = "schedules: a name must not begin with reap- or data-, as Parris's own rules do."
+  }
+
+  validation {
     condition     = alltrue([for schedule in values(var.schedules) : contains(["skip", "replace", "queue-one"], schedule.overlap)])
     error_message = "schedules: overlap must be skip, replace or queue-one: what happens when the job's last run is still going."
   }

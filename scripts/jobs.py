@@ -22,7 +22,13 @@ from scripts.deployment import ROOT
 
 TRAINER = ROOT / "trainer"
 _NOT_THE_DEFAULT_JOBS = {"jobs", "runtime"}
-_SCHEDULE = '{ expression = "rate(1 day)", job = "name" }'
+_TRIGGERS = {
+    "schedules": ("schedule", "{ expression = …, job = … }"),
+    "data_triggers": ("data trigger", "{ bucket = …, job = … }"),
+    "button_actions": ("click", "{ action = …, job = … }"),
+    "button_jobs": ("button", "the name of a job"),
+}
+"""Variables that name jobs: what one of theirs is called, and its form."""
 _JUNK_NAMES = {"__pycache__", ".DS_Store", ".venv", ".ipynb_checkpoints", ".git"}
 
 
@@ -86,36 +92,46 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
     return config, [f"{place}/{CONFIG_FILENAME}: {problem}" for problem in problems]
 
 
-def check_schedules(schedules: Any, known: Iterable[str], source: str) -> list[str]:
-    """Return what is wrong with `schedules`: a job that does not exist, or another form."""
+def check_triggers(variables: Mapping[str, Any], known: Iterable[str], source: str) -> list[str]:
+    """Return what is wrong with the triggers in `variables`: a job that does not exist, say."""
     known = list(known)
-    if not isinstance(schedules, Mapping):
-        return [f"{source}: schedules: not a map of names to {_SCHEDULE}"]
     problems = []
-    for name, schedule in schedules.items():
-        if not isinstance(schedule, Mapping):
-            problems.append(f"{source}: schedule {name}: not {_SCHEDULE}")
-        elif (job := schedule.get("job", DEFAULT_JOB)) not in known:
-            jobs = ", ".join(known)
-            problems.append(f'{source}: schedule {name}: job "{job}" does not exist; jobs: {jobs}')
+    for variable, (what, form) in _TRIGGERS.items():
+        triggers = variables.get(variable) or {}
+        if not isinstance(triggers, Mapping):
+            problems.append(f"{source}: {variable}: not a map of names to {form}")
+            continue
+        for name, trigger in triggers.items():
+            if isinstance(trigger, str) and variable == "button_jobs":
+                job = trigger
+            elif isinstance(trigger, Mapping) and variable != "button_jobs":
+                job = trigger.get("job", DEFAULT_JOB)
+            else:
+                problems.append(f"{source}: {what} {name}: not {form}")
+                continue
+            if job not in known:
+                jobs = ", ".join(known)
+                problems.append(
+                    f'{source}: {what} {name}: job "{job}" does not exist; jobs: {jobs}'
+                )
     return problems
 
 
-def tfvars_schedules(root: Path = ROOT) -> dict[str, Any]:
-    """Return `schedules` of each variable file that Terraform loads by itself, by file name.
+def read_tfvars(root: Path = ROOT) -> dict[str, dict[str, Any]]:
+    """Return the variables in each file that Terraform loads by itself, by file name.
 
     Raises:
         Refused: if a file is not HCL (or JSON, where its name says so).
     """
     names = ["terraform.tfvars", "terraform.tfvars.json"]
     names += sorted(path.name for path in root.glob("*.auto.tfvars*"))
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name in names:
         path = root / name
         if not path.exists():
             continue
         try:
-            found[name] = _read_tfvars(path).get("schedules") or {}
+            found[name] = _read_tfvars(path)
         except (LarkError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
             raise Refused(f"{name}: cannot be read as a variable file: {first}") from error

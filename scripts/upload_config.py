@@ -37,8 +37,8 @@ def main(argv: list[str]) -> int:
     problems = [
         problem for job, folder in chosen.items() for problem in jobs.check_job(job, folder)[1]
     ]
-    for source, schedules in jobs.tfvars_schedules().items():
-        problems += jobs.check_schedules(schedules, folders, source)
+    for source, variables in jobs.read_tfvars().items():
+        problems += jobs.check_triggers(variables, folders, source)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  {problem}" for problem in problems)

@@ -222,6 +222,16 @@ run "refuses_a_bad_overlap" {
   expect_failures = [var.schedules]
 }
 
+run "refuses_the_name_of_a_rule_of_ours" {
+  command = plan
+
+  variables {
+    schedules = { data-fresh = { expression = "rate(1 day)" } }
+  }
+
+  expect_failures = [var.schedules]
+}
+
 run "refuses_a_short_settle_window" {
   command = plan
 

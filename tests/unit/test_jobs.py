@@ -17,12 +17,16 @@ from scripts.console import Refused
         ('schedules = ["x"]', "schedules: not a map"),
         ('schedules = { night = "x" }', "schedule night: not { expression"),
         ('schedules = { night = { job = "gone" } }', 'job "gone" does not exist; jobs: default'),
+        ('data_triggers = { fresh = { job = "gone" } }', 'data trigger fresh: job "gone" does'),
+        ('button_actions = { LONG = { job = "gone" } }', 'click LONG: job "gone" does not'),
+        ('button_jobs = { G030 = "gone" }', 'button G030: job "gone" does not exist'),
+        ("button_jobs = { G030 = {} }", "button G030: not the name of a job"),
     ],
 )
 def test_a_schedule_of_another_form_is_named(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "terraform.tfvars").write_text(text + "\n")
-    [(source, schedules)] = jobs.tfvars_schedules(tmp_path).items()
-    [said] = jobs.check_schedules(schedules, ["default"], source)
+    [(source, variables)] = jobs.read_tfvars(tmp_path).items()
+    [said] = jobs.check_triggers(variables, ["default"], source)
     assert said.startswith("terraform.tfvars: ")
     assert problem in said
 
@@ -31,8 +35,8 @@ def test_a_schedule_without_a_job_is_the_default_jobs(tmp_path: Path) -> None:
     (tmp_path / "terraform.tfvars").write_text(
         'schedules = { night = { expression = "rate(1 day)" } }\n'
     )
-    [(source, schedules)] = jobs.tfvars_schedules(tmp_path).items()
-    assert jobs.check_schedules(schedules, ["default"], source) == []
+    [(source, variables)] = jobs.read_tfvars(tmp_path).items()
+    assert jobs.check_triggers(variables, ["default"], source) == []
 
 
 @pytest.mark.parametrize(
@@ -48,4 +52,4 @@ def test_a_variable_file_that_is_none_is_refused_by_name(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(Refused, match=f"{name}: cannot be read as a variable file"):
-        jobs.tfvars_schedules(tmp_path)
+        jobs.read_tfvars(tmp_path)
