@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import notice
 from .notify import Notifier
+from .objects import event_key
 from .plan import iso, run_id_for, run_prefix
 from .request import LaunchRequest
 from .stacks import list_stacks, stack_tags
-from .storage import Storage, event_key
+from .storage import Storage
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

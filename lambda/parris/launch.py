@@ -17,12 +17,14 @@ from .budget import Price
 from .claim import RunClaim, claim_run
 from .config import CONFIG_FILENAME, read_config
 from .crowd import Crowd
-from .errors import InvalidConfig, ParrisError, PriceUnknown, StackInTheWay
+from .errors import InvalidConfig, ParrisError, PriceUnknown
 from .notify import Notifier
-from .plan import RunPlan, iso, plan_run, receipt, run_prefix, within_budget
+from .objects import event_key
+from .overlap import hold_back
+from .plan import RunPlan, iso, plan_run, receipt, within_budget
 from .settings import Settings
 from .stacks import StackCall, start_stack
-from .storage import Storage, event_key, queue_key
+from .storage import Storage
 from .trigger import is_arrival, is_settled, read_request
 
 if TYPE_CHECKING:
@@ -128,9 +130,9 @@ def launch(
             stack_id = start_stack(cloudformation, call, replace=replacing)
             crowd.withdraw_if_too_many(stack_id)
         except (ParrisError, ClientError, BotoCoreError) as error:
-            held = _hold_back(claim, plan, storage, notifier, event, error)
+            held = hold_back(claim, plan, storage, notifier, event, error)
             if held is not None:
-                return held
+                return _answer(plan, None) | held
             _give_up(claim, plan, error)
             raise
     if plan.price is None:
@@ -205,39 +207,6 @@ def _stack_call(
         tags=render.stack_tags(plan, settings.stack_tags, attempt),
         role_arn=settings.stack_role_arn,
     )
-
-
-def _hold_back(
-    claim: RunClaim,
-    plan: RunPlan,
-    storage: Storage,
-    notifier: Notifier,
-    event: object,
-    error: Exception,
-) -> dict[str, Any] | None:
-    """Skip or queue a scheduled launch whose job's last run is still going; None if it is not.
-
-    One may wait, by the name of its stack; the reap function sends its event again when that name
-    is free.
-    """
-    overlap = plan.request.overlap
-    if overlap not in ("skip", "queue-one") or not isinstance(error, StackInTheWay):
-        return None
-    if not error.run_id or storage.has_outcome(run_prefix(plan.job, error.run_id)):
-        return None
-    state, why = "skipped", f"run {error.run_id} is still going"
-    if overlap == "queue-one":
-        waiting = {"run-id": plan.run_id, "stack-name": plan.config.stack_name, "event": event}
-        if storage.mark(queue_key(plan.config.stack_name), waiting):
-            state, why = "queued", f"{why}; this one starts when its stack is gone"
-        elif storage.read(queue_key(plan.config.stack_name)).get("run-id") == plan.run_id:
-            state, why = "queued", "it waits already"
-        else:
-            why = f"{why}, and another one waits already"
-    claim.write(state=state, reason=why)
-    told = notice.held_back(state, plan.job, plan.run_id, why)
-    notifier.tell_once(event_key(plan.job, plan.run_id, state), lambda: told)
-    return {**_answer(plan, None), "held-back": state, "reason": why}
 
 
 def _give_up(claim: RunClaim, plan: RunPlan, error: Exception) -> None:

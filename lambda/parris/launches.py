@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from . import notice
 from .notify import Notifier
-from .storage import event_key
+from .objects import event_key
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -17,6 +17,7 @@ from .machines import list_machines, read_machine
 from .notice import Notice
 from .notify import Notifier
 from .obituary import Obituary
+from .objects import QUEUE, event_key
 from .plan import run_prefix
 from .settings import ReapSettings
 from .stacks import (
@@ -28,7 +29,7 @@ from .stacks import (
     stack_parameters,
     stack_tags,
 )
-from .storage import QUEUE, Storage, event_key
+from .storage import Storage
 from .verdict import POWERED_OFF_BY_ITSELF, Ending, Facts, Machine, deleted, judge, vanished
 
 if TYPE_CHECKING:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from .errors import InvalidConfig, UnknownJob
+from .objects import Objects
 from .request import DEFAULT_JOB
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 JOBS_FOLDER = "jobs/"
 
@@ -26,10 +24,6 @@ MAX_FILE_BYTES = 5 * 1024**3
 
 _LOG_END_BYTES = 4096
 
-_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
-"""What S3 says when somebody else has written, or is writing (S3 user guide, "Conditional
-writes")."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -40,12 +34,10 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Storage:
+class Storage(Objects):
     """The two buckets of one deployment."""
 
-    s3: S3Client
     config_bucket: str
-    results_bucket: str
 
     def read_job_file(self, job: str, name: str) -> str:
         """Return the text of file `name` of `job`.
@@ -105,23 +97,12 @@ class Storage:
         """Write the receipt anew; None if it is no longer the one that was `known`."""
         return self._put_receipt(prefix, receipt, IfMatch=known.etag)
 
-    def _put(self, key: str, content: Mapping[str, Any], **condition: str) -> str:
-        """Write an object of the results bucket; return its ETag."""
-        answer = self.s3.put_object(
-            Bucket=self.results_bucket,
-            Key=key,
-            Body=json.dumps(content, indent=2).encode(),
-            ContentType="application/json",
-            **condition,  # type: ignore[arg-type]
-        )
-        return answer["ETag"]
-
     def _put_receipt(
         self, prefix: str, receipt: Mapping[str, Any], **condition: str
     ) -> Claim | None:
         for attempt in (1, 2, 3):
             try:
-                etag = self._put(prefix + "run.json", receipt, **condition)
+                etag = self.put(prefix + "run.json", receipt, **condition)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code == "PreconditionFailed":
@@ -191,57 +172,12 @@ class Storage:
         """Write how a run ended, unless its machine has just done so (or `replace` that)."""
         condition = {} if replace else {"IfNoneMatch": "*"}
         try:
-            self._put(prefix + "outcome.json", outcome, **condition)
+            self.put(prefix + "outcome.json", outcome, **condition)
         except ClientError as error:
             if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
             if self.read_outcome(prefix) is None:  # there is one, which nobody can read
                 self.write_outcome(prefix, outcome, replace=True)
-
-    def mark(self, key: str, content: Mapping[str, Any] | None = None) -> bool:
-        """Write `key` in the results bucket if nobody has; return whether this call did."""
-        try:
-            self._put(key, content or {}, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _CHANGED:
-                raise
-            return False
-        return True
-
-    def read_tagged(self, key: str) -> tuple[dict[str, Any], str | None]:
-        """Return a JSON object of the results bucket and its ETag; ({}, None) if there is none."""
-        try:
-            answer = self.s3.get_object(Bucket=self.results_bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
-                raise
-            return {}, None
-        return json.loads(answer["Body"].read()), answer["ETag"]
-
-    def read(self, key: str) -> dict[str, Any]:
-        return self.read_tagged(key)[0]
-
-    def replace_tagged(self, key: str, content: Mapping[str, Any], etag: str | None) -> bool:
-        """Write `key` if it is still what was read with `etag`; return whether it was."""
-        if etag is None:
-            return self.mark(key, content)
-        try:
-            self._put(key, content, IfMatch=etag)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _CHANGED:
-                raise
-            return False
-        return True
-
-    def list_keys(self, prefix: str) -> list[str]:
-        """Return the keys of the results bucket that begin with `prefix`, in their order."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.results_bucket, Prefix=prefix
-        )
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
-
-    def unmark(self, key: str) -> None:
-        self.s3.delete_object(Bucket=self.results_bucket, Key=key)
 
     def read_log_end(self, prefix: str) -> str:
         """Return the last of a run's stored log; "" if none is stored."""
@@ -274,16 +210,3 @@ class Storage:
 def job_prefix(job: str) -> str:
     """Return where `job` lies in the config bucket."""
     return "" if job == DEFAULT_JOB else f"{JOBS_FOLDER}{job}/"
-
-
-def event_key(job: str, run_id: str, what: str) -> str:
-    """Return the object that says that `what` has been done about a run or an event."""
-    return f"events/{job}/{run_id}/{what}.json"
-
-
-QUEUE = "events/queue/"
-
-
-def queue_key(stack_name: str) -> str:
-    """Return the object that holds the one launch that waits for a stack's name."""
-    return f"{QUEUE}{stack_name}.json"

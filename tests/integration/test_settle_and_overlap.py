@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from parris.errors import InvalidEvent, StackInTheWay
-from parris.storage import QUEUE
+from parris.objects import QUEUE
 from tests.integration import test_reap
 from tests.integration.test_launch import World
 
