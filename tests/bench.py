@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
@@ -120,11 +122,12 @@ def serial_trips(calls: list[tuple[float, float, str]]) -> int:
     raise AssertionError("there was no CreateStack")
 
 
-def bench_launch(package: Path) -> None:
-    """Print cold launch latency, ours against the bare script, in pairs."""
+@contextmanager
+def serving(package: Path) -> Iterator[dict[str, str]]:
+    """Serve those answers, and give the environment in which a launch finds them."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Aws)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    environ = {
+    yield {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(package),
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
@@ -148,23 +151,28 @@ def bench_launch(package: Path) -> None:
         "PARRIS_DATA_TRIGGERS": "{}",
         "PARRIS_LAUNCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:launch",
     }
-    for milliseconds in DELAYS_MS:
-        Aws.delay = milliseconds / 1000
-        cold_seconds(OURS, environ)  # writes nothing, but warms the page cache
-        ours, bare = [], []
-        for _ in range(RUNS):
-            ours.append(cold_seconds(OURS, environ)[0])
-            trips = serial_trips(Aws.calls)
-            bare.append(cold_seconds(BARE, environ)[0])
-        ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-        print(
-            f"cold launch to CreateStack accepted, {milliseconds} ms a call: "
-            f"ours {statistics.median(ours) * 1000:.0f} ms, "
-            f"bare boto3 {statistics.median(bare) * 1000:.0f} ms, "
-            f"ratio {ratio:.2f} (goal: under 1.25; medians of {RUNS} pairs)"
-        )
-    print(f"serial round trips up to CreateStack: {trips} (goal: at most 4)")
     server.shutdown()
+
+
+def bench_launch(package: Path) -> None:
+    """Print cold launch latency, ours against the bare script, in pairs."""
+    with serving(package) as environ:
+        for milliseconds in DELAYS_MS:
+            Aws.delay = milliseconds / 1000
+            cold_seconds(OURS, environ)  # writes nothing, but warms the page cache
+            ours, bare = [], []
+            for _ in range(RUNS):
+                ours.append(cold_seconds(OURS, environ)[0])
+                trips = serial_trips(Aws.calls)
+                bare.append(cold_seconds(BARE, environ)[0])
+            ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+            print(
+                f"cold launch to CreateStack accepted, {milliseconds} ms a call: "
+                f"ours {statistics.median(ours) * 1000:.0f} ms, "
+                f"bare boto3 {statistics.median(bare) * 1000:.0f} ms, "
+                f"ratio {ratio:.2f} (goal: under 1.25; medians of {RUNS} pairs)"
+            )
+        print(f"serial round trips up to CreateStack: {trips} (goal: at most 4)")
 
 
 def bench_machine(folder: Path) -> None:

@@ -93,6 +93,31 @@ def test_a_trigger_or_window_that_is_not_there_is_refused(
         world.launch(event)
 
 
+MOMENT = {"traceid": "one", "timestamp": 1795521600000}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event-id": "mine"},
+        {"schedule": "nightly", "event-id": "s", "overlap": "skip"},
+        {"serialNumber": "G030", "clickType": "SINGLE", **MOMENT},
+        {"payload": "e30=", "job": "default", "topic": "parris/launch/default", **MOMENT},
+    ],
+    ids=["direct", "schedule", "button", "device"],
+)
+def test_an_event_that_comes_again_an_hour_later_starts_nothing(
+    world: World, event: dict[str, Any]
+) -> None:
+    first = world.launch(event)
+    world.cloudformation.delete_stack(StackName="one")  # its run is long over
+    late = world.launch(event, minutes=60)
+    assert (late["run-id"], late["duplicate"]) == (first["run-id"], True)
+    assert len(world.topic.heard("started")) == 1
+    stacks = world.cloudformation.list_stacks()["StackSummaries"]
+    assert [stack["StackStatus"] for stack in stacks] == ["DELETE_COMPLETE"]
+
+
 def scheduled(number: int, overlap: str) -> dict[str, Any]:
     event = {"schedule": "nightly", "event-id": f"s{number}", "overlap": overlap}
     return event | {"time": f"2026-11-24T1{number}:00:00Z"}
