@@ -114,6 +114,7 @@ resource "aws_lambda_invocation" "guard" {
   lifecycle_scope = "CRUD"
 
   depends_on = [
+    aws_cloudwatch_event_rule.data,
     aws_cloudwatch_event_rule.schedule,
     aws_cloudwatch_event_target.reap,
     aws_iam_instance_profile.instance,
@@ -125,6 +126,7 @@ resource "aws_lambda_invocation" "guard" {
     aws_iam_role_policy.stack,
     aws_iam_role_policy_attachment.instance,
     aws_iot_topic_rule.button,
+    aws_iot_topic_rule.device,
     aws_lambda_function.launch,
     aws_lambda_permission.reap,
     aws_s3_bucket_policy.store,
