@@ -174,6 +174,25 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
     assert [ast.literal_eval(key) for key in passed.keys if key] == list(declared)
 
 
+def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:
+    guard = hcl_block("reap.tf", "resource", "aws_lambda_invocation", "guard")
+    kept = set(re.findall(r"(aws_\w+\.\w+)", str(guard["depends_on"])))
+    made = {
+        f"{kind}.{name}"
+        for file in ("main.tf", "iam.tf", "triggers.tf", "reap.tf")
+        for block in hcl(file).get("resource", [])
+        for kind, named in block.items()
+        for name in named
+    }
+    # What one of these needs is kept with it.
+    implied = {"aws_s3_bucket.store", "aws_cloudwatch_event_rule.reap", "aws_lambda_function.reap"}
+    implied |= {"terraform_data.package", "aws_lambda_invocation.guard"}
+    implied |= {
+        one for one in made if one.startswith(("aws_iam_role.", "aws_cloudwatch_log_group."))
+    }
+    assert made - kept - implied == set()
+
+
 def test_every_command_of_the_guide_is_run_by_a_test() -> None:
     guide = (ROOT / "docs/getting-started.md").read_text()
     blocks = re.findall(r"```bash\n(.*?)```", guide, flags=re.DOTALL)
