@@ -39,6 +39,12 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "many": ({}, "#!/bin/bash\nsleep 5\n"),
     "skipping": ({}, "#!/bin/bash\nsleep 75\n"),
     "queueing": ({}, "#!/bin/bash\nsleep 75\n"),
+    "told-failing": ({}, "#!/bin/bash\necho about to fail\nexit 3\n"),
+    "crowded": ({}, "#!/bin/bash\nsleep 5\n"),
+    "long": (
+        {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},
+        "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n",
+    ),
     "told": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
     "fresh": ({}, "#!/bin/bash\nenv | grep PARRIS_PARAM > $PARRIS_OUTPUT_DIR/env.txt\n"),
     "kept": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
@@ -71,7 +77,7 @@ schedules = {
 data_triggers = {
   fresh = { bucket = "e2e-data", prefix = "in/", job = "fresh", settle_seconds = 10 }
 }
-button_jobs = { patient-button = "patient" }
+button_jobs = { long-button = "long" }
 """
 
 

@@ -59,19 +59,19 @@ def test_a_run_is_told_of_when_it_starts_and_when_it_is_over(clone: Clone, topic
 
 
 def test_a_run_that_fails_is_told_of_with_the_end_of_its_log(clone: Clone, topic: Topic) -> None:
-    clone.publish("parris/launch/failing", b"")
-    (failed,) = wait_for(lambda: topic.heard("failed", "failing"), 90)
+    clone.publish("parris/launch/told-failing", b"")
+    (failed,) = wait_for(lambda: topic.heard("failed", "told-failing"), 90)
     assert failed["log"] == ["about to fail"]
     assert failed["exit-status"] == 3
-    assert "Parris: failing failed after" in failed["subject"]
+    assert "Parris: told-failing failed after" in failed["subject"]
 
 
 def test_a_double_click_tells_how_things_are(clone: Clone, topic: Topic) -> None:
     click(clone, "G030", "DOUBLE", millivolts=1100)
     (status,) = wait_for(lambda: topic.heard("status"), 60)
-    assert {"told", "failing"} <= {run["job"] for run in status["runs"]}
+    assert {"told", "told-failing"} <= {run["job"] for run in status["runs"]}
     states = {run["job"]: run["state"] for run in status["runs"]}
-    assert (states["told"], states["failing"]) == ("succeeded", "failed")
+    assert (states["told"], states["told-failing"]) == ("succeeded", "failed")
 
 
 def test_a_low_battery_is_told_of_with_the_run(clone: Clone, topic: Topic) -> None:
@@ -88,15 +88,15 @@ def test_a_low_battery_is_told_of_with_the_run(clone: Clone, topic: Topic) -> No
 
 
 def test_a_long_click_stops_the_buttons_own_job(clone: Clone, topic: Topic) -> None:
-    click(clone, "patient-button", "SINGLE")
-    (started,) = wait_for(lambda: topic.heard("started", "patient"), 60)
-    wait_for(lambda: clone.read("patient", started["run-id"], "log.txt") is not None, 60)
-    click(clone, "patient-button", "LONG")
-    outcome = clone.outcome("patient", started["run-id"], 90)
+    click(clone, "long-button", "SINGLE")
+    (started,) = wait_for(lambda: topic.heard("started", "long"), 60)
+    wait_for(lambda: clone.read("long", started["run-id"], "log.txt") is not None, 60)
+    click(clone, "long-button", "LONG")
+    outcome = clone.outcome("long", started["run-id"], 90)
     assert (outcome["state"], outcome["ended-by"]) == ("stopped", "stop")
-    (stopped,) = wait_for(lambda: topic.heard("stopped", "patient"), 60)
+    (stopped,) = wait_for(lambda: topic.heard("stopped", "long"), 60)
     assert stopped["run-id"] == started["run-id"]
-    assert clone.read("patient", started["run-id"], "output/x") == b"kept\n"
+    assert clone.read("long", started["run-id"], "output/x") == b"kept\n"
 
 
 @pytest.mark.parametrize(
@@ -175,10 +175,15 @@ def _events() -> dict[str, dict[str, Any]]:
     """One event of each kind, as its rule hands it to the function."""
     moment = {"traceid": "one", "timestamp": 1479935578000}
     return {
-        "button": {"serialNumber": "many-button", "clickType": "SINGLE", "job": "many", **moment},
-        "device": {"payload": "e30=", "job": "many", "topic": "parris/launch/many", **moment},
-        "schedule": {"job": "many", "schedule": "x", "event-id": "x", "overlap": "skip"},
-        "direct": {"job": "many", "event-id": "two"},
+        "button": {
+            "serialNumber": "many-button",
+            "clickType": "SINGLE",
+            "job": "crowded",
+            **moment,
+        },
+        "device": {"payload": "e30=", "job": "crowded", "topic": "parris/launch/crowded", **moment},
+        "schedule": {"job": "crowded", "schedule": "x", "event-id": "x", "overlap": "skip"},
+        "direct": {"job": "crowded", "event-id": "two"},
     }
 
 
@@ -186,19 +191,19 @@ def _events() -> dict[str, dict[str, Any]]:
 def test_two_hundred_deliveries_of_one_event_make_one_run(
     clone: Clone, topic: Topic, kind: str
 ) -> None:
-    event, before = _events()[kind], set(clone.run_ids("many"))
+    event, before = _events()[kind], set(clone.run_ids("crowded"))
     with ThreadPoolExecutor(max_workers=40) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
     assert sum(not answer["duplicate"] for answer in answers) == 1
     (run_id,) = {answer["run-id"] for answer in answers}
-    assert clone.outcome("many", run_id)["state"] == "succeeded"
+    assert clone.outcome("crowded", run_id)["state"] == "succeeded"
     assert clone.invoke(event)["duplicate"] is True  # however late
-    assert set(clone.run_ids("many")) - before == {run_id}
+    assert set(clone.run_ids("crowded")) - before == {run_id}
     wait_for(lambda: [one for one in topic.heard("succeeded") if one["run-id"] == run_id], 60)
-    told = [one["event"] for one in topic.heard(job="many") if one["run-id"] == run_id]
+    told = [one["event"] for one in topic.heard(job="crowded") if one["run-id"] == run_id]
     assert sorted(told) == ["started", "succeeded"]
-    wait_for(lambda: "e2e-many" not in _stacks(clone), 60)
+    wait_for(lambda: "e2e-crowded" not in _stacks(clone), 60)
 
 
 def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) -> None:
@@ -216,18 +221,18 @@ def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) 
 
 
 def test_two_events_that_want_one_stack_are_refused_and_told_of(clone: Clone, topic: Topic) -> None:
-    clone.publish("parris/launch/patient", b"{}")
-    clone.publish("parris/launch/patient", b"{}")
+    clone.publish("parris/launch/long", b"{}")
+    clone.publish("parris/launch/long", b"{}")
 
     def refused() -> list[dict[str, Any]]:
         return [
             one
-            for one in topic.heard("launch-failed", "patient")
-            if "stack e2e-patient exists" in one["reason"]
+            for one in topic.heard("launch-failed", "long")
+            if "stack e2e-long exists" in one["reason"]
         ]
 
     assert len(wait_for(refused, 60)) == 1
-    clone.make("stop", "LOCAL=1", "JOB=patient", "WAIT=1", check=False)
+    clone.make("stop", "LOCAL=1", "JOB=long", "WAIT=1", check=False)
 
 
 def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:

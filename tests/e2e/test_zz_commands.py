@@ -163,7 +163,8 @@ def test_destroy_keeps_results_until_a_deployment_says_otherwise(clone: Clone) -
         file.write("force_destroy = true\n")
     clone.make("deploy", "LOCAL=1", "YES=1")
     clone.make("destroy", "LOCAL=1", "YES=1")
-    assert clone.client("s3").list_buckets()["Buckets"] == []
+    left = {bucket["Name"] for bucket in clone.client("s3").list_buckets()["Buckets"]}
+    assert left <= {"e2e-data"}  # a bucket of a data trigger is its owner's
     gone = clone.make("status", "LOCAL=1", check=False)
     assert "nothing is deployed from here yet; run make deploy LOCAL=1 first" in gone.stderr
 
