@@ -47,6 +47,7 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "told": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
     "fresh": ({}, "#!/bin/bash\nenv | grep PARRIS_PARAM > $PARRIS_OUTPUT_DIR/env.txt\n"),
+    "kept-on": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
     "kept": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
     "patient": (
         {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},

@@ -36,16 +36,16 @@ def test_clean_stacks_deletes_what_is_over_and_keeps_what_lives(clone: Clone) ->
     (job / "trainer-script.sh").write_text("#!/bin/bash\nsleep 600\n")
     clone.make("upload-config", "LOCAL=1", "JOB=living")
     clone.invoke({"job": "living"})
-    clone.outcome("kept", clone.invoke({"job": "kept"})["run-id"])
+    clone.outcome("kept-on", clone.invoke({"job": "kept-on"})["run-id"])
     cloudformation = clone.client("cloudformation")
     foreign = '{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
     cloudformation.create_stack(StackName="foreign", TemplateBody=foreign)
 
-    assert {"e2e-living", "e2e-kept", "foreign"} <= _stack_names(clone)
+    assert {"e2e-living", "e2e-kept-on", "foreign"} <= _stack_names(clone)
     clone.make("clean-stacks", "LOCAL=1", "WAIT=1")
     names = _stack_names(clone)
     assert {"e2e-living", "foreign"} <= names
-    assert "e2e-kept" not in names
+    assert "e2e-kept-on" not in names
 
     refused = clone.make("clean-stacks", "LOCAL=1", "ALL=1", check=False)
     assert "live runs would be ended" in refused.stderr
