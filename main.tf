@@ -12,6 +12,7 @@ resource "aws_s3_bucket" "store" {
 
   bucket        = each.value
   force_destroy = var.force_destroy # false: destroy stops at a bucket that is not empty
+  tags          = local.tags
 }
 
 resource "aws_s3_bucket_versioning" "store" {
@@ -118,19 +119,31 @@ resource "aws_cloudwatch_log_group" "function" {
 
   name              = "/aws/lambda/${var.name_prefix}-${each.key}"
   retention_in_days = var.log_retention_days
+  tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "iot" {
   name              = "/${var.name_prefix}/iot-errors"
   retention_in_days = var.log_retention_days
+  tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "training" {
   name              = "/${var.name_prefix}/training"
   retention_in_days = var.log_retention_days
+  tags              = local.tags
 }
 
-# --- The launch function --------------------------------------------------------------------------
+locals {
+  # CreateLogStream acts on the group, PutLogEvents on a stream of it (service authorization
+  # reference, "Amazon CloudWatch Logs").
+  log_resources = {
+    for name, group in merge(aws_cloudwatch_log_group.function, { training = aws_cloudwatch_log_group.training, iot = aws_cloudwatch_log_group.iot }) :
+    name => [group.arn, "${group.arn}:*"]
+  }
+}
+
+# --- Packaging: both functions' zips ---------------------------------------------------------------
 
 locals {
   # What no launch imports is not in its zip; one hash does for both, which are built at once.
@@ -139,8 +152,6 @@ locals {
     tolist(fileset(path.module, "lambda/parris/*.py")),
     ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/agent.py", "trainer/runtime/user-data.sh"],
   ))
-  # Not the resource's attribute, which its own environment cannot hold.
-  launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
   # From the sources and not from the zip, which need not exist at plan time.
   sources_hash = base64sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${path.module}/${file}")}"]))
 }
@@ -154,65 +165,12 @@ resource "terraform_data" "package" {
   }
 }
 
-resource "aws_lambda_function" "launch" {
-  function_name    = "${var.name_prefix}-launch"
-  description      = "Parris: turns an event into a training stack."
-  filename         = local.zip["launch"]
-  source_code_hash = local.sources_hash
-  handler          = "parris.handlers.launch"
-  runtime          = "python3.13"
-  architectures    = [var.architecture]
-  role             = local.launch_role_arn
-  memory_size      = 1024 # CPU comes with memory: half of it doubles the cold start
-  timeout          = 60
-
-  environment {
-    variables = {
-      PARRIS_DEPLOYMENT          = var.name_prefix
-      PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
-      PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
-      PARRIS_STACK_ROLE_ARN      = aws_iam_role.stack.arn
-      PARRIS_INSTANCE_PROFILES   = join(",", concat([aws_iam_instance_profile.instance.name], sort(var.instance_role_names)))
-      PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
-      PARRIS_SCHEDULER_ROLE_ARN  = aws_iam_role.scheduler.arn
-      PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
-      PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
-      PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
-      PARRIS_STACK_TAGS          = jsonencode(var.tags)
-      PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
-      PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
-      PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
-      PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
-    }
-  }
-
-  logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.function["launch"].name
-  }
-
-  depends_on = [terraform_data.package, aws_iam_role_policy.launch]
-}
-
-resource "aws_lambda_function_event_invoke_config" "launch" {
-  function_name                = aws_lambda_function.launch.function_name
-  maximum_retry_attempts       = 0 # Lambda's default, 2, could mean more launches than one
-  maximum_event_age_in_seconds = 3600
-
-  destination_config {
-    on_failure {
-      destination = aws_lambda_function.reap.arn # which notifies in words, once
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may invoke
-}
-
 # --- Notifications --------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "notification" {
   name         = "${var.name_prefix}-notifications"
   display_name = "Parris"
+  tags         = local.tags
 }
 
 resource "aws_sns_topic_subscription" "email" {

@@ -11,6 +11,7 @@ resource "aws_lambda_function" "reap" {
   role             = aws_iam_role.reap.arn
   memory_size      = 512
   timeout          = 300
+  tags             = local.tags
 
   environment {
     variables = {
@@ -85,6 +86,7 @@ resource "aws_cloudwatch_event_rule" "reap" {
   description         = "Parris: calls the reap function."
   event_pattern       = each.value
   schedule_expression = each.value == null ? "rate(${var.sweep_minutes} ${var.sweep_minutes == 1 ? "minute" : "minutes"})" : null
+  tags                = local.tags
 }
 
 resource "aws_cloudwatch_event_target" "reap" {
@@ -102,6 +104,109 @@ resource "aws_lambda_permission" "reap" {
   function_name = aws_lambda_function.reap.function_name
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.reap[each.key].arn
+}
+
+# --- Its role: reads runs, deletes our stacks, writes outcomes ------------------------------------
+
+data "aws_iam_policy_document" "reap" {
+  statement {
+    sid = "SeeStacksAndMachines"
+    # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
+    # "DescribeStacks", StackName).
+    actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks", "cloudformation:DescribeStackEvents", "ec2:DescribeInstances"]
+    resources = ["*"] # listings take no resource; what is not ours is told by its tag and left
+  }
+
+  statement {
+    sid       = "DeleteOurStacks"
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "ReadConsoles"
+    actions   = ["ec2:GetConsoleOutput"]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "ListRuns" # without it S3 answers 403 where 404 is meant
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.store["results"].arn]
+  }
+
+  statement {
+    sid       = "ReadReceiptsAndOutcomes"
+    actions   = ["s3:GetObject"]
+    resources = [for name in ["run.json", "outcome.json", "log.txt"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  }
+
+  statement {
+    sid       = "WriteOutcomes"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/outcome.json"]
+  }
+
+  statement {
+    sid       = "ReadLastLogLines"
+    actions   = ["logs:GetLogEvents"]
+    resources = local.log_resources["training"]
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["reap"]
+  }
+
+  statement {
+    sid       = "Notify"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.notification.arn]
+  }
+
+  statement {
+    sid       = "RememberEvents"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+  }
+
+  statement {
+    sid       = "StartWhatWaits"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [local.launch_function_arn]
+  }
+
+  statement {
+    sid       = "SayWhatMessagesStartedNothing"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["iot"]
+  }
+}
+
+resource "aws_iam_role" "reap" {
+  name               = "${var.name_prefix}-reap-${local.region}"
+  description        = "Parris: the reap function."
+  assume_role_policy = data.aws_iam_policy_document.assume["reap"].json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "reap" {
+  name   = "reap"
+  role   = aws_iam_role.reap.id
+  policy = data.aws_iam_policy_document.reap.json
 }
 
 # --- terraform destroy asks first -----------------------------------------------------------------

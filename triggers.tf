@@ -9,6 +9,7 @@ resource "aws_iot_topic_rule" "button" {
   # traceid() names the message, so that a second delivery of it is known for what it is.
   sql         = "SELECT *, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM '${var.iot_topic}'"
   sql_version = "2016-03-23"
+  tags        = local.tags
 
   lambda {
     function_arn = aws_lambda_function.launch.arn
@@ -50,6 +51,7 @@ resource "aws_iot_topic_rule" "device" {
   # "Working with binary payloads").
   sql         = "SELECT encode(*, 'base64') AS payload, topic(${local.launch_topic_parts}) AS job, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM '${var.launch_topic}'"
   sql_version = "2016-03-23"
+  tags        = local.tags
 
   lambda {
     function_arn = aws_lambda_function.launch.arn
@@ -83,6 +85,7 @@ resource "aws_cloudwatch_event_rule" "schedule" {
   description         = "Parris: launches job ${each.value.job}."
   schedule_expression = each.value.expression
   state               = each.value.enabled ? "ENABLED" : "DISABLED"
+  tags                = local.tags
 }
 
 resource "aws_cloudwatch_event_target" "schedule" {
@@ -135,6 +138,7 @@ resource "aws_cloudwatch_event_rule" "data" {
       object = { key = [{ prefix = each.value.prefix }] }
     }
   })
+  tags = local.tags
 }
 
 resource "aws_cloudwatch_event_target" "data" {
@@ -181,4 +185,27 @@ data "aws_iam_policy_document" "caller" {
     actions   = ["lambda:InvokeFunction"]
     resources = [aws_lambda_function.launch.arn]
   }
+}
+
+# --- AWS IoT: says why a message started nothing --------------------------------------------------
+
+data "aws_iam_policy_document" "iot" {
+  statement {
+    sid       = "WriteWhatWentWrong"
+    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    resources = local.log_resources["iot"]
+  }
+}
+
+resource "aws_iam_role" "iot" {
+  name               = "${var.name_prefix}-iot-${local.region}"
+  description        = "Parris: the topic rule's error action."
+  assume_role_policy = data.aws_iam_policy_document.assume["iot"].json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "iot" {
+  name   = "iot"
+  role   = aws_iam_role.iot.id
+  policy = data.aws_iam_policy_document.iot.json
 }

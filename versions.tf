@@ -4,14 +4,8 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 5.100"
+      version = ">= 5.100.0, < 7.0.0"
     }
-  }
-}
-
-provider "aws" {
-  default_tags {
-    tags = merge(var.tags, { "parris:deployment" = var.name_prefix })
   }
 }
 
@@ -22,5 +16,6 @@ data "aws_region" "current" {}
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id # `name` in version 5 of the provider, `region` in 6; this one in both
+  tags       = merge(var.tags, { "parris:deployment" = var.name_prefix })
 }

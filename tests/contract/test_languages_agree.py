@@ -85,7 +85,7 @@ def targets() -> list[str]:
 
 @pytest.mark.parametrize(
     ("file", "name", "variables"),
-    [("main.tf", "launch", VARIABLES), ("reap.tf", "reap", REAP_VARIABLES)],
+    [("launch.tf", "launch", VARIABLES), ("reap.tf", "reap", REAP_VARIABLES)],
 )
 def test_terraform_sets_exactly_what_settings_reads(
     file: str, name: str, variables: tuple[str, ...]
@@ -95,7 +95,7 @@ def test_terraform_sets_exactly_what_settings_reads(
 
 
 def test_a_claim_outlasts_the_function_that_made_it() -> None:
-    function = hcl_block("main.tf", "resource", "aws_lambda_function", "launch")
+    function = hcl_block("launch.tf", "resource", "aws_lambda_function", "launch")
     assert LEASE.total_seconds() >= 2 * int(function["timeout"])
 
 
@@ -179,7 +179,7 @@ def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:
     kept = set(re.findall(r"(aws_\w+\.\w+)", str(guard["depends_on"])))
     made = {
         f"{kind}.{name}"
-        for file in ("main.tf", "iam.tf", "triggers.tf", "reap.tf")
+        for file in ("main.tf", "launch.tf", "machines.tf", "triggers.tf", "reap.tf")
         for block in hcl(file).get("resource", [])
         for kind, named in block.items()
         for name in named

@@ -1,0 +1,218 @@
+# --- The launch function: turns an event into a training stack ------------------------------------
+
+locals {
+  launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
+  # Not the resource's attribute, which its own environment cannot hold.
+  launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
+  receipt_objects     = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+}
+
+resource "aws_lambda_function" "launch" {
+  function_name    = "${var.name_prefix}-launch"
+  description      = "Parris: turns an event into a training stack."
+  filename         = local.zip["launch"]
+  source_code_hash = local.sources_hash
+  handler          = "parris.handlers.launch"
+  runtime          = "python3.13"
+  architectures    = [var.architecture]
+  role             = local.launch_role_arn
+  memory_size      = 1024 # CPU comes with memory: half of it doubles the cold start
+  timeout          = 60
+  tags             = local.tags
+
+  environment {
+    variables = {
+      PARRIS_DEPLOYMENT          = var.name_prefix
+      PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
+      PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
+      PARRIS_STACK_ROLE_ARN      = aws_iam_role.stack.arn
+      PARRIS_INSTANCE_PROFILES   = join(",", concat([aws_iam_instance_profile.instance.name], sort(var.instance_role_names)))
+      PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
+      PARRIS_SCHEDULER_ROLE_ARN  = aws_iam_role.scheduler.arn
+      PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
+      PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
+      PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
+      PARRIS_STACK_TAGS          = jsonencode(var.tags)
+      PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
+      PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
+      PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
+      PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
+    }
+  }
+
+  logging_config {
+    log_format = "JSON"
+    log_group  = aws_cloudwatch_log_group.function["launch"].name
+  }
+
+  depends_on = [terraform_data.package, aws_iam_role_policy.launch]
+}
+
+resource "aws_lambda_function_event_invoke_config" "launch" {
+  function_name                = aws_lambda_function.launch.function_name
+  maximum_retry_attempts       = 0 # Lambda's default, 2, could mean more launches than one
+  maximum_event_age_in_seconds = 3600
+
+  destination_config {
+    on_failure {
+      destination = aws_lambda_function.reap.arn # which notifies in words, once
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may invoke
+}
+
+# --- Its role: reads jobs, writes receipts, asks CloudFormation for stacks ------------------------
+
+data "aws_iam_policy_document" "launch" {
+  statement {
+    sid       = "ReadJobs"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["config"].arn}/*"]
+  }
+
+  statement {
+    sid       = "ListJobsAndRuns" # without it S3 answers 403 where 404 is meant
+    actions   = ["s3:ListBucket"]
+    resources = [for bucket in aws_s3_bucket.store : bucket.arn]
+  }
+
+  statement {
+    sid       = "WriteWhatARunStartsFrom"
+    actions   = ["s3:PutObject"]
+    resources = local.receipt_objects
+  }
+
+  statement {
+    sid       = "ReadReceiptsAndOutcomes"
+    actions   = ["s3:GetObject"]
+    resources = [for name in ["run.json", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  }
+
+  statement {
+    sid       = "ReadPublicImageParameters"
+    actions   = ["ssm:GetParameter"]
+    resources = ["arn:${local.partition}:ssm:${local.region}:*:parameter/aws/service/*"] # AWS's own; nobody else can write below /aws/
+  }
+
+  statement {
+    sid       = "CreateOurStacks"
+    actions   = ["cloudformation:CreateStack", "cloudformation:TagResource"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "UpdateOurStacks"
+    actions   = ["cloudformation:UpdateStack"]
+    resources = ["*"] # as above
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "WithdrawOurStacks" # one launch too many at the same moment
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # as above
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid = "SeeWhatIsInTheWay"
+    # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
+    # "DescribeStacks", StackName).
+    actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks"]
+    resources = ["*"] # a stack of that name need not be ours; this is how the refusal can say so
+  }
+
+  statement {
+    sid       = "ReadPrices"
+    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets"]
+    resources = ["*"] # none of the three takes a resource
+  }
+
+  statement {
+    sid       = "LetCloudFormationBuildTheStack"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.stack.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["cloudformation.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["launch"]
+  }
+
+  statement {
+    sid       = "Notify"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.notification.arn]
+  }
+
+  statement {
+    sid       = "HandOverFailures" # to its destination
+    actions   = ["lambda:InvokeFunction"]
+    resources = [aws_lambda_function.reap.arn]
+  }
+
+  statement {
+    sid       = "RememberEvents"
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+  }
+
+  statement {
+    sid       = "EndSettleWindows"
+    actions   = ["scheduler:CreateSchedule"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-data-*"]
+  }
+
+  statement {
+    sid       = "LetSchedulerLaunch"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.scheduler.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "launch" {
+  count = var.lambda_role_arn == null ? 1 : 0
+
+  name               = "${var.name_prefix}-launch-${local.region}"
+  description        = "Parris: the launch function."
+  assume_role_policy = data.aws_iam_policy_document.assume["launch"].json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "launch" {
+  count = var.lambda_role_arn == null ? 1 : 0
+
+  name   = "launch"
+  role   = aws_iam_role.launch[0].id
+  policy = data.aws_iam_policy_document.launch.json
+}

@@ -1,0 +1,240 @@
+# --- Who may assume the roles of this module ------------------------------------------------------
+
+data "aws_iam_policy_document" "assume" {
+  for_each = {
+    launch   = "lambda.amazonaws.com"
+    reap     = "lambda.amazonaws.com"
+    stack    = "cloudformation.amazonaws.com"
+    instance = "ec2.amazonaws.com"
+    iot      = "iot.amazonaws.com"
+  }
+
+  statement {
+    sid     = "LetTheServiceAssumeIt"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = [each.value]
+    }
+  }
+}
+
+# --- CloudFormation: builds and deletes training stacks -------------------------------------------
+
+data "aws_iam_policy_document" "stack" {
+  statement {
+    sid       = "SeeTheNetwork"
+    actions   = ["ec2:Describe*"]
+    resources = ["*"] # EC2's describe actions take no resource
+  }
+
+  statement {
+    sid       = "StartMachines"
+    actions   = ["ec2:RunInstances"]
+    resources = ["*"] # image, subnet, group, key, volume and interface are the job's choice
+  }
+
+  statement {
+    sid = "KeepLaunchTemplates"
+    actions = [
+      "ec2:CreateLaunchTemplate",
+      "ec2:CreateLaunchTemplateVersion",
+      "ec2:DeleteLaunchTemplate",
+      "ec2:GetLaunchTemplateData",
+      "ec2:ModifyLaunchTemplate",
+    ]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:launch-template/*"]
+  }
+
+  statement {
+    sid       = "TagWhatItStarts"
+    actions   = ["ec2:CreateTags", "ec2:DeleteTags"]
+    resources = [for type in ["instance", "volume", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
+  }
+
+  statement {
+    sid       = "EndOurMachines"
+    actions   = ["ec2:TerminateInstances", "ec2:StopInstances", "ec2:ModifyInstanceAttribute"]
+    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "LetEc2StartTheFirstSpotMachine" # in an account that never had one
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/spot.amazonaws.com/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:AWSServiceName"
+      values   = ["spot.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "KeepOurSchedules"
+    actions   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-*"]
+  }
+
+  statement {
+    sid       = "GiveSchedulesTheirRole"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.scheduler.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid     = "GiveMachinesTheirRole"
+    actions = ["iam:PassRole"]
+    resources = concat(
+      [aws_iam_role.instance.arn],
+      [for name in var.instance_role_names : "arn:${local.partition}:iam::${local.account_id}:role/${name}"],
+    )
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["ec2.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "stack" {
+  name               = "${var.name_prefix}-stack-${local.region}"
+  description        = "Parris: CloudFormation, while it builds and deletes training stacks."
+  assume_role_policy = data.aws_iam_policy_document.assume["stack"].json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "stack" {
+  name   = "stack"
+  role   = aws_iam_role.stack.id
+  policy = data.aws_iam_policy_document.stack.json
+}
+
+# --- EventBridge Scheduler: deletes a stack at its deadline, launches when data has settled ---------
+
+data "aws_iam_policy_document" "assume_scheduler" {
+  statement {
+    sid     = "LetSchedulesOfThisAccountAssumeIt"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["scheduler.amazonaws.com"]
+    }
+
+    condition { # the confused deputy (EventBridge Scheduler user guide)
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account_id]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "scheduler" {
+  statement {
+    sid       = "DeleteOurStacks"
+    actions   = ["cloudformation:DeleteStack"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "LaunchWhenDataHasSettled"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [local.launch_function_arn]
+  }
+}
+
+resource "aws_iam_role" "scheduler" {
+  name               = "${var.name_prefix}-scheduler-${local.region}"
+  description        = "Parris: EventBridge Scheduler, at the deadline of a run."
+  assume_role_policy = data.aws_iam_policy_document.assume_scheduler.json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "scheduler" {
+  name   = "scheduler"
+  role   = aws_iam_role.scheduler.id
+  policy = data.aws_iam_policy_document.scheduler.json
+}
+
+# --- Training machines: read their run, write its results -----------------------------------------
+
+data "aws_iam_policy_document" "instance" {
+  statement {
+    sid       = "ListRuns"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.store["results"].arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["runs/*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadRuns"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*"]
+  }
+
+  statement {
+    sid     = "StoreResults"
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
+    ]
+  }
+
+  statement {
+    sid       = "StreamTheLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = local.log_resources["training"]
+  }
+}
+
+resource "aws_iam_role" "instance" {
+  name               = "${var.name_prefix}-instance-${local.region}"
+  description        = "Parris: training machines."
+  assume_role_policy = data.aws_iam_policy_document.assume["instance"].json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "instance" {
+  name   = "instance"
+  role   = aws_iam_role.instance.id
+  policy = data.aws_iam_policy_document.instance.json
+}
+
+resource "aws_iam_role_policy_attachment" "instance" {
+  for_each = var.instance_policy_arns
+
+  role       = aws_iam_role.instance.name
+  policy_arn = each.value
+}
+
+resource "aws_iam_instance_profile" "instance" {
+  name = aws_iam_role.instance.name
+  role = aws_iam_role.instance.name
+  tags = local.tags
+}
