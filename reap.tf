@@ -148,7 +148,7 @@ data "aws_iam_policy_document" "reap" {
   }
 
   statement {
-    sid       = "ReadReceiptsAndOutcomes"
+    sid       = "ReadReceiptsAndOutcomes" # and those, and logs, in the folders of machines
     actions   = ["s3:GetObject"]
     resources = [for name in ["run.json", "outcome.json", "log.txt"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
   }
@@ -157,12 +157,6 @@ data "aws_iam_policy_document" "reap" {
     sid       = "WriteOutcomes"
     actions   = ["s3:PutObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/outcome.json"]
-  }
-
-  statement {
-    sid       = "ReadLastLogLines"
-    actions   = ["logs:GetLogEvents"]
-    resources = local.log_resources["training"]
   }
 
   statement {

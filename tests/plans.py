@@ -43,4 +43,6 @@ def read_request(event: object, request_id: str) -> LaunchRequest:
 def plan(config: str = "{}", event: Mapping[str, Any] | None = None) -> RunPlan:
     """Return the plan of `event` (by default one with an id and a time) with `config`."""
     event = event or {"event-id": "e-1", "time": "2026-11-24T11:59:58Z"}
-    return plan_run(read_request(event, "request-1"), read_config(config, "test"), SETTINGS, NOW)
+    return plan_run(
+        read_request(event, "request-1"), read_config(config, "test"), SETTINGS, NOW, "nonce"
+    )

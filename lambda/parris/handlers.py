@@ -90,17 +90,23 @@ def reap(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     from .launches import Launches
     from .notify import Notifier
     from .obituary import Obituary
+    from .recorder import Recorder
 
     settings = read_reap_settings(os.environ)
     storage = Storage(s3=_client("s3"), config_bucket="", results_bucket=settings.results_bucket)
-    logs = _client("logs")
+    logs, now = _client("logs"), datetime.now(UTC)
     try:
         answer = use_case.Reaper(
             storage=storage,
             cloudformation=_cloudformation(),
             ec2=_ec2(),
-            obituary=Obituary(ec2=_ec2(), logs=logs),
-            notifier=Notifier(sns=_sns, topic_arn=settings.topic_arn, storage=storage),
+            recorder=Recorder(
+                storage=storage,
+                cloudformation=_cloudformation(),
+                obituary=Obituary(ec2=_ec2()),
+                notifier=Notifier(sns=_sns, topic_arn=settings.topic_arn, storage=storage),
+                now=now,
+            ),
             launches=Launches(
                 functions=lambda: _client("lambda"),
                 logs=logs,
@@ -108,7 +114,7 @@ def reap(event: dict[str, Any], _context: Any) -> dict[str, Any]:
                 iot_log_group=settings.iot_log_group,
             ),
             settings=settings,
-            now=datetime.now(UTC),
+            now=now,
         ).reap(event)
     except ParrisError as error:
         log.error("reap: %s", error)

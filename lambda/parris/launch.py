@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ def launch(
         listing = pool.submit(storage.list_job_files, request.job)
         text = storage.read_job_file(request.job, CONFIG_FILENAME)
         config = read_config(text, f"{request.job}/{CONFIG_FILENAME}")
-        plan = plan_run(request, config, settings, now)
+        plan = plan_run(request, config, settings, now, os.urandom(16).hex())
         files = listing.result()
         _check_files(plan, files)
 

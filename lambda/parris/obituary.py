@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .machines import read_console
+from .outcome import read_outcome
 from .plan import iso
 from .verdict import Ending, Machine
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_logs import CloudWatchLogsClient
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +30,16 @@ LAST_WORDS = "parris outcome: "
 
 @dataclass(frozen=True, kw_only=True)
 class Obituary:
-    """Where the last words of a run are found."""
+    """Where the last words of a run are found: its machine's console."""
 
     ec2: EC2Client
-    logs: CloudWatchLogsClient
 
     def write(
         self, receipt: Mapping[str, Any], ending: Ending, machine: Machine | None, now: datetime
     ) -> dict[str, Any]:
         """Return an ``outcome.json`` (docs/contracts.md): the console's, if one was said."""
         console = self._console(machine)
-        said = _last_words(console)
+        said = _last_words(console, str(receipt["job"]), str(receipt["run-id"]))
         since = (
             machine.launched
             if machine
@@ -67,7 +65,6 @@ class Obituary:
             "peak-memory-bytes": None,
             "bytes-stored": None,
             "cost-usd": None if ending.state == "launch-failed" else cost(receipt, since, now),
-            "last-log-line": self._last_log_line(receipt),
             "console": console[-CONSOLE_BYTES:] or None,
             "warnings": [],
         }
@@ -80,19 +77,6 @@ class Obituary:
         except (ClientError, BotoCoreError):
             log.exception("the console of %s could not be read", machine.instance_id)
             return ""
-
-    def _last_log_line(self, receipt: Mapping[str, Any]) -> str | None:
-        if "log-group" not in receipt:
-            return None
-        try:
-            events = self.logs.get_log_events(
-                logGroupName=receipt["log-group"], logStreamName=receipt["log-stream"], limit=1
-            )["events"]
-        except (ClientError, BotoCoreError) as error:
-            if "ResourceNotFound" not in str(error):
-                log.exception("the log of run %s could not be read", receipt["run-id"])
-            return None
-        return events[-1]["message"].rstrip("\n") if events else None
 
 
 def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float | None:
@@ -108,13 +92,10 @@ def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float 
     return round(float(Decimal(price["hourly-usd"]) * Decimal(seconds) / 3600), 4)
 
 
-def _last_words(console: str) -> dict[str, Any] | None:
+def _last_words(console: str, job: str, run_id: str) -> dict[str, Any] | None:
+    """Return the outcome that was printed last, if it is one: a trainer can print there too."""
     for line in reversed(console.splitlines()):
         _, found, text = line.partition(LAST_WORDS)
         if found:
-            try:
-                outcome: dict[str, Any] = json.loads(text)
-            except ValueError:
-                return None
-            return outcome if isinstance(outcome, dict) and "state" in outcome else None
+            return read_outcome(text.encode(), job, run_id, by_machine=True)[0]
     return None

@@ -22,6 +22,9 @@ DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
 """AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
 
+KEEP_TAG = "parris:keep-stack"
+"""What a stack says of itself, so that the reap function needs no other word to delete it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
@@ -46,6 +49,9 @@ class RunPlan:
     volume_size_gb: int
     parameters: Mapping[str, str]
     log_group: str
+    log_stream: str
+    """Its last part is a secret between the machine and whoever may read the stack: machines may
+    write to any stream whose name they know."""
     results_bucket: str
     region: str
     notes: tuple[str, ...]
@@ -58,10 +64,6 @@ class RunPlan:
     def prefix(self) -> str:
         """Where in the results bucket everything about this run lies."""
         return run_prefix(self.job, self.run_id)
-
-    @property
-    def log_stream(self) -> str:
-        return f"{self.job}/{self.run_id}"
 
 
 def run_prefix(job: str, run_id: str) -> str:
@@ -81,9 +83,12 @@ def run_id_for(request: LaunchRequest) -> str:
 
 
 def plan_run(
-    request: LaunchRequest, config: TrainingConfig, settings: Settings, now: datetime
+    request: LaunchRequest, config: TrainingConfig, settings: Settings, now: datetime, nonce: str
 ) -> RunPlan:
     """Return the plan of the run that `request` asks for, claimed at `now` (aware UTC).
+
+    Args:
+        nonce: what nobody can guess, in letters and digits.
 
     Raises:
         InvalidConfig: if the configuration asks for what this deployment does not allow.
@@ -110,8 +115,9 @@ def plan_run(
                 f"the run ends after {cap} minutes"
             )
     deadline = now + timedelta(minutes=minutes)
+    run_id = run_id_for(request)
     return RunPlan(
-        run_id=run_id_for(request),
+        run_id=run_id,
         request=request,
         config=config,
         deployment=settings.deployment,
@@ -127,6 +133,7 @@ def plan_run(
         or (GPU_VOLUME_GB if has_gpu(config.instance_type) else DEFAULT_VOLUME_GB),
         parameters=_merged(config.parameters, request.parameters),
         log_group=settings.training_log_group,
+        log_stream=f"{request.job}/{run_id}/{nonce}",
         results_bucket=settings.results_bucket,
         region=settings.region,
         notes=tuple(notes),
@@ -182,7 +189,6 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "sync-interval-seconds": plan.config.sync_interval_seconds,
         "stop-grace-seconds": plan.config.stop_grace_seconds,
         "log-group": plan.log_group,
-        "log-stream": plan.log_stream,
     }
 
 

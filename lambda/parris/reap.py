@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import notice
 from .errors import ParrisError
 from .machines import list_machines, read_machine
-from .notice import Notice
-from .notify import Notifier
-from .obituary import Obituary
-from .objects import QUEUE, event_key
-from .plan import run_prefix
+from .objects import QUEUE
+from .outcome import read_time
+from .plan import KEEP_TAG
+from .recorder import Recorder
+from .request import is_run_key
 from .settings import ReapSettings
 from .stacks import (
     delete_stack,
     deleter,
-    first_failure,
     list_stacks,
     read_stack,
     stack_parameters,
     stack_tags,
 )
 from .storage import Storage
-from .verdict import POWERED_OFF_BY_ITSELF, Ending, Facts, Machine, deleted, judge, vanished
+from .verdict import Ending, Facts, Machine, Verdict, judge
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -42,6 +40,12 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 
+_LONGEST_RUN = timedelta(hours=168)
+"""What max_run_hours may be at most: a stack whose deadline nobody can read has no more."""
+
+_ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
+"""What may go wrong with one stack, or one object, while the others wait."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reaper:
@@ -50,8 +54,7 @@ class Reaper:
     storage: Storage
     cloudformation: CloudFormationClient
     ec2: EC2Client
-    obituary: Obituary
-    notifier: Notifier
+    recorder: Recorder
     launches: Launches
     settings: ReapSettings
     now: datetime
@@ -64,7 +67,7 @@ class Reaper:
                 Terraform is about to remove what stacks still need.
         """
         if "requestPayload" in event:
-            return self.launches.tell_of_failure(event, self.notifier)
+            return self.launches.tell_of_failure(event, self.recorder.notifier)
         detail = event.get("detail") or {}
         if "tf" in event:
             return self._guard(event["tf"])
@@ -73,9 +76,73 @@ class Reaper:
         if event.get("source") == "aws.cloudformation":
             token = str(detail.get("client-request-token") or "")
             return self._look_at_stack(str(detail["stack-id"]), token)
-        stacks = list_stacks(self.cloudformation, self.settings.deployment)
-        self._start_waiting(stacks)
-        return self._look_at_all(stacks, list_machines(self.ec2, self.settings.deployment))
+        return self._sweep(list_stacks(self.cloudformation, self.settings.deployment))
+
+    def _sweep(self, stacks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """End what is overdue, by CloudFormation's word alone; then see to everything else.
+
+        What guards money needs no other service: neither a broken object nor a refused call
+        stands between an overdue stack and its deletion. All else is done as far as it goes, each
+        step on its own, and what failed is raised at the end.
+        """
+        failed: list[str] = []
+        overdue = [stack for stack in stacks if self._is_overdue(stack)]
+        # One that may be kept has yet to show that its run is over, which takes other services.
+        kept = [stack for stack in overdue if stack_tags(stack).get(KEEP_TAG) != "never"]
+        ended = self._each(self._end, [one for one in overdue if one not in kept], failed)
+        machines = self._machines(failed)
+        gone = []
+        for stack in kept:
+            problems: list[str] = []
+            if machines is not None:
+                gone += self._each(lambda one: self._look(one, machines), [stack], problems)
+            if machines is None or problems:
+                ended += self._each(self._end, [stack], failed)
+        if machines is not None:  # without them, who ended what is told when the stack is gone
+            known = machines
+            self._each(lambda one: self._record_end(one, known), ended, failed)
+            rest = [stack for stack in stacks if stack not in overdue]
+            gone += self._each(lambda one: self._look(one, known), rest, failed)
+        self._start_waiting(stacks, failed)
+        _raise(failed)
+        names = [stack["StackName"] for stack in (*ended, *gone)]
+        return {"looked-at": len(stacks), "deleting": names}
+
+    def _machines(self, failed: list[str]) -> Mapping[str, Machine] | None:
+        """Return the machines by run id; None, and a line in `failed`, if EC2 does not say."""
+        try:
+            return list_machines(self.ec2, self.settings.deployment)
+        except _ANYTHING as error:
+            failed.append(f"machines: {error}")
+            return None
+
+    def _each(
+        self,
+        act: Callable[[Mapping[str, Any]], Mapping[str, Any] | None],
+        stacks: Sequence[Mapping[str, Any]],
+        failed: list[str],
+    ) -> list[Mapping[str, Any]]:
+        """Return what `act` returned for each stack; none waits for another that failed."""
+
+        def careful(stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            try:
+                return act(stack)
+            except _ANYTHING as error:
+                log.exception("stack %s could not be dealt with", stack["StackName"])
+                failed.append(f"{stack['StackName']}: {error}")
+                return None
+
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return [done for done in pool.map(careful, stacks) if done is not None]
+
+    def _is_overdue(self, stack: Mapping[str, Any]) -> bool:
+        going = stack["StackStatus"] not in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE")
+        return going and self.now > _deadline(stack) + self.settings.overdue
+
+    def _end(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
+        delete_stack(self.cloudformation, stack["StackId"], by="reap")
+        log.info("deleting stack %s: its deadline is past", stack["StackName"])
+        return stack
 
     def _guard(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse that Terraform destroys the deployment under its stacks.
@@ -101,151 +168,131 @@ class Reaper:
             return {"ignored": instance_id}
         machine, tags = tagged
         stack = read_stack(self.cloudformation, tags.get("parris:stack", ""))
-        if stack is None:
+        if stack is None or not _names_a_run(tags):
             return {"ignored": instance_id}
         run_id = stack_tags(stack).get("parris:run-id")
         if tags.get("parris:run-id") != run_id:  # replaced by a newer run, which goes on
             ending = Ending(
                 state="interrupted", reason=f"run {run_id} replaced it", ended_by="replacement"
             )
-            self._write(tags, ending, machine)
+            self.recorder.write(tags, ending, machine)
             return {"ignored": instance_id}
-        return self._look_at_all([stack], {str(run_id): machine})
+        return self._look_at_one(stack, {str(run_id): machine})
 
     def _look_at_stack(self, stack_id: str, token: str) -> dict[str, Any]:
         stack = read_stack(self.cloudformation, stack_id)
         tags = stack_tags(stack or {})
-        if stack is None or tags.get("parris:deployment") != self.settings.deployment:
+        ours = tags.get("parris:deployment") == self.settings.deployment
+        if stack is None or not ours or not _names_a_run(tags):
             return {"ignored": stack_id}
         machines = list_machines(self.ec2, self.settings.deployment)
         if stack["StackStatus"] == "DELETE_COMPLETE":
-            self._conclude(
-                tags, _deadline(stack), deleter(token), machines.get(tags["parris:run-id"])
-            )
-            self._start_waiting(list_stacks(self.cloudformation, self.settings.deployment))
+            machine = machines.get(tags["parris:run-id"])
+            self.recorder.conclude(tags, _deadline(stack), deleter(token), machine)
+            failed: list[str] = []
+            self._start_waiting(list_stacks(self.cloudformation, self.settings.deployment), failed)
+            _raise(failed)
             return {"deleted": stack["StackName"], "by": deleter(token)}
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
             # The tags are the old run's again; the token is the run's that failed to replace it,
             # or not a run's at all: that of a deadline that could not be moved.
-            failed = {**tags, "parris:run-id": token}
-            if token and "claimed" in self._receipt(failed):
-                self._write(failed, self._failure(stack), None)
-        return self._look_at_all([stack], machines)
+            replacing = {**tags, "parris:run-id": token}
+            if _names_a_run(replacing) and "claimed" in self.recorder.receipt(replacing):
+                self.recorder.write(replacing, self.recorder.failure(stack), None)
+        return self._look_at_one(stack, machines)
 
-    def _look_at_all(
-        self, stacks: Sequence[Mapping[str, Any]], machines: Mapping[str, Machine]
+    def _look_at_one(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
     ) -> dict[str, Any]:
         failed: list[str] = []
+        gone = self._each(lambda one: self._look(one, machines), [stack], failed)
+        _raise(failed)
+        return {"looked-at": 1, "deleting": [one["StackName"] for one in gone]}
 
-        def look(stack: Mapping[str, Any]) -> str | None:
-            machine = machines.get(stack_tags(stack).get("parris:run-id", ""))
-            try:
-                return self._look(stack, machine)
-            except (ClientError, BotoCoreError, ParrisError, ValueError, KeyError) as error:
-                # The next stack must not wait for this one; the next sweep tries again.
-                log.exception("stack %s could not be dealt with", stack["StackName"])
-                failed.append(f"{stack['StackName']}: {error}")
-                return None
+    def _look(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> Mapping[str, Any] | None:
+        """Record how a stack's run ended, and delete the stack if it is over; return it then.
 
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            gone = [name for name in pool.map(look, stacks) if name is not None]
-        if failed:
-            raise ParrisError(f"{len(failed)} stacks could not be dealt with: {'; '.join(failed)}")
-        return {"looked-at": len(stacks), "deleting": gone}
+        A run that is over and not recorded is found again by the next sweep as long as its stack
+        stands, so the record comes first; but it need not succeed.
+        """
+        verdict, problem = self._record(stack, machines)
+        log.info(
+            "%s stack %s: %s",
+            "deleting" if verdict.delete else "leaving",
+            stack["StackName"],
+            verdict.why,
+        )
+        if verdict.delete:
+            delete_stack(self.cloudformation, stack["StackId"], by="reap")
+        if problem is not None:
+            raise problem
+        return stack if verdict.delete else None
 
-    def _look(self, stack: Mapping[str, Any], machine: Machine | None) -> str | None:
-        """Deal with one stack; return its name if it is being deleted."""
+    def _record_end(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> None:
+        _, problem = self._record(stack, machines)
+        if problem is not None:
+            raise problem
+
+    def _record(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> tuple[Verdict, Exception | None]:
+        """Return what is to become of a stack, its run's end recorded, and what prevented that."""
         tags = stack_tags(stack)
-        prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
-        outcome = self.storage.read_outcome(prefix)
+        if not _names_a_run(tags):
+            raise ParrisError(f"its tags name no run: {tags}")
+        machine = machines.get(tags["parris:run-id"])
+        outcome, only_said = self.recorder.read(tags, machine)
+        keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
         facts = Facts(
             status=stack["StackStatus"],
             changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
             deadline=_deadline(stack),
-            keep=str(self._receipt(tags).get("keep-stack", "never")),
+            keep=str(keep),
             machine=machine,
             outcome_state=None if outcome is None else str(outcome["state"]),
-            over_since=_time((outcome or {}).get("finished")),
+            over_since=read_time((outcome or {}).get("finished")),
         )
         verdict = judge(facts, self.now, self.settings.overdue)
-        if verdict.ending is not None:
-            launch_failed = verdict.ending.state == "launch-failed"
-            ending = self._failure(stack) if launch_failed else verdict.ending
-            self._write(tags, ending, machine)
-        elif outcome is not None and not _may_change(stack, outcome):
-            self._tell(tags, outcome)
-        verb = "deleting" if verdict.delete else "leaving"
-        log.info("%s stack %s: %s", verb, stack["StackName"], verdict.why)
-        if not verdict.delete:
-            return None
-        delete_stack(self.cloudformation, stack["StackId"], by="reap")
-        return str(stack["StackName"])
-
-    def _receipt(self, tags: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a run's receipt, or as much as its stack knows if somebody deleted it."""
-        job, run_id = tags["parris:job"], tags["parris:run-id"]
         try:
-            return self.storage.read_receipt(run_prefix(job, run_id)).receipt
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
-                raise
-            return {"job": job, "run-id": run_id}
+            if verdict.ending is not None:
+                launch_failed = verdict.ending.state == "launch-failed"
+                ending = self.recorder.failure(stack) if launch_failed else verdict.ending
+                self.recorder.write(tags, ending, machine)
+            elif outcome is not None and not _may_change(stack, outcome):
+                tell = self.recorder.promote if only_said else self.recorder.tell
+                tell(tags, outcome)
+        except _ANYTHING as error:
+            return verdict, error
+        return verdict, None
 
-    def _failure(self, stack: Mapping[str, Any]) -> Ending:
-        said = first_failure(self.cloudformation, stack["StackId"])
-        reason = said or f"CloudFormation: {stack['StackStatus']}"
-        return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
-
-    def _conclude(
-        self, tags: Mapping[str, str], deadline: datetime, who: str, machine: Machine | None
-    ) -> None:
-        """Say who ended a run whose stack is gone, if that is who deleted the stack.
-
-        A machine that is terminated from outside may still store its results, and then knows only
-        that it was told to power off ("shutdown"): who deleted the stack is who did it.
-        """
-        by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
-        if by_itself and machine is not None:
-            self._write(tags, vanished(machine, deadline, self.now), machine)
-            return
-        ending = deleted(who, deadline, self.now)
-        prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
-        outcome = self.storage.read_outcome(prefix)
-        if outcome is None or outcome.get("ended-by") != "shutdown":
-            self._write(tags, ending, machine)
-            return
-        words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
-        changed = {**outcome, **words}
-        self.storage.write_outcome(prefix, changed, replace=True)
-        self._tell(tags, changed)
-
-    def _write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
-        """Give a run its outcome if it has none, and tell of it."""
-        prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
-        if (outcome := self.storage.read_outcome(prefix)) is None:
-            outcome = self.obituary.write(self._receipt(tags), ending, machine, self.now)
-            self.storage.write_outcome(prefix, outcome)
-            outcome = self.storage.read_outcome(prefix) or outcome  # its machine may be first
-        self._tell(tags, outcome)
-
-    def _tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
-        """Notify that a run is over, once."""
-        job, run_id = tags["parris:job"], tags["parris:run-id"]
-
-        def told() -> Notice:
-            log_end = self.storage.read_log_end(run_prefix(job, run_id))
-            return notice.ended(job, run_id, self._receipt(tags), outcome, log_end)
-
-        self.notifier.tell_once(event_key(job, run_id, "ended"), told)
-
-    def _start_waiting(self, stacks: Sequence[Mapping[str, Any]]) -> None:
+    def _start_waiting(self, stacks: Sequence[Mapping[str, Any]], failed: list[str]) -> None:
         """Send the events again that wait for the name of a stack that is gone."""
         held = {stack["StackName"] for stack in stacks}
-        for key in self.storage.list_keys(QUEUE):
+        try:
+            keys = self.storage.list_keys(QUEUE)
+        except _ANYTHING as error:
+            failed.append(f"queue: {error}")
+            return
+        for key in keys:
             name = key.removeprefix(QUEUE).removesuffix(".json")
-            if name not in held:
+            if name in held:
+                continue
+            try:
                 self.launches.start(self.storage.read(key)["event"])
                 self.storage.unmark(key)
+            except _ANYTHING as error:
+                failed.append(f"queue of {name}: {error}")
+
+
+def _names_a_run(tags: Mapping[str, str]) -> bool:
+    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
+
+
+def _raise(failed: Sequence[str]) -> None:
+    if failed:
+        raise ParrisError(f"{len(failed)} things could not be dealt with: {'; '.join(failed)}")
 
 
 def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
@@ -255,9 +302,7 @@ def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
 
 def _deadline(stack: Mapping[str, Any]) -> datetime:
     """Return a stack's deadline: its parameter, which make extend moves, or else its tag."""
-    given = stack_parameters(stack).get("Deadline") or stack_tags(stack)["parris:deadline"]
-    return datetime.fromisoformat(given)
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    given = (stack_parameters(stack).get("Deadline"), stack_tags(stack).get("parris:deadline"))
+    times = (read_time(text) for text in given)
+    longest = stack["CreationTime"] + _LONGEST_RUN
+    return next((time for time in times if time is not None), longest)

@@ -9,7 +9,7 @@ from shlex import quote
 
 from .config import ORIGINAL_TEMPLATE
 from .errors import InvalidConfig
-from .plan import RunPlan, iso
+from .plan import KEEP_TAG, RunPlan, iso
 
 USER_DATA_SLOT = "{{user-data}}"
 """Where a template takes the base64 of the machine's first boot."""
@@ -32,6 +32,7 @@ def render_user_data(script: str, plan: RunPlan) -> str:
         "PARRIS_RUN_ID": plan.run_id,
         "PARRIS_RUN_URI": f"s3://{plan.results_bucket}/{plan.prefix.rstrip('/')}",
         "PARRIS_LIMIT_MINUTES": str(plan.limit_minutes),
+        "PARRIS_LOG_STREAM": plan.log_stream,
         "AWS_DEFAULT_REGION": plan.region,
     }
     first, _, rest = script.partition("\n")
@@ -107,4 +108,6 @@ def stack_tags(plan: RunPlan, own: Mapping[str, str], attempt: int) -> dict[str,
         "parris:run-id": plan.run_id,
         "parris:deadline": iso(plan.deadline),
         "parris:attempt": str(attempt),
+        "parris:log-stream": plan.log_stream,
+        KEEP_TAG: plan.config.keep_stack,
     }

@@ -15,6 +15,8 @@ DEFAULT_JOB = "default"
 """The job at the root of the config bucket."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RUN_ID = re.compile(r"r-[0-9a-f]{16}|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+"""What `plan.run_id_for` returns."""
 
 OVERLAPS = ("skip", "replace", "queue-one")
 """What a schedule may want when the last run is still going."""
@@ -45,6 +47,11 @@ class LaunchRequest:
     """Keys of the event that were accepted and not used."""
     notes: tuple[str, ...] = ()
     """What the person who set it off should know, such as a low battery."""
+
+
+def is_run_key(job: str, run_id: str) -> bool:
+    """Return whether both can be a run's, wherever they were read: a key, a tag, a message."""
+    return bool(JOB_NAME.fullmatch(job) and RUN_ID.fullmatch(run_id))
 
 
 def read_job(value: object) -> str:

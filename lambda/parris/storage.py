@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from .errors import InvalidConfig, UnknownJob
 from .objects import Objects
-from .request import DEFAULT_JOB
+from .outcome import MAX_BYTES, read_outcome
+from .request import DEFAULT_JOB, is_run_key
 
 JOBS_FOLDER = "jobs/"
 
@@ -141,7 +142,7 @@ class Storage(Objects):
             for item in page.get("Contents", [])
             if item["Key"].count("/") == 3 and item["Key"].endswith("/run.json")
         ]
-        return [(key[0], key[1]) for _, key in sorted(found, reverse=True)]
+        return [(key[0], key[1]) for _, key in sorted(found, reverse=True) if is_run_key(*key)]
 
     def has_outcome(self, prefix: str) -> bool:
         try:
@@ -153,18 +154,55 @@ class Storage(Objects):
         return True
 
     def read_outcome(self, prefix: str) -> Mapping[str, Any] | None:
-        """Return how a run ended; None if nobody has written it yet, or nothing one can read."""
+        """Return how a run ended; None if no function has written it yet, or nothing sound.
+
+        Only the functions write it there, from what a run's own machine said (docs/contracts.md,
+        "What is believed").
+        """
+        job, run_id = prefix.split("/")[1:3]
+        body = self._read_bounded(prefix + "outcome.json")
+        return None if body is None else read_outcome(body, job, run_id, by_machine=False)[0]
+
+    def read_machine_outcome(self, prefix: str, folder: str) -> tuple[dict[str, Any] | None, str]:
+        """Return what a machine says of how its run ended, and what is wrong with it.
+
+        Args:
+            folder: of the machine, as `find_machine_folder` returns it.
+        """
+        job, run_id = prefix.split("/")[1:3]
+        body = self._read_bounded(f"{prefix}machines/{folder}/outcome.json")
+        if body is None:
+            return None, ""
+        return read_outcome(body, job, run_id, by_machine=True)
+
+    def find_machine_folder(self, prefix: str, instance_id: str) -> str | None:
+        """Return the name of the folder that a machine wrote in a run's; None if it wrote nothing.
+
+        Its name is the writer's ``aws:userid``, ``<role id>:<instance id>``, to which the
+        machines' policy holds them: nobody else can have written there.
+        """
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=f"{prefix}machines/", Delimiter="/"
+        )
+        folders = [
+            found["Prefix"].split("/")[-2]
+            for page in pages
+            for found in page.get("CommonPrefixes", [])
+        ]
+        return next((name for name in folders if name.endswith(f":{instance_id}")), None)
+
+    def _read_bounded(self, key: str) -> bytes | None:
+        """Return an object of the results bucket, and no more of it than an outcome may have."""
         try:
-            answer = self.s3.get_object(Bucket=self.results_bucket, Key=prefix + "outcome.json")
+            body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
             return None
         try:
-            outcome = json.loads(answer["Body"].read())
-        except ValueError:
-            return None
-        return outcome if isinstance(outcome, dict) and "state" in outcome else None
+            return body.read(MAX_BYTES + 1)
+        finally:
+            body.close()
 
     def write_outcome(
         self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False
@@ -179,8 +217,9 @@ class Storage(Objects):
             if self.read_outcome(prefix) is None:  # there is one, which nobody can read
                 self.write_outcome(prefix, outcome, replace=True)
 
-    def read_log_end(self, prefix: str) -> str:
-        """Return the last of a run's stored log; "" if none is stored."""
+    def read_log_end(self, prefix: str, folder: str | None) -> str:
+        """Return the last of the log that a machine stored in its `folder`; "" if it did not."""
+        prefix += f"machines/{folder}/" if folder else ""  # older runs have it at their root
         try:
             answer = self.s3.get_object(
                 Bucket=self.results_bucket, Key=prefix + "log.txt", Range=f"bytes=-{_LOG_END_BYTES}"

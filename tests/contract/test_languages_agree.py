@@ -242,6 +242,7 @@ def test_only_the_edges_touch_boto3() -> None:
     assert {name: modules for name, modules in touching.items() if modules} == {
         "crowd": {exceptions},
         "reap": {exceptions},
+        "recorder": {exceptions},
         "obituary": {exceptions},
         "machines": {exceptions},
         "handlers": {"botocore.config", "botocore.session", exceptions},

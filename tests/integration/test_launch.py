@@ -216,7 +216,7 @@ def test_replacement_updates_the_stack(world: World) -> None:
 
 
 def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World) -> None:
-    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW)
+    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW, "nonce")
     storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
     assert storage.claim(plan.prefix, receipt(plan))
     assert world.launch(minutes=1)["duplicate"] is True
@@ -227,7 +227,7 @@ def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World)
 
 
 def test_a_run_with_an_outcome_is_never_launched_again(world: World) -> None:
-    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW)
+    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW, "nonce")
     storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
     storage.claim(plan.prefix, receipt(plan))
     world.s3.put_object(Bucket="parris-results", Key=plan.prefix + "outcome.json", Body=b"{}")

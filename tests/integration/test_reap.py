@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from parris.errors import ParrisError
 from parris.launches import Launches
 from parris.notify import Notifier
 from parris.obituary import LAST_WORDS, Obituary
+from parris.plan import KEEP_TAG
 from parris.reap import Reaper
+from parris.recorder import Recorder
 from parris.settings import ReapSettings
 from parris.storage import Storage
 from parris.verdict import Machine
@@ -38,9 +41,19 @@ TEMPLATE = json.dumps(
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
     }
 )
+ROLE_ID = "AROAEXAMPLE"
 IMAGE = "ami-12c6146b"  # one that moto knows
 LONG_AGO = "2026-11-24T10:00:00Z"
 LATER = "2026-11-24T13:00:00Z"
+
+
+def run_id(name: str) -> str:
+    """Return the id of the run that a test calls `name`."""
+    return f"r-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def outcome_key(name: str) -> str:
+    return f"runs/job/{run_id(name)}/outcome.json"
 
 
 class Functions:
@@ -69,23 +82,21 @@ class World:
 
     def run(self, name: str, *, deadline: str = LATER, **receipt: Any) -> str:
         """Make a run with its stack and machine; return the machine's id."""
-        key = f"runs/job/{name}/run.json"
-        stream = f"job/{name}"
+        key = f"runs/job/{run_id(name)}/run.json"
         body = {
-            "run-id": name,
+            "run-id": run_id(name),
             "job": "job",
             "claimed": "2026-11-24T11:00:00Z",
             "log-group": "/parris/training",
-            "log-stream": stream,
             "price": {"hourly-usd": "0.36"},
             **receipt,
         }
         self.s3.put_object(Bucket="results", Key=key, Body=json.dumps(body).encode())
-        stack_id = self.stack(name, deadline)
+        stack_id = self.stack(name, deadline, keep=str(receipt.get("keep-stack", "never")))
         tags: Any = [
             {"Key": "parris:deployment", "Value": "parris"},
             {"Key": "parris:job", "Value": "job"},
-            {"Key": "parris:run-id", "Value": name},
+            {"Key": "parris:run-id", "Value": run_id(name)},
             {"Key": "parris:stack", "Value": stack_id},
         ]
         answer = self.ec2.run_instances(
@@ -96,7 +107,9 @@ class World:
         )
         return answer["Instances"][0]["InstanceId"]
 
-    def stack(self, name: str, deadline: str, deployment: str = "parris") -> str:
+    def stack(
+        self, name: str, deadline: str, deployment: str = "parris", keep: str = "never"
+    ) -> str:
         return self.cloudformation.create_stack(
             StackName=name,
             TemplateBody=TEMPLATE,
@@ -104,8 +117,9 @@ class World:
             Tags=[
                 {"Key": "parris:deployment", "Value": deployment},
                 {"Key": "parris:job", "Value": "job"},
-                {"Key": "parris:run-id", "Value": name},
+                {"Key": "parris:run-id", "Value": run_id(name)},
                 {"Key": "parris:deadline", "Value": LATER},
+                {"Key": KEEP_TAG, "Value": keep},
             ],
         )["StackId"]
 
@@ -115,9 +129,14 @@ class World:
             storage=storage,
             cloudformation=self.cloudformation,
             ec2=self.ec2,
-            obituary=Obituary(ec2=self.ec2, logs=self.logs),
-            notifier=Notifier(
-                sns=lambda: self.topic.sns, topic_arn=SETTINGS.topic_arn, storage=storage
+            recorder=Recorder(
+                storage=storage,
+                cloudformation=self.cloudformation,
+                obituary=Obituary(ec2=self.ec2),
+                notifier=Notifier(
+                    sns=lambda: self.topic.sns, topic_arn=SETTINGS.topic_arn, storage=storage
+                ),
+                now=now,
             ),
             launches=Launches(
                 functions=lambda: self.functions,
@@ -129,15 +148,24 @@ class World:
             now=now,
         ).reap(event or {})
 
-    def end(self, name: str, **outcome: Any) -> None:
-        self.s3.put_object(
-            Bucket="results",
-            Key=f"runs/job/{name}/outcome.json",
-            Body=json.dumps({"state": "succeeded", "ended-by": "trainer", **outcome}).encode(),
-        )
+    def end(self, name: str, instance_id: str, **outcome: Any) -> None:
+        """Store what the run's machine says of its end, in its own folder."""
+        said = {
+            "run-id": run_id(name),
+            "job": "job",
+            "state": "succeeded",
+            "reason": "",
+            "ended-by": "trainer",
+            **outcome,
+        }
+        self.write(name, instance_id, json.dumps(said).encode())
+
+    def write(self, name: str, instance_id: str, body: bytes, file: str = "outcome.json") -> None:
+        key = f"runs/job/{run_id(name)}/machines/{ROLE_ID}:{instance_id}/{file}"
+        self.s3.put_object(Bucket="results", Key=key, Body=body)
 
     def outcome(self, name: str) -> dict[str, Any]:
-        body = self.s3.get_object(Bucket="results", Key=f"runs/job/{name}/outcome.json")["Body"]
+        body = self.s3.get_object(Bucket="results", Key=outcome_key(name))["Body"]
         read: dict[str, Any] = json.loads(body.read())
         return read
 
@@ -168,28 +196,23 @@ def machine_event(instance_id: str) -> dict[str, Any]:
 
 
 def test_a_sweep_deletes_what_is_over_and_overdue_and_nothing_else(world: World) -> None:
-    for name in ("live", "over", "overdue"):
+    for name in ("live", "overdue"):
         world.run(name, deadline=LONG_AGO if name == "overdue" else LATER)
-    world.end("over")
+    over = world.run("over")
+    world.end("over", over)
     world.stack("foreign", LONG_AGO, deployment="theirs")
     world.cloudformation.create_stack(StackName="untagged", TemplateBody=TEMPLATE)
     answer = world.reap()
     assert sorted(answer["deleting"]) == ["over", "overdue"]
     assert world.stacks() == {"live", "foreign", "untagged"}
     assert world.outcome("overdue")["state"] == "timed-out"
-    assert world.outcome("over") == {"state": "succeeded", "ended-by": "trainer"}
+    assert world.outcome("over")["state"] == "succeeded"
+    assert world.outcome("over")["machine"] == f"{ROLE_ID}:{over}"
 
 
 def test_a_machine_that_vanished_leaves_an_outcome_with_its_last_words(world: World) -> None:
     instance_id = world.run("lost")
-    world.logs.create_log_stream(logGroupName="/parris/training", logStreamName="job/lost")
-    world.logs.put_log_events(
-        logGroupName="/parris/training",
-        logStreamName="job/lost",
-        logEvents=[
-            {"timestamp": int(time.time() * 1000) + n, "message": f"epoch {n}"} for n in range(3)
-        ],
-    )
+    world.write("lost", instance_id, b"epoch 0\nepoch 1\nepoch 2\n", "log.txt")
     world.ec2.terminate_instances(InstanceIds=[instance_id])
     world.reap(machine_event(instance_id))
     outcome = world.outcome("lost")
@@ -204,7 +227,9 @@ def test_an_outcome_that_only_reached_the_console_is_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance_id = world.run("cut-off")
-    said = f'[   12.5] {LAST_WORDS}{{"state": "failed", "reason": "exit 3", "warnings": []}}\nend'
+    outcome = {"run-id": run_id("cut-off"), "job": "job", "state": "failed", "reason": "exit 3"}
+    text = json.dumps({**outcome, "ended-by": "trainer", "warnings": []})
+    said = f"[   12.5] {LAST_WORDS}{text}\nend"
     monkeypatch.setattr(
         world.ec2, "get_console_output", lambda **_: {"Output": said}
     )  # moto's console is a fixed text
@@ -238,28 +263,28 @@ def test_a_replaced_machine_ends_its_run_and_not_the_stack(world: World) -> None
     )
     world.ec2.terminate_instances(InstanceIds=[old])
     world.reap(machine_event(old))
-    assert world.outcome("old")["reason"] == "run new replaced it"
+    assert world.outcome("old")["reason"] == f"run {run_id('new')} replaced it"
     assert world.stacks() == {"old", "new"}
     assert new
 
 
 @pytest.mark.parametrize(
-    ("token", "written"), [("new", {"new"}), ("", set()), ("9f0c-not-a-run", set())]
+    ("token", "written"), [(run_id("new"), {"new"}), ("", set()), ("9f0c-not-a-run", set())]
 )
 def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
     world: World, monkeypatch: pytest.MonkeyPatch, token: str, written: set[str]
 ) -> None:
     world.run("old")
-    key = "runs/job/new/run.json"
-    receipt = b'{"run-id": "new", "job": "job", "claimed": "2026-11-24T11:59:00Z"}'
-    world.s3.put_object(Bucket="results", Key=key, Body=receipt)
+    key = f"runs/job/{run_id('new')}/run.json"
+    receipt = {"run-id": run_id("new"), "job": "job", "claimed": "2026-11-24T11:59:00Z"}
+    world.s3.put_object(Bucket="results", Key=key, Body=json.dumps(receipt).encode())
     (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
     rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
     monkeypatch.setattr("parris.reap.read_stack", lambda *_: rolled_back)
     world.reap(stack_event(stack["StackId"], token))
     listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
     outcomes = {item["Key"] for item in listed if item["Key"].endswith("outcome.json")}
-    assert outcomes == {f"runs/job/{name}/outcome.json" for name in written}
+    assert outcomes == {outcome_key(name) for name in written}
     assert world.stacks() == {"old"}
     if written:
         assert world.outcome("new")["state"] == "launch-failed"
@@ -283,12 +308,13 @@ def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
 ) -> None:
     instance_id = world.run("late", deadline=LONG_AGO)
     stack_id = world.stack_id("late")
-    world.end("late", **{"state": "timed-out", "ended-by": "shutdown", "exit-status": -15})
+    said: dict[str, Any] = {"state": "timed-out", "ended-by": "shutdown", "exit-status": -15}
+    world.end("late", instance_id, **said)
     world.ec2.terminate_instances(InstanceIds=[instance_id])  # moto: by its user
     if itself:  # its own timer, which moto's machines do not have
         code = "Client.InstanceInitiatedShutdown"
         found = Machine(instance_id=instance_id, state="terminated", reason=code, launched=NOW)
-        monkeypatch.setattr("parris.reap.list_machines", lambda *_: {"late": found})
+        monkeypatch.setattr("parris.reap.list_machines", lambda *_: {run_id("late"): found})
     world.cloudformation.delete_stack(StackName=stack_id)
     world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
     outcome = world.outcome("late")
@@ -296,9 +322,9 @@ def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
 
 
 def test_what_a_trainer_said_itself_is_never_overwritten(world: World) -> None:
-    world.run("done")
+    instance_id = world.run("done")
     stack_id = world.stack_id("done")
-    world.end("done", reason="exit 0")
+    world.end("done", instance_id, reason="exit 0")
     world.cloudformation.delete_stack(StackName=stack_id)
     world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
     assert world.outcome("done")["reason"] == "exit 0"
@@ -326,14 +352,14 @@ def test_a_stack_that_fails_does_not_stop_the_sweep(world: World) -> None:
     tags: Any = [{"Key": "parris:deployment", "Value": "parris"}]
     world.cloudformation.create_stack(StackName="broken", TemplateBody=TEMPLATE, Tags=tags)
     world.run("overdue", deadline=LONG_AGO)
-    with pytest.raises(ParrisError, match="broken: 'parris:job'"):
+    with pytest.raises(ParrisError, match="broken: its tags name no run"):
         world.reap()
     assert world.stacks() == {"broken"}
 
 
 def test_an_outcome_nobody_can_read_does_not_keep_a_machine(world: World) -> None:
     world.run("garbled", deadline=LONG_AGO)
-    world.s3.put_object(Bucket="results", Key="runs/job/garbled/outcome.json", Body=b"{")
+    world.s3.put_object(Bucket="results", Key=outcome_key("garbled"), Body=b"{")
     world.reap()
     assert world.stacks() == set()
     assert world.outcome("garbled")["state"] == "timed-out"
@@ -341,7 +367,7 @@ def test_an_outcome_nobody_can_read_does_not_keep_a_machine(world: World) -> Non
 
 def test_a_run_without_a_receipt_is_still_ended(world: World) -> None:
     world.run("bare", deadline=LONG_AGO)
-    world.s3.delete_object(Bucket="results", Key="runs/job/bare/run.json")
+    world.s3.delete_object(Bucket="results", Key=f"runs/job/{run_id('bare')}/run.json")
     world.reap()
     assert world.stacks() == set()
     assert world.outcome("bare")["state"] == "timed-out"
@@ -362,3 +388,97 @@ def test_two_sweeps_at_once_do_no_harm(world: World) -> None:
     first = world.outcome("overdue")
     world.reap(now=NOW + timedelta(minutes=1))
     assert world.outcome("overdue") == first
+
+
+NOT_OUTCOMES: dict[str, dict[str, Any]] = {
+    "a word for a time": {"finished": "x"},
+    "a number for a time": {"finished": 5},
+    "a nest for a time": {"finished": [[{}]]},
+    "a naive time": {"finished": "2026-11-24T11:00:00"},
+    "another era": {"finished": "9999-12-31T23:59:59+00:00"},
+    "no state": {"state": None},
+    "a state of no machine": {"state": "launch-failed"},
+    "an end of no machine": {"ended-by": "reap"},
+    "a nest for a reason": {"reason": {"a": 1}},
+    "a boolean for a status": {"exit-status": True},
+    "no number": {"cost-usd": float("nan")},
+    "another run": {"run-id": "r-0000000000000000"},
+    "another job": {"job": "other"},
+    "a great deal": {"reason": "x" * 10_000_000},
+}
+
+
+def test_no_outcome_of_a_machine_keeps_a_stack_past_its_deadline(world: World) -> None:
+    for number, said in enumerate(NOT_OUTCOMES.values()):
+        instance_id = world.run(f"forged-{number}", deadline=LONG_AGO)
+        world.end(f"forged-{number}", instance_id, **said)
+    world.reap()
+    assert world.stacks() == set()
+    for number in range(len(NOT_OUTCOMES)):
+        assert world.outcome(f"forged-{number}")["ended-by"] == "reap"
+
+
+def test_what_is_no_outcome_ends_no_run_before_its_deadline(world: World) -> None:
+    for number, said in enumerate(NOT_OUTCOMES.values()):
+        instance_id = world.run(f"forged-{number}")
+        world.end(f"forged-{number}", instance_id, **said)
+    world.reap()
+    assert len(world.stacks()) == len(NOT_OUTCOMES)
+
+
+def test_a_machine_ends_its_own_run_only(world: World) -> None:
+    world.run("victim")
+    foreign = world.run("forger")
+    world.end("victim", foreign)  # in a folder of its own: S3 lets it write nowhere else
+    world.reap()
+    assert world.stacks() == {"victim", "forger"}
+    with pytest.raises(world.s3.exceptions.NoSuchKey):
+        world.outcome("victim")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("s3", "GetObject"),
+        ("s3", "PutObject"),
+        ("s3", "ListObjectsV2"),
+        ("ec2", "DescribeInstances"),
+        ("ec2", "GetConsoleOutput"),
+    ],
+)
+@pytest.mark.parametrize("keep", ["never", "always"])
+def test_an_overdue_stack_goes_whatever_else_is_refused(
+    world: World, service: str, operation: str, keep: str
+) -> None:
+    world.run("overdue", deadline=LONG_AGO, **{"keep-stack": keep})
+    world.run("live")
+    world.s3.put_object(Bucket="results", Key="events/queue/broken.json", Body=b"[")
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+
+    client = getattr(world, service)
+    client.meta.events.register(f"before-call.{service}.{operation}", refuse)
+    with pytest.raises(ParrisError, match="could not be dealt with"):
+        world.reap()
+    assert world.stacks() == {"live"}
+
+
+def test_a_deadline_that_nobody_can_read_is_a_week_after_the_stack_was_made(world: World) -> None:
+    tags: Any = [
+        {"Key": "parris:deployment", "Value": "parris"},
+        {"Key": "parris:deadline", "Value": "soon"},
+    ]
+    stack_id = world.cloudformation.create_stack(
+        StackName="unreadable",
+        TemplateBody=TEMPLATE,
+        Parameters=[{"ParameterKey": "Deadline", "ParameterValue": "tomorrow"}],
+        Tags=tags,
+    )["StackId"]
+    [stack] = world.cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
+    with pytest.raises(ParrisError, match="its tags name no run"):
+        world.reap(now=stack["CreationTime"] + timedelta(days=6))
+    assert world.stacks() == {"unreadable"}
+    with pytest.raises(ParrisError, match="its tags name no run"):
+        world.reap(now=stack["CreationTime"] + timedelta(days=8))
+    assert world.stacks() == set()

@@ -193,17 +193,19 @@ def test_what_waits_is_sent_again_when_the_stacks_name_is_free() -> None:
 def test_the_end_of_a_run_is_told_once_with_the_end_of_its_log() -> None:
     with mock_aws():
         world = test_reap.World()
-        world.run("done", **{"keep-stack": "always"})
-        world.end("done", **{"trainer-seconds": 5400, "cost-usd": 0.5, "reason": "exit 0"})
+        instance_id = world.run("done", **{"keep-stack": "always"})
+        said: dict[str, Any] = {"trainer-seconds": 5400, "cost-usd": 0.5, "reason": "exit 0"}
+        world.end("done", instance_id, **said)
         log = "\n".join(f"line {number}" for number in range(2000))
-        world.s3.put_object(Bucket="results", Key="runs/job/done/log.txt", Body=log.encode())
+        world.write("done", instance_id, log.encode(), "log.txt")
         for _ in range(3):
             world.reap()
         [told] = world.topic.heard()
         assert told["subject"] == "Parris: job succeeded after 90 min, $0.50"
         assert told["log"][-1] == "line 1999"
         assert len(told["log"]) == 10
-        assert (told["event"], told["run-id"], told["cost-usd"]) == ("succeeded", "done", 0.5)
+        assert (told["event"], told["cost-usd"]) == ("succeeded", 0.5)
+        assert told["run-id"] == test_reap.run_id("done")
 
 
 @pytest.mark.parametrize("event", [{"job": "digits"}, [], "text", None, {"job": ["x"]}])

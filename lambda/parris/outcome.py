@@ -1,0 +1,125 @@
+"""An outcome.json, read strictly: whatever is not one counts as none.
+
+A machine's outcome is the trainer's to forge, who is root there. It decides about its own run only,
+and only what this module lets through reaches a reader or a rule of the reap function.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+MAX_BYTES = 65_536
+"""Of an outcome: a reason, warnings, and the end of a console."""
+
+MAX_TEXT = 4096
+MAX_WARNINGS = 100
+
+MACHINE_STATES = ("succeeded", "failed", "timed-out", "interrupted", "stopped")
+MACHINE_ENDS = ("trainer", "agent", "shutdown", "stop", "spot", "user-data")
+"""What a machine may say of its own run (docs/contracts.md, "The record")."""
+
+STATES = (*MACHINE_STATES, "launch-failed")
+
+
+def read_outcome(
+    body: bytes, job: str, run_id: str, *, by_machine: bool
+) -> tuple[dict[str, Any] | None, str]:
+    """Return the outcome in `body` and "", or None and what is wrong with it.
+
+    Args:
+        body: at most MAX_BYTES + 1 bytes of the object.
+        by_machine: whether a machine wrote it, which may say less than the functions.
+    """
+    if len(body) > MAX_BYTES:
+        return None, f"over {MAX_BYTES} bytes"
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        return None, f"not JSON: {error}"
+    if not isinstance(given, dict):
+        return None, "not an object"
+    if given.get("run-id") != run_id or given.get("job") != job:
+        return None, "of another run"
+    if given.get("state") not in (MACHINE_STATES if by_machine else STATES):
+        return None, "state: not one of an outcome's"
+    if by_machine and given.get("ended-by") not in MACHINE_ENDS:
+        return None, "ended-by: not one of a machine's"
+    known = _KEYS if by_machine else {**_KEYS, **_KEYS_OF_FUNCTIONS}
+    for key, sound in known.items():
+        if key in given and not sound(given[key]):
+            return None, f"{key}: not of its kind"
+    return {key: _cut(given[key]) for key in known if key in given}, ""
+
+
+def read_time(text: object) -> datetime | None:
+    """Return an aware time of this era; None for anything else."""
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return time if time and time.tzinfo and 2000 <= time.year <= 2200 else None
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:MAX_TEXT].encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [_cut(text) for text in value[:MAX_WARNINGS]]
+    return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _or_null(sound: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or sound(value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+_text_or_null, _time_or_null = (
+    _or_null(_is_text),
+    _or_null(lambda text: read_time(text) is not None),
+)
+_number_or_null, _whole_or_null = _or_null(_is_number), _or_null(_is_whole)
+
+_KEYS: Mapping[str, Callable[[object], bool]] = {
+    "run-id": _is_text,
+    "job": _is_text,
+    "state": _is_text,
+    "reason": _is_text,
+    "ended-by": _is_text,
+    "exit-status": _whole_or_null,
+    "instance-id": _text_or_null,
+    "instance-type": _text_or_null,
+    "image": _text_or_null,
+    "booted": _time_or_null,
+    "started": _time_or_null,
+    "finished": _time_or_null,
+    "trainer-seconds": _number_or_null,
+    "peak-memory-bytes": _whole_or_null,
+    "cost-usd": _number_or_null,
+    "bytes-stored": _whole_or_null,
+    "warnings": _is_texts,
+}
+_KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
+    "last-log-line": _text_or_null,
+    "console": _text_or_null,
+    "machine": _text_or_null,
+    "log-stream": _text_or_null,
+}
