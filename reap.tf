@@ -15,9 +15,8 @@ resource "aws_lambda_function" "reap" {
 
   environment {
     variables = {
-      PARRIS_DEPLOYMENT         = var.name_prefix
-      PARRIS_RESULTS_BUCKET     = aws_s3_bucket.store["results"].id
-      PARRIS_TRAINING_LOG_GROUP = aws_cloudwatch_log_group.training.name
+      PARRIS_DEPLOYMENT     = var.name_prefix
+      PARRIS_RESULTS_BUCKET = aws_s3_bucket.store["results"].id
       # So that the sweep after it still falls within the grace.
       PARRIS_OVERDUE_MINUTES     = tostring(var.grace_minutes - var.sweep_minutes)
       PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn

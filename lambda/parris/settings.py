@@ -33,7 +33,6 @@ VARIABLES = (
 REAP_VARIABLES = (
     "PARRIS_DEPLOYMENT",
     "PARRIS_RESULTS_BUCKET",
-    "PARRIS_TRAINING_LOG_GROUP",
     "PARRIS_OVERDUE_MINUTES",
     "PARRIS_TOPIC_ARN",
     "PARRIS_LAUNCH_FUNCTION_ARN",
@@ -102,7 +101,6 @@ class ReapSettings:
 
     deployment: str
     results_bucket: str
-    training_log_group: str
     overdue: timedelta
     """How long after its deadline a run's stack is deleted from outside."""
     topic_arn: str
@@ -121,7 +119,6 @@ def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
     return ReapSettings(
         deployment=environment["PARRIS_DEPLOYMENT"],
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
-        training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
         overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
         topic_arn=environment["PARRIS_TOPIC_ARN"],
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],

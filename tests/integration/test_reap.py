@@ -29,7 +29,6 @@ from tests.plans import NOW
 SETTINGS = ReapSettings(
     deployment="parris",
     results_bucket="results",
-    training_log_group="/parris/training",
     overdue=timedelta(minutes=5),
     topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
     launch_function_arn="parris-launch",
