@@ -255,6 +255,21 @@ def test_ten_million_halves_of_characters_are_refused_in_a_line(event: dict[str,
     assert len(str(refusal.value).encode()) < 500
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event-id": "\ud800"},
+        {"event-id": "e", "schedule": "\ud800"},
+        {"rule": "button", "serial": "\ud800", "payload": "e30="},
+        {"rule": "device", "topic": "\ud800", "job": "a", "payload": "e30="},
+        {"source": "aws.events", "detail-type": "x", "id": "e", "resources": ["\ud800"]},
+    ],
+)
+def test_half_a_character_names_no_event(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match=r"'\\ud800' is not a string of at most 512 whole"):
+        read_request(event, "r")
+
+
 def test_what_is_ignored_or_recorded_of_an_event_is_short_and_can_be_written() -> None:
     event = BUTTON | {"batteryVoltage": HUGE, HUGE: 1} | {f"key-{n}": n for n in range(10_000)}
     request = read_request(event, "r")
