@@ -191,8 +191,8 @@ def main(argv: list[str]) -> int:
     if not is_local():
         say_where(options.action)
     command = ["terraform", options.action, *state_arguments()]
-    if not sys.stdout.isatty():
-        command.append("-no-color")
+    if options.quiet or not sys.stdout.isatty():
+        command.append("-no-color")  # what is caught and printed again is plain text
     if is_local():
         command += local_variables()
     if options.yes and options.action != "plan":

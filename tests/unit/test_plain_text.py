@@ -217,3 +217,22 @@ def test_no_script_prints_in_another_way() -> None:
         assert not names & raw, path.name
         if path.stem != "console":
             assert "rich" not in {name.split(".")[0] for name in names}, path.name
+
+
+def test_what_terraform_said_is_printed_again_without_its_colours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "terraform"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *-no-color*) echo Error: no;; *) printf "\\033[31mError\\n";; esac\n'
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("LOCAL", "")
+    monkeypatch.setenv("TF_IN_AUTOMATION", "1")  # as it will be, and will be taken back
+    monkeypatch.setattr("scripts.terraform.say_where", lambda _action: None)
+    monkeypatch.setattr("scripts.terraform.is_initialised", lambda _environ: True)
+    said = run("terraform", monkeypatch, ("apply", "--quiet", "--yes"))
+    assert said == "Error: no\n\nerror: terraform apply failed; its own words are above\n"
