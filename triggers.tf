@@ -13,7 +13,7 @@ locals {
   topic_lengths = { for rule, topic in local.topics : rule => topic == null ? 0 : length(split("/", topic)) }
 
   # A rule hands over named fields: its own name, and never a key of the payload, which is base64 and
-  # may be anything ("Working with binary payloads"). Literals need version 2016-03-23 ("Literals").
+  # may be anything ("SELECT clause", "Working with binary payloads").
   # traceid() names the message, so that a second delivery of it is known for what it is.
   message = "encode(*, 'base64') AS payload, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp"
 }
