@@ -55,7 +55,7 @@ output "notification_topic_arn" {
 
 output "launch_topic" {
   description = "MQTT topic filter whose messages launch the job they name, or null."
-  value       = var.launch_topic
+  value       = local.topics.device
 }
 
 output "data_triggers" {
@@ -69,8 +69,8 @@ output "caller_policy" {
 }
 
 output "iot_topic" {
-  description = "MQTT topic filter that launches the default job, or null."
-  value       = var.iot_topic
+  description = "MQTT topic filter whose messages are clicks of the button they name, or null."
+  value       = local.topics.button
 }
 
 output "schedules" {

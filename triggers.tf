@@ -1,13 +1,33 @@
+# --- Topics ---------------------------------------------------------------------------------------
+
+locals {
+  # Unless told otherwise a topic carries the deployment's name: two in one account and region would
+  # both start a run for one message.
+  topics = {
+    for rule, topic in { button = var.iot_topic, device = var.launch_topic } :
+    rule => topic == null ? null : replace(topic, "{name_prefix}", var.name_prefix)
+  }
+
+  # topic(n) counts from 1 (AWS IoT developer guide, "Functions"); what a topic is about is its last
+  # part. "#" would stand for any number of them.
+  topic_lengths = { for rule, topic in local.topics : rule => topic == null ? 0 : length(split("/", topic)) }
+
+  # A rule hands over named fields: its own name, and never a key of the payload, which is base64 and
+  # may be anything ("SELECT clause", "Working with binary payloads").
+  # traceid() names the message, so that a second delivery of it is known for what it is.
+  message = "encode(*, 'base64') AS payload, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp"
+}
+
 # --- IoT button -----------------------------------------------------------------------------------
 
 resource "aws_iot_topic_rule" "button" {
-  count = var.iot_topic == null ? 0 : 1
+  count = local.topics.button == null ? 0 : 1
 
   name        = "${replace(var.name_prefix, "-", "_")}_button"
   description = "Parris: what a click does is in button_actions."
   enabled     = true
-  # traceid() names the message, so that a second delivery of it is known for what it is.
-  sql         = "SELECT *, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM '${var.iot_topic}'"
+  # The serial number is the topic's, where a policy says who may publish, not the payload's.
+  sql         = "SELECT 'button' AS rule, topic(${local.topic_lengths.button}) AS serial, ${local.message} FROM '${local.topics.button}'"
   sql_version = "2016-03-23"
   tags        = local.tags
 
@@ -24,7 +44,7 @@ resource "aws_iot_topic_rule" "button" {
 }
 
 resource "aws_lambda_permission" "button" {
-  count = var.iot_topic == null ? 0 : 1
+  count = local.topics.button == null ? 0 : 1
 
   statement_id   = "button"
   action         = "lambda:InvokeFunction"
@@ -36,20 +56,13 @@ resource "aws_lambda_permission" "button" {
 
 # --- Any device: the topic names the job, the payload is its parameters ----------------------------
 
-locals {
-  # topic(n) counts from 1; the job is the last part.
-  launch_topic_parts = var.launch_topic == null ? 0 : length(split("/", var.launch_topic))
-}
-
 resource "aws_iot_topic_rule" "device" {
-  count = var.launch_topic == null ? 0 : 1
+  count = local.topics.device == null ? 0 : 1
 
   name        = "${replace(var.name_prefix, "-", "_")}_device"
   description = "Parris: a message launches the job that its topic names."
   enabled     = true
-  # Whatever the payload is: the function says what is wrong with it (AWS IoT developer guide,
-  # "Working with binary payloads").
-  sql         = "SELECT encode(*, 'base64') AS payload, topic(${local.launch_topic_parts}) AS job, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM '${var.launch_topic}'"
+  sql         = "SELECT 'device' AS rule, topic(${local.topic_lengths.device}) AS job, ${local.message} FROM '${local.topics.device}'"
   sql_version = "2016-03-23"
   tags        = local.tags
 
@@ -66,7 +79,7 @@ resource "aws_iot_topic_rule" "device" {
 }
 
 resource "aws_lambda_permission" "device" {
-  count = var.launch_topic == null ? 0 : 1
+  count = local.topics.device == null ? 0 : 1
 
   statement_id   = "device"
   action         = "lambda:InvokeFunction"
@@ -107,7 +120,8 @@ resource "aws_cloudwatch_event_target" "schedule" {
         "parameters": ${jsonencode(each.value.parameters)},
         "overlap": ${jsonencode(each.value.overlap)},
         "event-id": <id>,
-        "time": <time>
+        "time": <time>,
+        "rule": "schedule"
       }
     JSON
   }
@@ -155,13 +169,15 @@ resource "aws_cloudwatch_event_target" "data" {
       time      = "$.time"
     }
     # A bucket without versions sends none: the quotes stay, empty. EventBridge quotes the others.
+    # Whoever puts an object chooses its key: what says who speaks comes last, where it holds.
     input_template = <<-JSON
       {
-        "data-trigger": ${jsonencode(each.key)},
         "key": <key>,
         "version": "<version>",
         "sequencer": <sequencer>,
-        "time": <time>
+        "time": <time>,
+        "data-trigger": ${jsonencode(each.key)},
+        "rule": "data"
       }
     JSON
   }

@@ -32,13 +32,13 @@ variable "lambda_role_arn" {
 }
 
 variable "iot_topic" {
-  description = "MQTT topic filter of buttons, whose clicks do what button_actions says; null turns the rule off."
+  description = "MQTT topic filter of buttons, its last part their serial number; {name_prefix} in it becomes the deployment's name. Real AWS IoT buttons publish to iotbutton/+. null turns the rule off."
   type        = string
-  default     = "iotbutton/+"
+  default     = "{name_prefix}/button/+"
 
   validation {
-    condition     = var.iot_topic == null || can(regex("^[^'\\s]{1,256}$", var.iot_topic))
-    error_message = "iot_topic must be an MQTT topic filter without spaces or quotes, such as iotbutton/+, or null."
+    condition     = var.iot_topic == null || can(regex("^([^'\\s+#/]+|[+])(/([^'\\s+#/]+|[+]))*$", var.iot_topic)) && try(length(var.iot_topic) <= 256, false)
+    error_message = "iot_topic must be an MQTT topic filter without spaces, quotes or #, such as iotbutton/+ (its last part is the serial number), or null."
   }
 }
 
@@ -78,9 +78,9 @@ variable "button_jobs" {
 }
 
 variable "launch_topic" {
-  description = "MQTT topic filter whose messages launch the job that the last part names, their payload its parameters; null turns the rule off."
+  description = "MQTT topic filter whose messages launch the job that the last part names, their payload its parameters; {name_prefix} in it becomes the deployment's name. null turns the rule off."
   type        = string
-  default     = "parris/launch/+"
+  default     = "{name_prefix}/launch/+"
 
   validation {
     condition     = var.launch_topic == null || can(regex("^[^'\\s+#]{1,200}/[+]$", var.launch_topic))

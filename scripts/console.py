@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from botocore.exceptions import (
@@ -17,6 +17,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+
+from scripts.plain_text import one_line, plain_output, terminal
 
 T = TypeVar("T")
 
@@ -43,6 +45,12 @@ _CREDENTIAL_CODES = {
 
 def run(main: Callable[[list[str]], int]) -> None:
     """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C."""
+    with plain_output():
+        status = _run(main)
+    sys.exit(status)
+
+
+def _run(main: Callable[[list[str]], int]) -> int:
     try:
         status = main(sys.argv[1:])
     except Refused as error:
@@ -63,7 +71,7 @@ def run(main: Callable[[list[str]], int]) -> None:
     except KeyboardInterrupt:
         print("\nstopped; nothing on AWS was undone by that", file=sys.stderr)
         status = 130
-    sys.exit(status)
+    return status
 
 
 def explain(error: ClientError) -> str:
@@ -87,9 +95,15 @@ def explain(error: ClientError) -> str:
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Yield `items` and show how many of `total` have come; plain lines without a terminal."""
     if sys.stdout.isatty():
-        from rich.progress import track  # only whoever looks pays for the import
+        from rich.console import Console  # only whoever looks pays for the import
+        from rich.progress import Progress
 
-        yield from track(items, description=what, total=total)
+        # What is printed meanwhile goes its own way, through `plain_output`, not through rich.
+        drawn = Progress(
+            console=Console(file=terminal()), redirect_stdout=False, redirect_stderr=False
+        )
+        with drawn:
+            yield from drawn.track(items, total=total, description=what)
         return
     shown = time.monotonic()
     for count, item in enumerate(items, 1):
@@ -97,6 +111,28 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         if time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
             print(f"{count} of {total} {what}", flush=True)
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: on a terminal as wide as that, else plain lines for grep and for files."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for row in (headings, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    # Neither markup nor names of emoji in a cell mean anything.
+    Console(file=terminal(), highlight=False, markup=False, emoji=False).print(table)
 
 
 def fail(message: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -28,6 +30,31 @@ CLIENT_CONFIG = Config(
 def is_local(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether LOCAL=1 asks for the embedded cloud."""
     return environ.get("LOCAL", "") not in ("", "0")
+
+
+def make_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
+    """Return a boto3 client; no script makes one in another way.
+
+    Raises:
+        Refused: if LOCAL=1 asks for the embedded cloud, and the client would go elsewhere.
+    """
+    client = boto3.client(  # type: ignore[call-overload]
+        service, region_name=region, endpoint_url=endpoint_url, config=CLIENT_CONFIG
+    )
+    if is_local() and not _is_loopback(client.meta.endpoint_url):
+        raise Refused(
+            f"LOCAL=1, but {service} would be called at {client.meta.endpoint_url}, which is not "
+            "on this machine; nothing was sent. Look for what in the environment says so (env)"
+        )
+    return client
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def environment() -> dict[str, str]:
@@ -79,7 +106,7 @@ class Deployment:
 
     def client(self, service: str) -> Any:
         """Return a boto3 client in the deployment's own region, whatever AWS_REGION says."""
-        return boto3.client(service, region_name=self.region, config=CLIENT_CONFIG)  # type: ignore[call-overload]
+        return make_client(service, self.region)
 
 
 def read_outputs(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:

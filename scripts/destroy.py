@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from parris.obituary import cost
@@ -19,11 +18,11 @@ from parris.stacks import stack_tags
 from scripts import clean_stacks, console, terraform
 from scripts.console import Refused
 from scripts.deployment import (
-    CLIENT_CONFIG,
     LOCAL_HOME,
     ROOT,
     Deployment,
     is_local,
+    make_client,
     read_deployment,
 )
 from scripts.runs import Run, list_stacks, read_runs
@@ -114,7 +113,7 @@ def _state_file() -> list[str]:
 
 def _holds_anything(bucket: Mapping[str, Any]) -> bool:
     """Return whether the bucket holds any version of any object; a bucket that is gone does not."""
-    s3 = boto3.client("s3", region_name=bucket["region"], config=CLIENT_CONFIG)
+    s3 = make_client("s3", bucket["region"])
     try:
         answer = s3.list_object_versions(Bucket=bucket["bucket"], MaxKeys=1)
     except ClientError as error:

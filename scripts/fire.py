@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from parris.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local, read_deployment
+from scripts.deployment import Deployment, is_local, make_client, read_deployment
 
 CLICKS = ("SINGLE", "DOUBLE", "LONG")
 
@@ -51,7 +50,7 @@ def fire_button(deployment: Deployment, options: argparse.Namespace) -> str:
     press = {"serialNumber": serial, "batteryVoltage": "1512mV", "clickType": click}
     topic = _topic(deployment.iot_topic, serial, "iot_topic")
     _publish(deployment, topic, json.dumps(press))
-    return f"published a {click} click of button {serial} to {topic}"
+    return f"published a {click} click of button {topic.rpartition('/')[2]} to {topic}"
 
 
 def fire_device(deployment: Deployment, options: argparse.Namespace) -> str:
@@ -142,7 +141,7 @@ def _publish(deployment: Deployment, topic: str, payload: str) -> None:
     if not is_local():  # AWS_ENDPOINT_URL says where an embedded cloud is
         found = deployment.client("iot").describe_endpoint(endpointType="iot:Data-ATS")
         endpoint = f"https://{found['endpointAddress']}"
-    client = boto3.client("iot-data", region_name=deployment.region, endpoint_url=endpoint)
+    client = make_client("iot-data", deployment.region, endpoint)
     client.publish(topic=topic, qos=1, payload=payload.encode())
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris.errors import plain
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local
+from scripts.plain_text import one_line
 from scripts.runs import Run, find_run
 
 
@@ -24,11 +27,11 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
         if run.state != state:
             state = run.state
             elapsed = time.monotonic() - started
-            print(
-                f"[{elapsed:5.0f} s] {state}{': ' + run.reason if run.reason else ''}", flush=True
-            )
+            why = f": {run.reason}" if run.reason else ""
+            print(one_line(f"[{elapsed:5.0f} s] {state}{why}"), flush=True)
         for line in tail.new_lines():
-            print(f"  | {line}", flush=True)
+            # A carriage return begins a line too, which must not pass for one of ours.
+            print(*(f"  | {part}" for part in plain(line).split("\n")), sep="\n", flush=True)
         if run.is_over:
             return conclude(run)
         time.sleep(pause)
@@ -45,7 +48,7 @@ def conclude(run: Run) -> int:
             + f", {outcome.get('bytes-stored', 0):,} bytes stored"
         )
     for warning in outcome.get("warnings", []):
-        print(f"warning: {warning}")
+        print(f"warning: {one_line(str(warning))}")
     return 0 if run.state == "succeeded" else 1
 
 
@@ -95,5 +98,6 @@ def print_log(deployment: Deployment, run: Run) -> None:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
         print("\n".join(lines))
         return
-    for chunk in body.iter_chunks():
-        print(chunk.decode(errors="replace"), end="")
+    # Characters may lie across two chunks.
+    for text in codecs.iterdecode(body.iter_chunks(), "utf-8", errors="replace"):
+        print(text, end="")

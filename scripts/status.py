@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from parris.obituary import cost
 from parris.stacks import stack_tags
@@ -68,19 +63,7 @@ def _print_table(runs: Sequence[Run]) -> None:
         )
         for run in runs
     ]
-    if not sys.stdout.isatty():
-        # Plain lines, each run on one, for grep and for files.
-        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-        for row in (_HEADINGS, *rows):
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    console.print_table(_HEADINGS, rows)
 
 
 def _age(claimed: str | None) -> str:

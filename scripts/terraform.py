@@ -18,11 +18,11 @@ from botocore.exceptions import NoCredentialsError
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import (
-    CLIENT_CONFIG,
     LOCAL_HOME,
     ROOT,
     environment,
     is_local,
+    make_client,
     read_outputs,
     state_arguments,
 )
@@ -116,7 +116,7 @@ def say_where(action: str) -> None:
     region = session.region_name
     if region is None:
         raise Refused("no AWS region is set; set AWS_REGION, or run aws configure")
-    identity = session.client("sts", region_name=region, config=CLIENT_CONFIG).get_caller_identity()
+    identity = make_client("sts", region).get_caller_identity()
     deployed, _ = read_outputs(os.environ)
     elsewhere = mismatch(deployed, account=identity["Account"], region=region)
     if elsewhere:
@@ -191,8 +191,8 @@ def main(argv: list[str]) -> int:
     if not is_local():
         say_where(options.action)
     command = ["terraform", options.action, *state_arguments()]
-    if not sys.stdout.isatty():
-        command.append("-no-color")
+    if options.quiet or not sys.stdout.isatty():
+        command.append("-no-color")  # what is caught and printed again is plain text
     if is_local():
         command += local_variables()
     if options.yes and options.action != "plan":

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional (Unicode Annex 9, 2.1 to 2.6)
+    "\ud800-\udfff]"  # halves of surrogate pairs, which no encoding can write
+)
 
 
 class ParrisError(Exception):
-    """Anything Parris itself refuses or gives up on; its text names the cure."""
+    """Anything Parris itself refuses or gives up on; its text names the cure.
+
+    Whatever was put into it: the text can be encoded, printed and sent.
+    """
+
+    MAX_LENGTH = 2_000
+    """Characters of the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(cut(plain(text), self.MAX_LENGTH))
 
 
 class InvalidEvent(ParrisError):
@@ -21,12 +37,11 @@ class UnknownJob(ParrisError):
 class InvalidConfig(ParrisError):
     """A job's files have faults; all of them are named at once."""
 
+    MAX_LENGTH = 20_000
+
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source = source
-        # Half a surrogate pair is a string to JSON, but nothing that prints can write it.
-        self.problems = tuple(
-            problem.encode(errors="backslashreplace").decode() for problem in problems
-        )
+        self.problems = tuple(cut(plain(problem), ParrisError.MAX_LENGTH) for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         lines = "\n".join(f"  {problem}" for problem in self.problems)
         super().__init__(f"{source} has {count}\n{lines}")
@@ -58,4 +73,25 @@ def found(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError:  # it was read some frames nearer to the limit than it is written
         text = "a nest of lists or objects"
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return cut(text, 60)
+
+
+def shown(value: object) -> str:
+    """Return `value` as Python has it, cut short, for a message."""
+    try:
+        return cut(repr(value[:60] if isinstance(value, str) else value), 60)
+    except (RecursionError, ValueError):  # too deep, or a number of over 4,300 digits
+        return f"a {type(value).__name__}"
+
+
+def cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def plain(text: str) -> str:
+    """Return `text` with what a terminal or a reader would obey shown as escapes.
+
+    Tabs and newlines stay; a carriage return is a newline.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)

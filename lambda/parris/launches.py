@@ -52,7 +52,7 @@ class Launches:
         said = record.get("responsePayload") or {}
         context = record.get("requestContext") or {}
         error = said.get("errorMessage") or f"the function gave up: {context.get('condition')}"
-        if isinstance(event, dict) and "topic" in event:
+        if isinstance(event, dict) and event.get("rule") in ("button", "device"):
             self._write_to_iot_log(str(error), event)
         # One event may be refused again for another reason, which is worth another message; one
         # without a name of its own is known by its invocation, which a retry keeps.
@@ -66,7 +66,7 @@ class Launches:
     def _write_to_iot_log(self, error: str, event: Mapping[str, Any]) -> None:
         """Say why a message started nothing where the topic rules' own errors are."""
         group, stream = self.iot_log_group, "launch"
-        line = {"topic": event["topic"], "traceid": event.get("traceid"), "error": error}
+        line = {"topic": event.get("topic"), "traceid": event.get("traceid"), "error": error}
         try:
             self.logs.create_log_stream(logGroupName=group, logStreamName=stream)
         except ClientError as problem:

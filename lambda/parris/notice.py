@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import plain
+
 SUBJECT_LENGTH = 99
 """SNS takes less than 100 characters of ASCII, without line breaks (API reference, Publish)."""
 
@@ -29,8 +31,8 @@ class Notice:
 
     def message(self) -> dict[str, Any]:
         """Return the arguments of SNS's Publish, but for the topic."""
-        subject = self.subject.encode("ascii", "replace").decode()
-        text = "\n".join(self.lines)
+        subject = plain(self.subject).encode("ascii", "replace").decode()
+        text = plain("\n".join(self.lines))
         facts = {name: _short(value) for name, value in self.facts.items()}
         record = {"event": self.event, "job": self.job, **facts}
         forms = {"default": json.dumps(record), "email": text, "sms": subject}

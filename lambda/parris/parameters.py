@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from .errors import found
+from .errors import found, shown
 
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 MAX_COUNT = 50
@@ -35,7 +35,7 @@ def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
     for name, item in value.items():
         if not _NAME.fullmatch(name):
             problems.append(
-                f"{name!r} is not a name (1 to 64 letters, digits, hyphens or underscores, "
+                f"{shown(name)} is not a name (1 to 64 letters, digits, hyphens or underscores, "
                 "the first a letter)"
             )
         elif isinstance(item, str) and len(item) <= MAX_LENGTH and _VALUE.fullmatch(item):

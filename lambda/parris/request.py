@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .errors import InvalidEvent
+from .errors import InvalidEvent, shown
 from .parameters import read_parameters as read_values
 
 DEFAULT_JOB = "default"
@@ -20,6 +23,17 @@ RUN_ID = re.compile(r"r-[0-9a-f]{16}|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 OVERLAPS = ("skip", "replace", "queue-one")
 """What a schedule may want when the last run is still going."""
+
+MAX_PAYLOAD_BYTES = 65_536
+"""Of a message: 50 parameters of 1,024 characters fit, and little else."""
+
+MAX_TEXT = 512
+"""Characters of what names an event, and of the like."""
+
+MAX_UNUSED = 20
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a pair: a character to JSON, but nothing can write it."""
 
 ACTIONS = ("launch", "status", "stop")
 """What a button's click may do."""
@@ -57,7 +71,7 @@ def is_run_key(job: str, run_id: str) -> bool:
 def read_job(value: object) -> str:
     if not isinstance(value, str) or not JOB_NAME.fullmatch(value):
         raise InvalidEvent(
-            f"job: {value!r} is not a job's name (1 to 64 letters, digits, dots, hyphens or "
+            f"job: {shown(value)} is not a job's name (1 to 64 letters, digits, dots, hyphens or "
             "underscores, the first a letter or digit); make status lists the jobs"
         )
     return value
@@ -70,11 +84,41 @@ def read_parameters(event: Mapping[str, Any]) -> dict[str, str]:
     return values
 
 
+def read_payload(event: Mapping[str, Any], where: str) -> Any:
+    """Return the JSON value that was published, which the rule hands over as base64.
+
+    Nothing counts as ``{}``; `where` is the message, for whoever published it.
+    """
+    encoded = event.get("payload")
+    if not isinstance(encoded, str):
+        raise InvalidEvent(f"payload: {shown(encoded)} is not base64 text")
+    if len(encoded) > MAX_PAYLOAD_BYTES * 4 / 3 + 4:
+        raise InvalidEvent(f"{where}: its payload has over {MAX_PAYLOAD_BYTES} bytes")
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        return json.loads(text) if text.strip() else {}
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise InvalidEvent(
+            f"{where}: its payload is not JSON ({error}); send an object of parameters, "
+            'such as {"epochs": 5}'
+        ) from error
+
+
 def read_text(event: Mapping[str, Any], key: str, default: str) -> str:
     value = event.get(key, default)
-    if not isinstance(value, str) or len(value) > 512:
-        raise InvalidEvent(f"{key}: {shown(value)} is not a string of at most 512 characters")
+    if not isinstance(value, str) or len(value) > MAX_TEXT or _SURROGATE.search(value):
+        raise InvalidEvent(
+            f"{key}: {shown(value)} is not a string of at most {MAX_TEXT} whole characters"
+        )
     return value
+
+
+def read_key(event: Mapping[str, Any]) -> str:
+    """Return the key of the object that has come: 1,024 bytes at most (S3 user guide)."""
+    key = event.get("key")
+    if not isinstance(key, str) or not key or len(key) > 1024 or _SURROGATE.search(key):
+        raise InvalidEvent(f"key: {shown(key)} is not the key of an object")
+    return key
 
 
 def read_object(event: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -101,7 +145,7 @@ def read_timestamp(event: Mapping[str, Any]) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidEvent(f"timestamp: {value!r} is not a whole number of milliseconds")
+        raise InvalidEvent(f"timestamp: {shown(value)} is not a whole number of milliseconds")
     try:
         return datetime.fromtimestamp(value / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:
@@ -109,9 +153,12 @@ def read_timestamp(event: Mapping[str, Any]) -> datetime | None:
 
 
 def unused_keys(event: Mapping[str, Any], used: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(event) - used))
+    """Return the keys of `event` that are not used, the first few as :func:`noted` has them."""
+    return tuple(noted(key) for key in sorted(set(event) - used)[:MAX_UNUSED])
 
 
-def shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def noted(value: object) -> str:
+    """Return `value` for a record: a short printable text as it is, all else as it is shown."""
+    if isinstance(value, str) and len(value) <= 60 and value.isprintable():
+        return value
+    return shown(value)

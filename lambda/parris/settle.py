@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from .errors import InvalidEvent, LaunchFailed
+from .errors import InvalidEvent, LaunchFailed, shown
 from .plan import iso
-from .request import DEFAULT_JOB, read_text
+from .request import DEFAULT_JOB, read_key, read_text
 from .settings import Settings
 from .storage import Storage
 
@@ -41,7 +41,7 @@ def settle(
     Raises:
         InvalidEvent: if the trigger is not one of this deployment's.
     """
-    name, key = read_text(event, "data-trigger", ""), str(event["key"])
+    name, key = read_text(event, "data-trigger", ""), read_key(event)
     trigger = _trigger(name, settings)
     # S3 sends an event at least once; the sequencer names what happened to the key.
     sequencer = read_text(event, "sequencer", "") or read_text(event, "version", "")
@@ -73,7 +73,7 @@ def at_the_end(event: Mapping[str, Any], settings: Settings, storage: Storage) -
     trigger = _trigger(name, settings)
     arrivals = storage.list_keys(f"{_folder(name)}{window}/")
     if not arrivals:
-        raise InvalidEvent(f"window: {window!r} of data trigger {name} holds no object")
+        raise InvalidEvent(f"window: {shown(window)} of data trigger {name} holds no object")
     newest = storage.read(arrivals[-1])  # their names begin with their time
     parameters = {
         **trigger.get("parameters", {}),
@@ -88,7 +88,7 @@ def at_the_end(event: Mapping[str, Any], settings: Settings, storage: Storage) -
 def _trigger(name: str, settings: Settings) -> Mapping[str, Any]:
     if name not in settings.data_triggers:
         known = ", ".join(sorted(settings.data_triggers)) or "none"
-        raise InvalidEvent(f"data-trigger: {name!r} is not one of this deployment's: {known}")
+        raise InvalidEvent(f"data-trigger: {shown(name)} is not one of this deployment's: {known}")
     return settings.data_triggers[name]
 
 
@@ -119,7 +119,12 @@ def _end_later(
     scheduler: EventBridgeSchedulerClient,
 ) -> None:
     ends = datetime.fromisoformat(window["ends"])
-    event = {"data-trigger": name, "window": window["window"], "time": window["ends"]}
+    event = {
+        "rule": "window",
+        "data-trigger": name,
+        "window": window["window"],
+        "time": window["ends"],
+    }
     try:
         scheduler.create_schedule(
             Name=f"{settings.deployment}-data-{window['window']}",

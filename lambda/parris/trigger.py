@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from .buttons import Buttons, read_click, read_one_click
-from .errors import InvalidEvent
+from .buttons import Buttons, read_click
+from .errors import InvalidEvent, shown
 from .request import (
     DEFAULT_JOB,
     OVERLAPS,
     LaunchRequest,
     read_job,
     read_parameters,
+    read_payload,
     read_text,
     read_time,
     read_timestamp,
-    shown,
     unused_keys,
 )
 
-MAX_PAYLOAD_BYTES = 65_536
-"""Of a message: 50 parameters of 1,024 characters fit, and little else."""
+RULES = ("button", "device", "schedule", "data", "window")
+"""What an event's ``rule`` may be: its rule's own literal (triggers.tf; settle.py)."""
 
-_DIRECT_KEYS = {"job", "parameters", "event-id", "time", "schedule", "overlap"}
-_DEVICE_KEYS = {"job", "payload", "topic", "traceid", "timestamp"}
-_DATA_KEYS = {"data-trigger", "job", "parameters", "window", "event-id", "time"}
+_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"}
+_DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
+_DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time"}
 _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
+
+
+def rule_of(event: Mapping[str, Any]) -> str:
+    """Return what kind of event `event` is.
+
+    Each rule puts its own name there, which nobody can change who merely publishes a message or
+    puts an object. Without one it comes from somebody who may invoke the function: who may launch
+    anything, so that its shape may tell.
+
+    Raises:
+        InvalidEvent: if it names no rule.
+    """
+    if "rule" in event:
+        rule = event["rule"]
+        if rule not in RULES:
+            raise InvalidEvent(f"rule: {shown(rule)} is not one of {', '.join(RULES)}")
+        return str(rule)
+    if not {"deviceEvent", "clickType", "serialNumber"}.isdisjoint(event):
+        return "button"
+    if "payload" in event:
+        return "device"
+    if "data-trigger" in event:
+        return "data" if "key" in event else "window"
+    if event.get("source") == "aws.events" and "detail-type" in event:
+        return "eventbridge"
+    return "direct"
 
 
 def is_arrival(event: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether `event` says that an object has come, as a data trigger's rule does."""
-    return isinstance(event, dict) and "data-trigger" in event and "key" in event
+    return isinstance(event, dict) and rule_of(event) == "data"
 
 
 def is_settled(event: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether `event` is the end of a data trigger's window."""
-    return isinstance(event, dict) and "data-trigger" in event and "key" not in event
+    return isinstance(event, dict) and rule_of(event) == "window"
 
 
 def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
@@ -61,25 +84,27 @@ def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequ
             f"the event is a JSON {_json_type(event)}, not an object; send {{}} for the default "
             'job or {"job": "<name>"}'
         )
-    if "deviceEvent" in event:
-        return read_one_click(event, buttons)
-    if "clickType" in event or "serialNumber" in event:
-        return read_click(event, request_id, buttons)
-    if "payload" in event:
-        return _message(event, request_id)
-    if "data-trigger" in event:
-        return _data(event)
-    if event.get("source") == "aws.events" and "detail-type" in event:
-        return _scheduled_event(event)
-    return _direct(event, request_id)
+    match rule_of(event):
+        case "button":
+            return read_click(event, request_id, buttons)
+        case "device":
+            return _message(event, request_id)
+        case "data" | "window":
+            return _data(event)
+        case "eventbridge":
+            return _scheduled_event(event)
+        case _:
+            return _direct(event, request_id)
 
 
 def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
     event_id = read_text(event, "event-id", "") or f"request:{request_id}"
     schedule = read_text(event, "schedule", "")
+    if event.get("rule") == "schedule" and not schedule:
+        raise InvalidEvent("the schedule's event does not name its schedule")
     overlap = read_text(event, "overlap", "")
     if overlap and overlap not in OVERLAPS:
-        raise InvalidEvent(f"overlap: {overlap!r} is not one of {', '.join(OVERLAPS)}")
+        raise InvalidEvent(f"overlap: {shown(overlap)} is not one of {', '.join(OVERLAPS)}")
     time = read_time(event.get("time"), "time")
     identity = f"{schedule or 'direct'}:{event_id}"
     return LaunchRequest(
@@ -97,7 +122,8 @@ def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
 def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
     """EventBridge's own form, from a rule without an input transformer."""
     resources = event.get("resources")
-    rule = str(resources[0]) if isinstance(resources, list) and resources else "aws.events"
+    named = {"resource": resources[0]} if isinstance(resources, list) and resources else {}
+    rule = read_text(named, "resource", "aws.events")
     event_id = read_text(event, "id", "")
     if not event_id:
         raise InvalidEvent('the scheduled event has no "id"; EventBridge always sends one')
@@ -113,23 +139,11 @@ def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
 
 
 def _message(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
-    """A device's message, as the topic rule hands it over: its payload base64, whatever it is."""
+    """A device's message: its topic names the job, its payload is the parameters."""
     topic = read_text(event, "topic", "")
     trace = read_text(event, "traceid", "") or f"request:{request_id}"
-    encoded = event["payload"]
-    if not isinstance(encoded, str):
-        raise InvalidEvent(f"payload: {shown(encoded)} is not base64 text")
     where = f"message on {topic or 'the launch topic'}"
-    if len(encoded) > MAX_PAYLOAD_BYTES * 4 / 3 + 4:
-        raise InvalidEvent(f"{where}: its payload has over {MAX_PAYLOAD_BYTES} bytes")
-    try:
-        text = base64.b64decode(encoded, validate=True).decode()
-        parameters = json.loads(text) if text.strip() else {}
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise InvalidEvent(
-            f"{where}: its payload is not JSON ({error}); send an object of parameters, "
-            'such as {"epochs": 5}'
-        ) from error
+    parameters = read_payload(event, where)
     try:
         given = read_parameters({"parameters": parameters})
     except InvalidEvent as error:

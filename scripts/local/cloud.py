@@ -25,13 +25,17 @@ UNSET = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
     "AWS_SESSION_TOKEN",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "TF_WORKSPACE",
 )
-"""Variables of a person's real account that must not reach a LOCAL=1 command."""
+"""Variables that a shell must lose even if this process has none of them."""
+
+_FOREIGN = ("AWS_", "BOTO_")
+"""How variables begin that hold a person's real account, or send a call elsewhere than to
+AWS_ENDPOINT_URL, as AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_ENDPOINT_URL_S3, AWS_USE_FIPS_ENDPOINT
+do (AWS SDKs and tools reference guide, "Environment variables"). Only ours may stand."""
+
+_LOOPBACK = "127.0.0.1,localhost"
 
 
 def read_cloud(home: Path = DEFAULT_HOME) -> Cloud | None:
@@ -43,7 +47,7 @@ def read_cloud(home: Path = DEFAULT_HOME) -> Cloud | None:
 def environment(home: Path = DEFAULT_HOME) -> dict[str, str]:
     """Return the variables that send every AWS client to the cloud in `home`.
 
-    The names in `UNSET` must go as well: `local_environ` does both.
+    Others must go as well: `local_environ` does both.
 
     Raises:
         CloudError: if no cloud runs there.
@@ -69,10 +73,16 @@ def local_environ(base: Mapping[str, str], home: Path = DEFAULT_HOME) -> dict[st
     kept = {
         name: value
         for name, value in base.items()
-        # AWS_ENDPOINT_URL_S3 and its like would win over AWS_ENDPOINT_URL.
-        if name not in UNSET and not name.startswith("AWS_ENDPOINT_URL")
+        if name not in UNSET and not name.startswith(_FOREIGN)
     }
-    return kept | ours
+    return kept | ours | _unproxied(base)
+
+
+def _unproxied(base: Mapping[str, str]) -> dict[str, str]:
+    """Return what keeps calls to loopback from a proxy, in the two spellings that clients read."""
+    named = base.get("no_proxy") or base.get("NO_PROXY") or ""
+    hosts = "*" if named == "*" else f"{named},{_LOOPBACK}".lstrip(",")
+    return {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 def up(home: Path = DEFAULT_HOME, port: int = DEFAULT_PORT) -> Cloud:
@@ -155,9 +165,11 @@ def _status_command(home: Path, _port: int) -> int:
 
 
 def _env_command(home: Path, _port: int) -> int:
-    for name, value in environment(home).items():
+    ours = environment(home) | _unproxied(os.environ)
+    for name, value in ours.items():
         print(f"export {name}={shlex.quote(value)}")
-    print(f"unset {' '.join(UNSET)}")
+    lost = os.environ.keys() - local_environ(os.environ, home).keys()
+    print(f"unset {' '.join(sorted(lost.union(UNSET)))}")
     return 0
 
 

@@ -78,7 +78,7 @@ schedules = {
 data_triggers = {
   fresh = { bucket = "e2e-data", prefix = "in/", job = "fresh", settle_seconds = 10 }
 }
-button_jobs = { long-button = "long" }
+button_jobs = { long-button = "long", low = "told", many-button = "crowded" }
 """
 
 

@@ -43,7 +43,7 @@ def overlapping(clone: Clone, topic: Topic) -> None:
 
 def click(clone: Clone, serial: str, kind: str, millivolts: int = 1500) -> None:
     press = {"serialNumber": serial, "batteryVoltage": f"{millivolts}mV", "clickType": kind}
-    clone.publish(f"iotbutton/{serial}", json.dumps(press).encode())
+    clone.publish(f"parris/button/{serial}", json.dumps(press).encode())
 
 
 def test_a_run_is_told_of_when_it_starts_and_when_it_is_over(clone: Clone, topic: Topic) -> None:
@@ -75,16 +75,39 @@ def test_a_double_click_tells_how_things_are(clone: Clone, topic: Topic) -> None
 
 
 def test_a_low_battery_is_told_of_with_the_run(clone: Clone, topic: Topic) -> None:
-    clone.client("iot-data").publish(
-        topic="iotbutton/low",
-        qos=1,
-        payload=b'{"serialNumber": "low", "clickType": "SINGLE", "job": "told", '
-        b'"batteryVoltage": "1100mV"}',
-    )
+    click(clone, "low", "SINGLE", millivolts=1100)
     found = wait_for(
         lambda: [told for told in topic.heard("started", "told") if told["trigger"] == "button"], 60
     )
     assert found[0]["notes"] == ["the button's battery is low (1100mV)"]
+
+
+def test_a_payload_on_a_buttons_topic_is_a_click_of_that_button_or_nothing(
+    clone: Clone, topic: Topic
+) -> None:
+    before = {job: clone.run_ids(job) for job in ("told", "long", "fresh", "default")}
+    forged: list[dict[str, Any]] = [
+        {"schedule": "x", "overlap": "replace", "job": "long", "event-id": "e", "clickType": "NO"},
+        {"rule": "schedule", "schedule": "x", "job": "long", "clickType": "NO"},
+        {"data-trigger": "fresh", "key": "in/forged", "rule": "data", "clickType": "NO"},
+        {"serialNumber": "long-button", "job": "long", "clickType": "NO"},
+    ]
+    for payload in forged:
+        clone.publish("parris/button/evil", json.dumps(payload).encode())
+
+    def refused() -> list[dict[str, Any]]:
+        told = topic.heard("launch-failed")
+        return [one for one in told if "clickType: 'NO' does nothing" in one["reason"]]
+
+    wait_for(lambda: len(refused()) == len(forged), 60)
+    assert {job: clone.run_ids(job) for job in before} == before
+    # A click with a job in it is a click of the topic's own button, whose job is "told".
+    stop = {"serialNumber": "long-button", "job": "long", "clickType": "LONG"}
+    clone.publish("parris/button/low", json.dumps(stop).encode())
+    (asked,) = wait_for(
+        lambda: [one for one in topic.heard("stop", "told") if "told" in one["subject"]], 60
+    )
+    assert asked["job"] == "told"
 
 
 def test_a_long_click_stops_the_buttons_own_job(clone: Clone, topic: Topic) -> None:
@@ -176,13 +199,26 @@ def _events() -> dict[str, dict[str, Any]]:
     moment = {"traceid": "one", "timestamp": 1479935578000}
     return {
         "button": {
-            "serialNumber": "many-button",
-            "clickType": "SINGLE",
-            "job": "crowded",
+            "rule": "button",
+            "serial": "many-button",
+            "topic": "parris/button/many-button",
+            "payload": "e30=",
             **moment,
         },
-        "device": {"payload": "e30=", "job": "crowded", "topic": "parris/launch/crowded", **moment},
-        "schedule": {"job": "crowded", "schedule": "x", "event-id": "x", "overlap": "skip"},
+        "device": {
+            "rule": "device",
+            "payload": "e30=",
+            "job": "crowded",
+            "topic": "parris/launch/crowded",
+            **moment,
+        },
+        "schedule": {
+            "rule": "schedule",
+            "job": "crowded",
+            "schedule": "x",
+            "event-id": "x",
+            "overlap": "skip",
+        },
         "direct": {"job": "crowded", "event-id": "two"},
     }
 
@@ -208,13 +244,13 @@ def test_two_hundred_deliveries_of_one_event_make_one_run(
 
 def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) -> None:
     event = {"data-trigger": "fresh", "key": "in/again", "version": "", "sequencer": "0055"}
-    event["time"] = "2026-11-24T12:00:00Z"
+    event |= {"time": "2026-11-24T12:00:00Z", "rule": "data"}
     with ThreadPoolExecutor(max_workers=40) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
     assert len({answer["window"] for answer in answers}) == 1
     assert sum(not answer["duplicate"] for answer in answers) == 1
-    late = {"data-trigger": "fresh", "window": answers[0]["window"]}
+    late = {"rule": "window", "data-trigger": "fresh", "window": answers[0]["window"]}
     runs = [clone.invoke(late) for _ in range(3)]
     assert len({run["run-id"] for run in runs}) == 1
     assert clone.outcome("fresh", runs[0]["run-id"])["state"] == "succeeded"
@@ -238,7 +274,7 @@ def test_two_events_that_want_one_stack_are_refused_and_told_of(clone: Clone, to
 def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
     stated = len(topic.heard("status"))
     said = clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE").stdout
-    assert "published a DOUBLE click of button make-fire to iotbutton/make-fire" in said
+    assert "published a DOUBLE click of button make-fire to parris/button/make-fire" in said
     wait_for(lambda: len(topic.heard("status")) == stated + 1, 60)
 
     started = len(topic.heard("started", "told"))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("stubborn")
 def test_a_button_press_trains_a_model(clone: Clone) -> None:
     press = {"serialNumber": "G030JF05", "batteryVoltage": "1568mV", "clickType": "SINGLE"}
     clone.client("iot-data").publish(
-        topic="iotbutton/G030JF05", qos=1, payload=json.dumps(press).encode()
+        topic="parris/button/G030JF05", qos=1, payload=json.dumps(press).encode()
     )
     (run_id,) = wait_for(lambda: clone.run_ids("default"), 30)
     outcome = clone.outcome("default", run_id)

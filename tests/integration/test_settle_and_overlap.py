@@ -24,7 +24,7 @@ def world() -> Iterator[World]:
 def arrival(key: str, sequencer: str, time: str = "2026-11-24T12:00:00Z") -> dict[str, Any]:
     """What the rule of data trigger "fresh" sends."""
     event = {"data-trigger": "fresh", "key": key, "version": f"v{sequencer}", "time": time}
-    return event | {"sequencer": sequencer}
+    return event | {"sequencer": sequencer, "rule": "data"}
 
 
 def schedules(world: World) -> list[str]:
@@ -38,7 +38,14 @@ def test_all_that_comes_within_the_window_is_one_run_with_the_newest(world: Worl
     assert first["launches"] == "2026-11-24T12:01:00Z"
     assert {first["window"], second["window"], older["window"]} == {first["window"]}
     assert schedules(world) == [f"parris-data-{first['window']}"]
-    end = {"data-trigger": "fresh", "window": first["window"], "time": first["launches"]}
+    schedule = world.scheduler.get_schedule(Name=f"parris-data-{first['window']}")
+    end = json.loads(schedule["Target"]["Input"])
+    assert end == {
+        "rule": "window",
+        "data-trigger": "fresh",
+        "window": first["window"],
+        "time": first["launches"],
+    }
     answer = world.launch(end, minutes=2)
     receipt = world.receipt(answer["run-id"])
     assert receipt["trigger"]["kind"] == "data"
@@ -84,6 +91,9 @@ def test_an_arrival_that_was_cut_short_is_mended_by_its_redelivery(
         ({"data-trigger": "stale", "key": "a"}, "'stale' is not one of this deployment's: fresh"),
         ({"data-trigger": "fresh", "window": "w"}, "holds no object"),
         ({"data-trigger": "fresh"}, "holds no object"),
+        ({"data-trigger": "fresh", "window": "w", "key": "a", "rule": "window"}, "holds no object"),
+        ({"data-trigger": "fresh", "key": "\ud800", "rule": "data"}, "key: .* is not the key"),
+        ({"data-trigger": "fresh", "rule": "data"}, "key: None is not the key of an object"),
     ],
 )
 def test_a_trigger_or_window_that_is_not_there_is_refused(
@@ -100,11 +110,12 @@ MOMENT = {"traceid": "one", "timestamp": 1795521600000}
     "event",
     [
         {"event-id": "mine"},
-        {"schedule": "nightly", "event-id": "s", "overlap": "skip"},
+        {"rule": "schedule", "schedule": "nightly", "event-id": "s", "overlap": "skip"},
+        {"rule": "button", "payload": "e30=", "serial": "G030", **MOMENT},
         {"serialNumber": "G030", "clickType": "SINGLE", **MOMENT},
-        {"payload": "e30=", "job": "default", "topic": "parris/launch/default", **MOMENT},
+        {"rule": "device", "payload": "e30=", "job": "default", "topic": "x/default", **MOMENT},
     ],
-    ids=["direct", "schedule", "button", "device"],
+    ids=["direct", "schedule", "button", "click", "device"],
 )
 def test_an_event_that_comes_again_an_hour_later_starts_nothing(
     world: World, event: dict[str, Any]
@@ -238,3 +249,23 @@ def test_a_function_that_timed_out_is_told_of_too() -> None:
         world.reap(record)
         [told] = world.topic.heard("launch-failed")
         assert told["reason"] == "the function gave up: RetriesExhausted"
+
+
+@pytest.mark.parametrize(
+    ("event", "logged"),
+    [
+        ({"rule": "device", "topic": "parris/launch/x", "traceid": "t"}, True),
+        ({"rule": "button", "topic": "parris/button/x", "traceid": "t"}, True),
+        ({"event-id": "e", "topic": "parris/button/x"}, False),
+    ],
+)
+def test_why_a_message_started_nothing_is_written_where_its_rules_errors_are(
+    event: dict[str, Any], logged: bool
+) -> None:
+    with mock_aws():
+        world = test_reap.World()
+        group = test_reap.SETTINGS.iot_log_group
+        world.logs.create_log_group(logGroupName=group)
+        world.reap({"requestPayload": event, "responsePayload": {"errorMessage": "no such job"}})
+        streams = world.logs.describe_log_streams(logGroupName=group)["logStreams"]
+        assert [stream["logStreamName"] for stream in streams] == (["launch"] if logged else [])

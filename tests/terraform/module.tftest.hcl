@@ -52,8 +52,8 @@ run "defaults" {
   }
 
   assert {
-    condition     = aws_iot_topic_rule.button[0].sql == "SELECT *, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM 'iotbutton/+'"
-    error_message = "the button's rule must listen to iotbutton/+ and name each message"
+    condition     = aws_iot_topic_rule.button[0].sql == "SELECT 'button' AS rule, topic(3) AS serial, encode(*, 'base64') AS payload, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM 'parris/button/+'"
+    error_message = "the button's rule says which it is, takes the serial number from the topic, and lets no key of the payload through"
   }
 
   assert {
@@ -149,8 +149,18 @@ run "triggers" {
   }
 
   assert {
-    condition     = strcontains(aws_iot_topic_rule.device[0].sql, "topic(3) AS job") && endswith(aws_iot_topic_rule.device[0].sql, "FROM 'lab/train/+'")
-    error_message = "the last part of a message's topic names the job"
+    condition     = aws_iot_topic_rule.device[0].sql == "SELECT 'device' AS rule, topic(3) AS job, encode(*, 'base64') AS payload, topic() AS topic, traceid() AS traceid, timestamp() AS timestamp FROM 'lab/train/+'"
+    error_message = "the last part of a message's topic names the job, and no key of the payload gets through"
+  }
+
+  assert {
+    condition     = jsondecode(replace(replace(aws_cloudwatch_event_target.schedule["nightly"].input_transformer[0].input_template, "<id>", "\"x\""), "<time>", "\"x\"")).rule == "schedule"
+    error_message = "a schedule's event says that it is one"
+  }
+
+  assert {
+    condition     = endswith(replace(aws_cloudwatch_event_target.data["fresh"].input_transformer[0].input_template, "/\\s+/", ""), "\"data-trigger\":\"fresh\",\"rule\":\"data\"}")
+    error_message = "an arrival says that it is one, after all that whoever put the object chose"
   }
 
   assert {
@@ -190,6 +200,47 @@ run "no_messages" {
     condition     = length(aws_iot_topic_rule.device) == 0 && length(aws_lambda_permission.device) == 0
     error_message = "launch_topic = null must leave no rule and no permission behind"
   }
+}
+
+run "two_deployments_share_no_topic" {
+  command = plan
+
+  variables {
+    name_prefix = "second"
+  }
+
+  assert {
+    condition     = output.iot_topic == "second/button/+" && output.launch_topic == "second/launch/+"
+    error_message = "one message must not start a run of each deployment"
+  }
+
+  assert {
+    condition     = endswith(aws_iot_topic_rule.button[0].sql, "FROM 'second/button/+'") && endswith(aws_iot_topic_rule.device[0].sql, "FROM 'second/launch/+'")
+    error_message = "the rules listen to the topics of their own deployment"
+  }
+}
+
+run "real_buttons" {
+  command = plan
+
+  variables {
+    iot_topic = "iotbutton/+"
+  }
+
+  assert {
+    condition     = strcontains(aws_iot_topic_rule.button[0].sql, "topic(2) AS serial") && output.iot_topic == "iotbutton/+"
+    error_message = "a topic that is set is used as it is"
+  }
+}
+
+run "refuses_buttons_whose_serial_number_has_no_place" {
+  command = plan
+
+  variables {
+    iot_topic = "iotbutton/#"
+  }
+
+  expect_failures = [var.iot_topic]
 }
 
 run "refuses_a_bad_topic" {

@@ -104,3 +104,12 @@ def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -
         assert all(len(form.encode()) <= BODY_BYTES for form in said.values())
         assert json.loads(said["default"])["job"] == told.job
         assert message["MessageAttributes"]["job"]["StringValue"]
+
+
+def test_nothing_that_a_terminal_obeys_reaches_an_email() -> None:
+    hostile = "a\x1b]0;owned\x07b\u202ec\x9bd\ud800\r\n\te"
+    told = notice.held_back("skipped", hostile, "r", hostile).message()
+    said = json.loads(told["Message"])
+    assert "a\\x1b]0;owned\\x07b\\u202ec\\x9bd\\ud800\n\te" in said["email"]
+    for text in (told["Subject"], *said.values()):
+        assert not [letter for letter in text if not letter.isprintable() and letter not in "\n\t"]

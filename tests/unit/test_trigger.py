@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from parris import trigger
 from parris.buttons import Buttons
-from parris.errors import InvalidEvent, ParrisError
+from parris.errors import InvalidConfig, InvalidEvent, ParrisError, plain
 from parris.plan import run_id_for
+from parris.request import LaunchRequest
 from tests.plans import read_request
 
 BUTTON = {"serialNumber": "G030JF055364XVRB", "batteryVoltage": "1568mV", "clickType": "SINGLE"}
@@ -96,9 +98,10 @@ def test_a_button_has_a_job_of_its_own_by_serial_number() -> None:
         actions={"SINGLE": {"job": "both", "parameters": {"epochs": "3", "lr": "1"}}},
         jobs={BUTTON["serialNumber"]: "mine"},
     )
-    mine = trigger.read_request(BUTTON | {"parameters": {"lr": "2"}}, "r", buttons)
+    mine = trigger.read_request(BUTTON | {"job": "another", "parameters": {}}, "r", buttons)
     other = trigger.read_request(BUTTON | {"serialNumber": "other"}, "r", buttons)
-    assert (mine.job, mine.parameters) == ("mine", {"epochs": "3", "lr": "2"})
+    assert (mine.job, mine.parameters) == ("mine", {"epochs": "3", "lr": "1"})
+    assert mine.ignored == ("job", "parameters")
     assert (other.job, other.parameters) == ("both", {"epochs": "3", "lr": "1"})
 
 
@@ -177,6 +180,10 @@ def test_other_keys_are_accepted_and_named() -> None:
         (BUTTON | {"timestamp": "now"}, "timestamp"),
         (BUTTON | {"timestamp": 10**30}, "timestamp"),
         ({"deviceEvent": {}}, "buttonClicked"),
+        ({"deviceEvent": {"buttonClicked": CLICKED}, "deviceInfo": {}}, "deviceInfo.deviceId"),
+        ({"rule": "schedule", "event-id": "e"}, "does not name its schedule"),
+        ({"rule": "direct"}, "rule: 'direct' is not one of button, device, schedule, data, window"),
+        ({"rule": ["button"]}, "is not one of button, device"),
     ],
 )
 def test_a_bad_event_is_refused_by_its_place(event: Any, says: str) -> None:
@@ -184,23 +191,95 @@ def test_a_bad_event_is_refused_by_its_place(event: Any, says: str) -> None:
         read_request(event, "r")
 
 
+TEXT = st.text(st.characters(codec=None, exclude_categories=())) | st.sampled_from(
+    ["\ud800", "\x1b]0;owned\x07", "\u202e", "x" * 100_000]
+)
+"""Halves of surrogate pairs too, which JSON can hold and nothing can write."""
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(TEXT, children),
     max_leaves=8,
 )
 KEYS = st.sampled_from(
     [
-        *("job", "parameters", "event-id", "time", "schedule", "serialNumber", "clickType"),
+        *("job", "parameters", "event-id", "time", "schedule", "serialNumber", "clickType", "rule"),
         *("traceid", "timestamp", "deviceEvent", "deviceInfo", "source", "detail-type", "id"),
     ]
 )
 
 
-@given(JSON | st.dictionaries(KEYS | st.text(), JSON))
-def test_no_event_raises_anything_but_a_parris_error(event: Any) -> None:
+def written(request: LaunchRequest) -> str:
+    """Return what of a request goes into records, answers and messages."""
+    kept = (request.job, request.kind, request.parameters, request.origin, request.ignored)
+    return json.dumps([*kept, request.notes], ensure_ascii=False)
+
+
+@given(JSON | st.dictionaries(KEYS | TEXT, JSON))
+def test_any_event_becomes_a_request_or_a_refusal_that_can_be_written(event: Any) -> None:
     try:
         request = read_request(event, "request-1")
-    except ParrisError:
+    except ParrisError as error:
+        said = str(error)
+        assert len(said.encode()) <= 8_000
         return
     assert run_id_for(request) == run_id_for(read_request(event, "request-1"))
+    assert len(written(request).encode()) <= 500_000  # 50 parameters of 1,024 characters are most
+
+
+HUGE = "\ud83d" * 10_000_000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"job": HUGE},
+        {"event-id": HUGE},
+        {"time": HUGE},
+        {"parameters": {HUGE: 1}},
+        {"parameters": HUGE},
+        {"schedule": "s", "overlap": HUGE},
+        {"rule": HUGE},
+        {"payload": HUGE},
+        {"payload": "e30=", "job": "a", "topic": HUGE},
+        {"rule": "button", "serial": HUGE},
+        BUTTON | {"clickType": HUGE},
+        BUTTON | {"timestamp": HUGE},
+        {"source": "aws.events", "detail-type": "x", "id": "e", "resources": [HUGE]},
+        {"data-trigger": HUGE, "window": "w"},
+    ],
+    ids=lambda event: ",".join(event),
+)
+def test_ten_million_halves_of_characters_are_refused_in_a_line(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent) as refusal:
+        read_request(event, "r")
+    assert len(str(refusal.value).encode()) < 500
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event-id": "\ud800"},
+        {"event-id": "e", "schedule": "\ud800"},
+        {"rule": "button", "serial": "\ud800", "payload": "e30="},
+        {"rule": "device", "topic": "\ud800", "job": "a", "payload": "e30="},
+        {"source": "aws.events", "detail-type": "x", "id": "e", "resources": ["\ud800"]},
+    ],
+)
+def test_half_a_character_names_no_event(event: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent, match=r"'\\ud800' is not a string of at most 512 whole"):
+        read_request(event, "r")
+
+
+def test_what_is_ignored_or_recorded_of_an_event_is_short_and_can_be_written() -> None:
+    event = BUTTON | {"batteryVoltage": HUGE, HUGE: 1} | {f"key-{n}": n for n in range(10_000)}
+    request = read_request(event, "r")
+    assert len(written(request).encode()) < 2_000
+    assert request.ignored[0] == "key-0"
+
+
+@given(TEXT)
+def test_every_refusal_can_be_written_and_is_short(text: str) -> None:
+    for refusal in (ParrisError(text * 9), InvalidConfig(text, [text] * 9)):
+        assert len(str(refusal)) <= refusal.MAX_LENGTH
+        assert str(refusal).encode().decode() == str(refusal)
+        assert str(refusal) == plain(str(refusal))
