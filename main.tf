@@ -32,8 +32,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "store" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
+
+    bucket_key_enabled = var.kms_key_arn == null ? null : true # one call to KMS for many objects
   }
 }
 
@@ -127,18 +130,21 @@ resource "aws_cloudwatch_log_group" "function" {
 
   name              = "/aws/lambda/${var.name_prefix}-${each.key}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "iot" {
   name              = "/${var.name_prefix}/iot-errors"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "training" {
   name              = "/${var.name_prefix}/training"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
@@ -179,9 +185,10 @@ resource "terraform_data" "package" {
 # --- Notifications --------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "notification" {
-  name         = "${var.name_prefix}-notifications"
-  display_name = "Parris"
-  tags         = local.tags
+  name              = "${var.name_prefix}-notifications"
+  display_name      = "Parris"
+  kms_master_key_id = var.kms_key_arn
+  tags              = local.tags
 }
 
 resource "aws_sns_topic_subscription" "email" {
