@@ -20,15 +20,26 @@ resource "aws_lambda_function" "launch" {
   timeout          = 60
   tags             = local.tags
 
+  reserved_concurrent_executions = var.launch_reserved_concurrency
+
+  dynamic "vpc_config" {
+    for_each = length(var.vpc_subnet_ids) > 0 ? [var.vpc_subnet_ids] : []
+
+    content {
+      subnet_ids         = vpc_config.value
+      security_group_ids = var.vpc_security_group_ids
+    }
+  }
+
   environment {
     variables = {
       PARRIS_DEPLOYMENT          = var.name_prefix
       PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
       PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
-      PARRIS_STACK_ROLE_ARN      = aws_iam_role.stack.arn
-      PARRIS_INSTANCE_PROFILES   = join(",", concat([aws_iam_instance_profile.instance.name], sort(var.instance_role_names)))
+      PARRIS_STACK_ROLE_ARN      = local.stack_role_arn
+      PARRIS_INSTANCE_PROFILES   = join(",", concat([local.instance_profile], sort(var.instance_role_names)))
       PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
-      PARRIS_SCHEDULER_ROLE_ARN  = aws_iam_role.scheduler.arn
+      PARRIS_SCHEDULER_ROLE_ARN  = local.scheduler_role_arn
       PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
       PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
       PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
@@ -37,6 +48,13 @@ resource "aws_lambda_function" "launch" {
       PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
       PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
       PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
+      PARRIS_FLEET = jsonencode({
+        subnets    = var.subnet_ids
+        groups     = var.security_group_ids
+        types      = var.allowed_instance_types
+        owners     = var.allowed_image_owners
+        volume_key = var.kms_key_arn == null ? "" : var.kms_key_arn
+      })
     }
   }
 
@@ -65,6 +83,8 @@ resource "aws_lambda_function_event_invoke_config" "launch" {
 # --- Its role: reads jobs, writes receipts, asks CloudFormation for stacks ------------------------
 
 data "aws_iam_policy_document" "launch" {
+  source_policy_documents = [data.aws_iam_policy_document.more["launch"].json]
+
   statement {
     sid       = "ReadJobs"
     actions   = ["s3:GetObject"]
@@ -148,7 +168,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "LetCloudFormationBuildTheStack"
     actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.stack.arn]
+    resources = [local.stack_role_arn]
 
     condition {
       test     = "StringEquals"
@@ -190,7 +210,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "LetSchedulerLaunch"
     actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.scheduler.arn]
+    resources = [local.scheduler_role_arn]
 
     condition {
       test     = "StringEquals"
@@ -203,10 +223,12 @@ data "aws_iam_policy_document" "launch" {
 resource "aws_iam_role" "launch" {
   count = var.lambda_role_arn == null ? 1 : 0
 
-  name               = "${var.name_prefix}-launch-${local.region}"
-  description        = "Parris: the launch function."
-  assume_role_policy = data.aws_iam_policy_document.assume["launch"].json
-  tags               = local.tags
+  name                 = "${var.name_prefix}-launch-${local.region}"
+  description          = "Parris: the launch function."
+  assume_role_policy   = data.aws_iam_policy_document.assume["launch"].json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "launch" {

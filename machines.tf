@@ -5,7 +5,7 @@ data "aws_iam_policy_document" "assume" {
     launch   = "lambda.amazonaws.com"
     reap     = "lambda.amazonaws.com"
     stack    = "cloudformation.amazonaws.com"
-    instance = "ec2.amazonaws.com"
+    instance = local.ec2_principal
     iot      = "iot.amazonaws.com"
   }
 
@@ -23,6 +23,8 @@ data "aws_iam_policy_document" "assume" {
 # --- CloudFormation: builds and deletes training stacks -------------------------------------------
 
 data "aws_iam_policy_document" "stack" {
+  source_policy_documents = [data.aws_iam_policy_document.more["stack"].json]
+
   statement {
     sid       = "SeeTheNetwork"
     actions   = ["ec2:Describe*"]
@@ -50,7 +52,7 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "TagWhatItStarts"
     actions   = ["ec2:CreateTags", "ec2:DeleteTags"]
-    resources = [for type in ["instance", "volume", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
+    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
   }
 
   statement {
@@ -86,7 +88,7 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "GiveSchedulesTheirRole"
     actions   = ["iam:PassRole"]
-    resources = [aws_iam_role.scheduler.arn]
+    resources = [local.scheduler_role_arn]
 
     condition {
       test     = "StringEquals"
@@ -96,31 +98,34 @@ data "aws_iam_policy_document" "stack" {
   }
 
   statement {
-    sid     = "GiveMachinesTheirRole"
-    actions = ["iam:PassRole"]
-    resources = concat(
-      [aws_iam_role.instance.arn],
-      [for name in var.instance_role_names : "arn:${local.partition}:iam::${local.account_id}:role/${name}"],
-    )
+    sid       = "GiveMachinesTheirRole"
+    actions   = ["iam:PassRole"]
+    resources = concat([local.instance_role_arn], local.further_role_arns)
 
     condition {
       test     = "StringEquals"
       variable = "iam:PassedToService"
-      values   = ["ec2.amazonaws.com"]
+      values   = [local.ec2_principal]
     }
   }
 }
 
 resource "aws_iam_role" "stack" {
-  name               = "${var.name_prefix}-stack-${local.region}"
-  description        = "Parris: CloudFormation, while it builds and deletes training stacks."
-  assume_role_policy = data.aws_iam_policy_document.assume["stack"].json
-  tags               = local.tags
+  count = var.stack_role_arn == null ? 1 : 0
+
+  name                 = "${var.name_prefix}-stack-${local.region}"
+  description          = "Parris: CloudFormation, while it builds and deletes training stacks."
+  assume_role_policy   = data.aws_iam_policy_document.assume["stack"].json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "stack" {
+  count = var.stack_role_arn == null ? 1 : 0
+
   name   = "stack"
-  role   = aws_iam_role.stack.id
+  role   = aws_iam_role.stack[0].id
   policy = data.aws_iam_policy_document.stack.json
 }
 
@@ -165,21 +170,29 @@ data "aws_iam_policy_document" "scheduler" {
 }
 
 resource "aws_iam_role" "scheduler" {
-  name               = "${var.name_prefix}-scheduler-${local.region}"
-  description        = "Parris: EventBridge Scheduler, at the deadline of a run."
-  assume_role_policy = data.aws_iam_policy_document.assume_scheduler.json
-  tags               = local.tags
+  count = var.scheduler_role_arn == null ? 1 : 0
+
+  name                 = "${var.name_prefix}-scheduler-${local.region}"
+  description          = "Parris: EventBridge Scheduler, at the deadline of a run."
+  assume_role_policy   = data.aws_iam_policy_document.assume_scheduler.json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "scheduler" {
+  count = var.scheduler_role_arn == null ? 1 : 0
+
   name   = "scheduler"
-  role   = aws_iam_role.scheduler.id
+  role   = aws_iam_role.scheduler[0].id
   policy = data.aws_iam_policy_document.scheduler.json
 }
 
 # --- Training machines: read their run, write its results -----------------------------------------
 
 data "aws_iam_policy_document" "instance" {
+  source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
+
   statement {
     sid       = "ListRuns"
     actions   = ["s3:ListBucket"]
@@ -214,27 +227,36 @@ data "aws_iam_policy_document" "instance" {
 }
 
 resource "aws_iam_role" "instance" {
-  name               = "${var.name_prefix}-instance-${local.region}"
-  description        = "Parris: training machines."
-  assume_role_policy = data.aws_iam_policy_document.assume["instance"].json
-  tags               = local.tags
+  count = var.instance_profile_name == null ? 1 : 0
+
+  name                 = "${var.name_prefix}-instance-${local.region}"
+  description          = "Parris: training machines."
+  assume_role_policy   = data.aws_iam_policy_document.assume["instance"].json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "instance" {
+  count = var.instance_profile_name == null ? 1 : 0
+
   name   = "instance"
-  role   = aws_iam_role.instance.id
+  role   = aws_iam_role.instance[0].id
   policy = data.aws_iam_policy_document.instance.json
 }
 
 resource "aws_iam_role_policy_attachment" "instance" {
   for_each = var.instance_policy_arns
 
-  role       = aws_iam_role.instance.name
+  role       = aws_iam_role.instance[0].name
   policy_arn = each.value
 }
 
 resource "aws_iam_instance_profile" "instance" {
-  name = aws_iam_role.instance.name
-  role = aws_iam_role.instance.name
+  count = var.instance_profile_name == null ? 1 : 0
+
+  name = aws_iam_role.instance[0].name
+  role = aws_iam_role.instance[0].name
+  path = var.iam_path
   tags = local.tags
 }

@@ -32,8 +32,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "store" {
 
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
+
+    bucket_key_enabled = var.kms_key_arn == null ? null : true # one call to KMS for many objects
   }
 }
 
@@ -77,35 +80,43 @@ resource "aws_s3_bucket_policy" "store" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
-  for_each = var.expire_versions_days == null ? {} : aws_s3_bucket.store
+  for_each = var.expire_versions_days == null && var.expire_events_days == null ? {} : aws_s3_bucket.store
 
   bucket = each.value.id
 
-  rule {
-    id     = "expire-old-versions"
-    status = "Enabled"
+  dynamic "rule" {
+    for_each = var.expire_versions_days[*]
 
-    filter {}
+    content {
+      id     = "expire-old-versions"
+      status = "Enabled"
 
-    noncurrent_version_expiration {
-      noncurrent_days = var.expire_versions_days
-    }
+      filter {}
 
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 7
+      noncurrent_version_expiration {
+        noncurrent_days = rule.value
+      }
+
+      abort_incomplete_multipart_upload {
+        days_after_initiation = 7
+      }
     }
   }
 
-  rule {
-    id     = "forget-events" # what was told and what had come; no delivery is that late
-    status = "Enabled"
+  dynamic "rule" {
+    for_each = var.expire_events_days[*]
 
-    filter {
-      prefix = "events/"
-    }
+    content {
+      id     = "forget-events" # what was told and what had come; no delivery is that late
+      status = "Enabled"
 
-    expiration {
-      days = 30
+      filter {
+        prefix = "events/"
+      }
+
+      expiration {
+        days = rule.value
+      }
     }
   }
 
@@ -119,18 +130,21 @@ resource "aws_cloudwatch_log_group" "function" {
 
   name              = "/aws/lambda/${var.name_prefix}-${each.key}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "iot" {
   name              = "/${var.name_prefix}/iot-errors"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
 resource "aws_cloudwatch_log_group" "training" {
   name              = "/${var.name_prefix}/training"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = local.tags
 }
 
@@ -156,8 +170,11 @@ locals {
   sources_hash = base64sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${path.module}/${file}")}"]))
 }
 
+# Built whenever the provider reads the zips, which a fresh clone lacks: that is when one of these
+# changes, as another name or path makes other functions (terraform-provider-aws,
+# internal/service/lambda/function.go, needsFunctionCodeUpdate).
 resource "terraform_data" "package" {
-  triggers_replace = local.sources_hash
+  triggers_replace = [local.sources_hash, var.architecture, var.name_prefix, local.zip]
 
   provisioner "local-exec" {
     command     = "python3 scripts/package_lambda.py"
@@ -168,9 +185,10 @@ resource "terraform_data" "package" {
 # --- Notifications --------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "notification" {
-  name         = "${var.name_prefix}-notifications"
-  display_name = "Parris"
-  tags         = local.tags
+  name              = "${var.name_prefix}-notifications"
+  display_name      = "Parris"
+  kms_master_key_id = var.kms_key_arn
+  tags              = local.tags
 }
 
 resource "aws_sns_topic_subscription" "email" {

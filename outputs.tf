@@ -77,3 +77,25 @@ output "schedules" {
   description = "Schedules by name, as applied."
   value       = var.schedules
 }
+
+output "kms_key_policy" {
+  description = "Key policy that kms_key_arn must have at least; made from names, so the key may take it from here."
+  value       = data.aws_iam_policy_document.key.json
+}
+
+output "role_policies" {
+  description = "Policy that each principal's role needs, by principal (launch, reap, stack, scheduler, instance, iot), for roles that are brought."
+  value = {
+    launch    = data.aws_iam_policy_document.launch.json
+    reap      = data.aws_iam_policy_document.reap.json
+    stack     = data.aws_iam_policy_document.stack.json
+    scheduler = data.aws_iam_policy_document.scheduler.json
+    instance  = data.aws_iam_policy_document.instance.json
+    iot       = data.aws_iam_policy_document.iot.json
+  }
+}
+
+output "role_trust_policies" {
+  description = "Trust policy of each principal's role, by principal, for roles that are brought."
+  value       = merge({ for name, document in data.aws_iam_policy_document.assume : name => document.json }, { scheduler = data.aws_iam_policy_document.assume_scheduler.json })
+}

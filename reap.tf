@@ -8,10 +8,21 @@ resource "aws_lambda_function" "reap" {
   handler          = "parris.handlers.reap"
   runtime          = "python3.13"
   architectures    = [var.architecture]
-  role             = aws_iam_role.reap.arn
+  role             = local.reap_role_arn
   memory_size      = 512
   timeout          = 300
   tags             = local.tags
+
+  reserved_concurrent_executions = var.reap_reserved_concurrency
+
+  dynamic "vpc_config" {
+    for_each = length(var.vpc_subnet_ids) > 0 ? [var.vpc_subnet_ids] : []
+
+    content {
+      subnet_ids         = vpc_config.value
+      security_group_ids = var.vpc_security_group_ids
+    }
+  }
 
   environment {
     variables = {
@@ -108,6 +119,8 @@ resource "aws_lambda_permission" "reap" {
 # --- Its role: reads runs, deletes our stacks, writes outcomes ------------------------------------
 
 data "aws_iam_policy_document" "reap" {
+  source_policy_documents = [data.aws_iam_policy_document.more["reap"].json]
+
   statement {
     sid = "SeeStacksAndMachines"
     # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
@@ -190,15 +203,21 @@ data "aws_iam_policy_document" "reap" {
 }
 
 resource "aws_iam_role" "reap" {
-  name               = "${var.name_prefix}-reap-${local.region}"
-  description        = "Parris: the reap function."
-  assume_role_policy = data.aws_iam_policy_document.assume["reap"].json
-  tags               = local.tags
+  count = var.reap_role_arn == null ? 1 : 0
+
+  name                 = "${var.name_prefix}-reap-${local.region}"
+  description          = "Parris: the reap function."
+  assume_role_policy   = data.aws_iam_policy_document.assume["reap"].json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "reap" {
+  count = var.reap_role_arn == null ? 1 : 0
+
   name   = "reap"
-  role   = aws_iam_role.reap.id
+  role   = aws_iam_role.reap[0].id
   policy = data.aws_iam_policy_document.reap.json
 }
 
@@ -212,11 +231,17 @@ resource "aws_lambda_invocation" "guard" {
   lifecycle_scope = "CRUD"
 
   depends_on = [
+    aws_cloudwatch_dashboard.functions,
     aws_cloudwatch_event_rule.data,
     aws_cloudwatch_event_rule.schedule,
     aws_cloudwatch_event_target.data,
     aws_cloudwatch_event_target.reap,
     aws_cloudwatch_event_target.schedule,
+    aws_cloudwatch_log_metric_filter.overdue,
+    aws_cloudwatch_metric_alarm.failing,
+    aws_cloudwatch_metric_alarm.overdue,
+    aws_cloudwatch_metric_alarm.silent,
+    aws_cloudwatch_metric_alarm.unswept,
     aws_iam_instance_profile.instance,
     aws_iam_role_policy.instance,
     aws_iam_role_policy.iot,
@@ -236,6 +261,7 @@ resource "aws_lambda_invocation" "guard" {
     aws_lambda_permission.reap,
     aws_lambda_permission.schedule,
     aws_s3_bucket_lifecycle_configuration.store,
+    aws_s3_bucket_logging.store,
     aws_s3_bucket_policy.store,
     aws_s3_bucket_public_access_block.store,
     aws_s3_bucket_server_side_encryption_configuration.store,

@@ -38,7 +38,7 @@ resource "aws_iot_topic_rule" "button" {
   error_action { # a message that could not be handed over leaves its reason here
     cloudwatch_logs {
       log_group_name = aws_cloudwatch_log_group.iot.name
-      role_arn       = aws_iam_role.iot.arn
+      role_arn       = local.iot_role_arn
     }
   }
 }
@@ -73,7 +73,7 @@ resource "aws_iot_topic_rule" "device" {
   error_action {
     cloudwatch_logs {
       log_group_name = aws_cloudwatch_log_group.iot.name
-      role_arn       = aws_iam_role.iot.arn
+      role_arn       = local.iot_role_arn
     }
   }
 }
@@ -214,14 +214,20 @@ data "aws_iam_policy_document" "iot" {
 }
 
 resource "aws_iam_role" "iot" {
-  name               = "${var.name_prefix}-iot-${local.region}"
-  description        = "Parris: the topic rule's error action."
-  assume_role_policy = data.aws_iam_policy_document.assume["iot"].json
-  tags               = local.tags
+  count = var.iot_role_arn == null ? 1 : 0
+
+  name                 = "${var.name_prefix}-iot-${local.region}"
+  description          = "Parris: the topic rule's error action."
+  assume_role_policy   = data.aws_iam_policy_document.assume["iot"].json
+  path                 = var.iam_path
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "iot" {
+  count = var.iot_role_arn == null ? 1 : 0
+
   name   = "iot"
-  role   = aws_iam_role.iot.id
+  role   = aws_iam_role.iot[0].id
   policy = data.aws_iam_policy_document.iot.json
 }

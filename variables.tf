@@ -241,6 +241,17 @@ variable "expire_versions_days" {
   }
 }
 
+variable "expire_events_days" {
+  description = "Days after which it is forgotten what events were and what was told of them; null keeps it for ever."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.expire_events_days == null || try(var.expire_events_days >= 7, false) # an event may wait in a queue
+    error_message = "expire_events_days must be 7 or more, or null."
+  }
+}
+
 variable "force_destroy" {
   description = "Whether terraform destroy may delete buckets that still hold results and configurations."
   type        = bool

@@ -98,7 +98,7 @@ def local_variables() -> list[str]:
     # The provider waits about a minute for each lifecycle rule, on any endpoint.
     # `-var expire_versions_days=null` would be the string "null"; a file can say null.
     path = LOCAL_HOME / "local.tfvars"
-    path.write_text("expire_versions_days = null\n")
+    path.write_text("expire_versions_days = null\nexpire_events_days = null\n")
     return [f"-var-file={path}"]
 
 

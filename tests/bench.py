@@ -149,6 +149,7 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:parris-notifications",
         "PARRIS_BUTTONS": "{}",
         "PARRIS_DATA_TRIGGERS": "{}",
+        "PARRIS_FLEET": "{}",
         "PARRIS_LAUNCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:launch",
     }
     server.shutdown()

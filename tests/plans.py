@@ -9,6 +9,7 @@ from typing import Any
 from parris import trigger
 from parris.buttons import Buttons
 from parris.config import read_config
+from parris.fleet import Fleet
 from parris.plan import RunPlan, plan_run
 from parris.request import LaunchRequest
 from parris.settings import Settings
@@ -31,6 +32,7 @@ SETTINGS = Settings(
     buttons=Buttons(),
     data_triggers={"fresh": {"bucket": "data", "job": "default", "settle_seconds": 60}},
     launch_function_arn="arn:aws:lambda:us-east-1:123456789012:function:parris-launch",
+    fleet=Fleet(),
     region="eu-west-1",
 )
 

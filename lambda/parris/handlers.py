@@ -24,6 +24,7 @@ from botocore.session import get_session
 from .errors import ParrisError
 from .launch import Clients, Machine
 from .launch import launch as launch_training
+from .market import price_region
 from .settings import read_reap_settings, read_settings
 from .storage import Storage
 
@@ -182,10 +183,7 @@ def _sns() -> SNSClient:
 
 @functools.cache
 def _pricing() -> PricingClient:
-    # The Price List answers in these regions only (AWS Billing user guide, "Price List endpoints").
-    near = {"eu": "eu-central-1", "ap": "ap-south-1"}
-    region = near.get(_settings().region.split("-")[0], "us-east-1")
-    client: PricingClient = _client("pricing", region)
+    client: PricingClient = _client("pricing", price_region(_settings().region))
     return client
 
 

@@ -19,6 +19,7 @@ from .claim import RunClaim, claim_run
 from .config import CONFIG_FILENAME, read_config
 from .crowd import Crowd
 from .errors import InvalidConfig, ParrisError, PriceUnknown
+from .fleet import fill_slots
 from .notify import Notifier
 from .objects import event_key
 from .overlap import hold_back
@@ -152,7 +153,7 @@ def _price(plan: RunPlan, clients: Clients) -> Price:
         instance_type=plan.config.instance_type,
         spot=plan.config.market == "spot",
         volume_gb=plan.volume_size_gb,
-        subnet_id=plan.config.subnet_id,
+        subnet_id=plan.subnet_id,
         region=plan.region,
     )
 
@@ -199,6 +200,7 @@ def _stack_call(
 ) -> StackCall:
     user_data = render.render_user_data(machine.user_data, plan)
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
+    template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
     return StackCall(
         name=plan.config.stack_name,
         run_id=plan.run_id,

@@ -44,6 +44,23 @@ def resolve_image(ssm: SSMClient, parameter: str) -> str:
         ) from error
 
 
+def price_region(region: str) -> str:
+    """Return the region in which to ask for the prices of `region`.
+
+    The Price List answers in three only (AWS Billing user guide, "Price List endpoints"). China has
+    one of its own, in yuan; GovCloud and the other partitions have none.
+
+    Raises:
+        PriceUnknown: outside the partition that is billed in dollars and has a Price List.
+    """
+    if region.startswith(("cn-", "us-gov-", "us-iso", "eu-iso", "eusc-")):
+        raise PriceUnknown(
+            f"the AWS Price List has no prices in dollars for {region}; limit jobs by time there "
+            "(termination-method at-fixed-time)"
+        )
+    return {"eu": "eu-central-1", "ap": "ap-south-1"}.get(region.split("-")[0], "us-east-1")
+
+
 def read_price(
     pricing: Callable[[], PricingClient],
     ec2: Callable[[], EC2Client],

@@ -46,6 +46,9 @@ class RunPlan:
     instance_profile: str
     image: str
     """An image id, or the public SSM parameter that holds one."""
+    subnet_id: str
+    security_group_ids: tuple[str, ...]
+    """The job's own, else the deployment's; empty for the default VPC's."""
     volume_size_gb: int
     parameters: Mapping[str, str]
     log_group: str
@@ -104,6 +107,10 @@ def plan_run(
                 "instance_role_names and apply"
             ],
         )
+    image = config.image or default_image(config.instance_type)
+    if refusals := settings.fleet.refusals(config.instance_type, image):
+        raise InvalidConfig(source, refusals)
+    run_id = run_id_for(request)
     notes = list(request.notes)
     minutes = cap = settings.max_run_hours * 60
     limited = config.termination_method != configuration.COMPLETION
@@ -128,7 +135,11 @@ def plan_run(
         budget_usd=config.cost_limit_usd if limited else None,
         price=None,
         instance_profile=profile,
-        image=config.image or default_image(config.instance_type),
+        image=image,
+        subnet_id=config.subnet_id or settings.fleet.subnet(run_id),
+        security_group_ids=(config.security_group_id,)
+        if config.security_group_id
+        else tuple(settings.fleet.groups),
         volume_size_gb=config.volume_size_gb
         or (GPU_VOLUME_GB if has_gpu(config.instance_type) else DEFAULT_VOLUME_GB),
         parameters=_merged(config.parameters, request.parameters),

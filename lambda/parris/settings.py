@@ -10,6 +10,7 @@ from typing import Any
 
 from .buttons import Buttons
 from .errors import ParrisError
+from .fleet import Fleet
 
 VARIABLES = (
     "PARRIS_DEPLOYMENT",
@@ -27,6 +28,7 @@ VARIABLES = (
     "PARRIS_BUTTONS",
     "PARRIS_DATA_TRIGGERS",
     "PARRIS_LAUNCH_FUNCTION_ARN",
+    "PARRIS_FLEET",
 )
 """What Terraform sets on the launch function: all of these and nothing else (a contract test)."""
 
@@ -64,6 +66,7 @@ class Settings:
     data_triggers: Mapping[str, Mapping[str, Any]]
     """By name, ``{"job", "parameters", "settle_seconds", …}``."""
     launch_function_arn: str
+    fleet: Fleet
     region: str
 
 
@@ -91,6 +94,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         buttons=Buttons(**json.loads(environment["PARRIS_BUTTONS"])),
         data_triggers=json.loads(environment["PARRIS_DATA_TRIGGERS"]),
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
+        fleet=Fleet(**json.loads(environment["PARRIS_FLEET"])),
         region=environment["AWS_REGION"],  # Lambda's own, in every function
     )
 

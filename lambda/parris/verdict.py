@@ -17,6 +17,16 @@ POWERED_OFF_BY_ITSELF = "Client.InstanceInitiatedShutdown"
 
 _DEAD = ("terminated", "stopped")
 
+_CURES = {
+    # EC2 user guide, "Troubleshoot instance launch issues"; EBS, "encrypted volumes".
+    "Client.InternalError": "EC2 could not use the key of its encrypted volume: name that key in "
+    "the Terraform variable ebs_kms_key_arns, and let the key's own policy allow this account",
+    "Client.VolumeLimitExceeded": "the account's quota of EBS volumes is used up",
+    "Server.InsufficientInstanceCapacity": "EC2 has no such machine free; try another "
+    "instance-type or subnet-id, or later",
+}
+"""What to do about a StateReason that says little by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
@@ -116,6 +126,9 @@ def vanished(machine: Machine, deadline: datetime, now: datetime) -> Ending:
             return Ending(state="timed-out", reason=reason, ended_by="shutdown")
         reason = "its machine powered off by itself without an outcome"
         return Ending(state="interrupted", reason=reason, ended_by="shutdown")
+    if cure := _CURES.get(machine.reason):
+        reason = f"its machine could not start ({machine.reason}): {cure}"
+        return Ending(state="interrupted", reason=reason, ended_by="ec2")
     said = f" ({machine.reason})" if machine.reason else ""
     return Ending(
         state="interrupted", reason=f"its machine was {machine.state}{said}", ended_by="ec2"

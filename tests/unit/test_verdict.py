@@ -171,3 +171,9 @@ def test_who_deleted_the_stack_is_who_ended_the_run(who: str, state: str) -> Non
 )
 def test_a_deletions_token_names_who_asked_for_it(token: str, who: str) -> None:
     assert deleter(token) == who
+
+
+def test_a_volume_key_that_ec2_may_not_use_is_named_with_the_cure() -> None:
+    ending = vanished(machine("terminated", "Client.InternalError"), NOW, NOW)
+    assert ending.state == "interrupted"
+    assert "ebs_kms_key_arns" in ending.reason

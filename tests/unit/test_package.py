@@ -1,0 +1,37 @@
+"""What is packaged is the code as it stands, without the words about it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from scripts.package_lambda import ROOT, without_docstrings
+
+MODULES = sorted((ROOT / "lambda/parris").glob("*.py"))
+
+
+def without(tree: ast.AST) -> str:
+    """Return a tree's dump with its lines, its docstrings empty."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            node.value.value = ""
+            node.end_lineno = node.value.end_lineno = node.lineno
+            node.end_col_offset = node.value.end_col_offset = node.col_offset + 2
+        if hasattr(node, "end_lineno") and hasattr(node, "body"):
+            node.end_lineno = node.end_col_offset = 0
+    return ast.dump(tree, include_attributes=True)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_only_docstrings_go_and_every_statement_keeps_its_line(path: Path) -> None:
+    source = path.read_text()
+    packaged = without_docstrings(source)
+    assert len(packaged.splitlines()) == len(source.splitlines())
+    assert without(ast.parse(packaged)) == without(ast.parse(source))
+    assert '"""' not in packaged
