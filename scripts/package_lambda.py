@@ -23,8 +23,8 @@ MACHINE = (
 REAP_ONLY = ("launches", "machines", "obituary", "reap", "recorder", "verdict")
 """Modules that no launch imports."""
 
-MAX_BYTES = 80 * 1024
-"""A small zip starts fast and can be read in the console. A fifth of it is agent.py."""
+MAX_BYTES = 64 * 1024
+"""A small zip starts fast and can be read in the console."""
 
 
 def contents(function: str) -> dict[str, bytes]:

@@ -49,7 +49,9 @@ def tags_by_kind(template: str) -> dict[str, dict[str, str]]:
 
 def planned(fleet: Fleet, config: str = "{}", event: str = "e") -> RunPlan:
     request = read_request({"event-id": event}, "r")
-    return plan_run(request, read_config(config, "test"), replace(SETTINGS, fleet=fleet), NOW)
+    return plan_run(
+        request, read_config(config, "test"), replace(SETTINGS, fleet=fleet), NOW, "nonce"
+    )
 
 
 def test_own_tags_reach_everything_that_a_launch_makes() -> None:

@@ -88,10 +88,15 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket="results")
-        receipt = {"run-id": "r-1", "job": "job", "state": "launching", "stop": {"by": HOSTILE}}
+        receipt = {
+            "run-id": "r-0123456789abcdef",
+            "job": "job",
+            "state": "launching",
+            "stop": {"by": HOSTILE},
+        }
         receipt |= {"claimed": "2026-11-24T12:00:00Z", "deadline": "2026-11-24T13:00:00Z"}
         outcome: dict[str, Any] = {
-            "run-id": "r-1",
+            "run-id": "r-0123456789abcdef",
             "job": "job",
             "state": "failed",
             "reason": HOSTILE,
@@ -102,7 +107,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         files["output/\u202ename"] = "x"
         for name, text in files.items():
             body = text.encode(errors="replace")
-            s3.put_object(Bucket="results", Key=f"runs/job/r-1/{name}", Body=body)
+            s3.put_object(Bucket="results", Key=f"runs/job/r-0123456789abcdef/{name}", Body=body)
         yield Deployment(**values)
 
 
@@ -198,7 +203,12 @@ def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
     monkeypatch.setattr(follow.LogTail, "new_lines", lambda _self: iter(lines))
     said = Terminal()
     monkeypatch.setattr(sys, "stdout", said)
-    assert follow.follow(deployment, "job", runs.find_run(deployment, "job", "r-1").run_id) == 1
+    assert (
+        follow.follow(
+            deployment, "job", runs.find_run(deployment, "job", "r-0123456789abcdef").run_id
+        )
+        == 1
+    )
     ours = [line for line in said.getvalue().splitlines() if not line.startswith("  | ")]
     assert len(ours) == 2
     assert "failed: a\\x1b" in ours[0]
