@@ -162,7 +162,10 @@ class LogStreamer(threading.Thread):
     def __init__(self, aws: Aws, receipt: dict[str, Any], whole_log: str) -> None:
         super().__init__(daemon=True, name="log-streamer")
         self._aws, self._whole_log = aws, whole_log
-        self._group, self._stream = receipt["log-group"], receipt["log-stream"]
+        self._group = receipt["log-group"]
+        # Whoever knows a stream's name can write to it, so it is not in the receipt, which every
+        # machine can read; those of runs before this version have it.
+        self._stream = os.environ.get("PARRIS_LOG_STREAM") or receipt["log-stream"]
         self._events: list[dict[str, Any]] = []
         self._bytes, self._last_time, self._failures = 0, 0, 0
         self._lock = threading.Lock()
@@ -787,8 +790,9 @@ class Run:
     def __init__(self, home: Path, events: Events) -> None:
         self._home, self._events = home, events
         self._uri = os.environ.get("PARRIS_RUN_URI", "")
+        self._own_uri = os.environ.get("PARRIS_MACHINE_URI") or self._uri
         self._aws = Aws()
-        self._store = Store(self._aws, home, self._uri)
+        self._store = Store(self._aws, home, self._own_uri)
         self._identity: dict[str, str] = {}
         self._control: Control | None = None
         self._trainer: Trainer | None = None
@@ -799,7 +803,7 @@ class Run:
         """Run the trainer until it is over."""
         threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
         receipt = json.loads((self._home / "run.json").read_text())
-        self._streamer = LogStreamer(self._aws, receipt, self._uri)
+        self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
         self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
         self._trainer = Trainer(self._home, receipt, self._events)
@@ -843,7 +847,7 @@ class Run:
         say(f"outcome: {text}")
         for pause in OUTCOME_PAUSES:
             # From memory: a full disk has no room even for this.
-            target = f"{self._uri}/outcome.json"
+            target = f"{self._own_uri}/outcome.json"
             answer = self._aws.call(
                 "s3", "cp", "--only-show-errors", "-", target, stdin=text.encode()
             )
