@@ -115,11 +115,17 @@ class Clone:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
     def read(self, job: str, run_id: str, name: str) -> bytes | None:
-        """Return an object of a run, or None while it is not there."""
+        """Return an object of a run, or None while it is not there.
+
+        What a machine stores lies in a folder of its own; a run here has one machine.
+        """
+        s3, bucket = self.client("s3"), self.outputs["results_bucket"]
+        prefix = f"runs/{job}/{run_id}/"
+        if name == "log.txt" or name.startswith(("output/", "checkpoints/")):
+            listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}machines/", Delimiter="/")
+            prefix = next((one["Prefix"] for one in listed.get("CommonPrefixes", [])), prefix)
         try:
-            answer = self.client("s3").get_object(
-                Bucket=self.outputs["results_bucket"], Key=f"runs/{job}/{run_id}/{name}"
-            )
+            answer = s3.get_object(Bucket=bucket, Key=prefix + name)
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
