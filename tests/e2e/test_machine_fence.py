@@ -23,7 +23,7 @@ try() { # what is expected, and what is tried
   printf '%s\t%s\t%s\n' "$1" "$answer" "${*:2}" >>"$PARRIS_OUTPUT_DIR/answers.txt"
 }
 put() { try "$1" aws s3api put-object --bucket "${3:-$bucket}" --key "$2" --body /tmp/forged.$$; }
-get() { try "$1" aws s3 cp "s3://$bucket/$2" -; }
+get() { try "$1" aws s3api get-object --bucket "$bucket" --key "$2" /dev/null; }
 for name in output/x outcome.json log.txt run.json source/x agent.py output/run.json; do
   put denied "$other/$name"
 done

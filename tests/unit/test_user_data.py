@@ -54,8 +54,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
 
 def _is_rendered(name: str) -> bool:
     ours = ("PARRIS_JOB", "PARRIS_RUN_ID", "PARRIS_RUN_URI", "PARRIS_LIMIT_MINUTES")
-    ours += ("PARRIS_LOG_STREAM",)
-    return name in (*ours, "AWS_DEFAULT_REGION")
+    return name in (*ours, "PARRIS_LOG_STREAM", "AWS_DEFAULT_REGION")
 
 
 def boot(machine: Machine, seconds: float = 30) -> dict[str, Any]:
