@@ -194,33 +194,38 @@ data "aws_iam_policy_document" "instance" {
   source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
 
   statement {
-    sid       = "ListRuns"
+    sid       = "ListItsSourceAndItsOwn" # as aws s3 cp --recursive and aws s3 sync do
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.store["results"].arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["runs/*"]
+      values   = ["runs/*/source/", "runs/*/machines/&{aws:userid}/*"]
     }
   }
 
   statement {
-    sid       = "ReadRuns"
-    actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*"]
-  }
-
-  statement {
-    sid     = "StoreResults"
-    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    sid     = "ReadWhatARunStartsFrom"
+    actions = ["s3:GetObject"]
     resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
+      for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
     ]
   }
 
   statement {
-    sid       = "StreamTheLog"
+    # A machine's aws:userid is <role id>:<instance id>, which it cannot choose (IAM user guide,
+    # "IAM policy elements: variables and tags"); only the folder of a run's own instance is believed.
+    sid     = "StoreResultsInItsOwnFolder"
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] :
+      "${aws_s3_bucket.store["results"].arn}/runs/*/machines/&{aws:userid}/${name}"
+    ]
+  }
+
+  statement {
+    sid       = "StreamTheLog" # of whose name the last part is a secret of the run
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = local.log_resources["training"]
   }

@@ -8,7 +8,8 @@ from pathlib import Path
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import ROOT, Deployment, read_deployment
-from scripts.runs import Run, find_run
+from scripts.plain_text import one_line
+from scripts.runs import Run, find_folder, find_run
 
 
 def main(argv: list[str]) -> int:
@@ -21,31 +22,66 @@ def main(argv: list[str]) -> int:
     deployment = read_deployment()
     run = find_run(deployment, options.job or None, options.run or None)
     folder = options.to / run.job / run.run_id
-    count = fetch(deployment, run, folder)
+    count, refused = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
-    print(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/")
+    print(one_line(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/"))
+    if refused:
+        names = "\n".join(f"  {one_line(key)}" for key in refused)
+        raise Refused(f"not fetched, since their names lead out of {shown}/:\n{names}")
     return 0
 
 
-def fetch(deployment: Deployment, run: Run, folder: Path) -> int:
-    """Download every object of the run into `folder`, saying each; return how many."""
+def fetch(deployment: Deployment, run: Run, folder: Path) -> tuple[int, list[str]]:
+    """Download the run's objects into `folder`, saying each.
+
+    What the machine stored lies in a folder of its own there, and at the top here; what other
+    machines put beside it is not the run's.
+
+    Returns:
+        How many files it were, and the keys that were left, since no file may have their name.
+    """
     s3 = deployment.client("s3")
+    machine = find_folder(deployment, run)
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=deployment.results_bucket, Prefix=run.prefix
     )
-    count = 0
+    count, refused = 0, []
     for item in (item for page in pages for item in page.get("Contents", [])):
-        name = item["Key"].removeprefix(run.prefix)
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            raise Refused(f"{item['Key']}: its name leads out of {folder}; it was not fetched")
-        if name.endswith("/"):
+        key = item["Key"]
+        name = name_of(key, run.prefix, machine)
+        if name is None or name.endswith("/"):
+            continue
+        path = folder / name
+        if not is_plain(name) or not path.resolve().is_relative_to(folder.resolve()):
+            refused.append(key)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(deployment.results_bucket, item["Key"], str(path))
-        print(f"  {name} ({item['Size']:,} bytes)")
+        s3.download_file(deployment.results_bucket, key, str(path))
+        print(one_line(f"  {name} ({item['Size']:,} bytes)"))
         count += 1
-    return count
+    return count, refused
+
+
+def name_of(key: str, prefix: str, machine: str | None) -> str | None:
+    """Return the path of an object below the results' folder; None if it is not the run's."""
+    name = key.removeprefix(prefix)
+    if not name.startswith("machines/"):
+        return name
+    if machine is None or not key.startswith(machine):
+        return None
+    name = key.removeprefix(machine)
+    # The functions' reading of it is at the root, for a run that is over.
+    return None if name == "outcome.json" else name
+
+
+def is_plain(name: str) -> bool:
+    """Return whether every part of a path is a name, on this system and on others."""
+    parts = name.split("/")
+    return (
+        "\\" not in name
+        and all(part not in ("", ".", "..") for part in parts)
+        and not any(ord(character) < 32 or ord(character) == 127 for character in name)
+    )
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ class Run:
     def is_over(self) -> bool:
         return self.state in OVER
 
+    @property
+    def log_stream(self) -> str | None:
+        """Return where the machine streams its log, once somebody who is believed says so."""
+        older = self.receipt.get("log-stream")
+        tags = stack_tags(self.stack or {})
+        known = tags.get("parris:log-stream") or (self.outcome or {}).get("log-stream") or older
+        return None if known is None else str(known)
+
 
 def list_stacks(deployment: Deployment) -> list[Mapping[str, Any]]:
     """Return this deployment's stacks, by its tag, in one listing pass."""
@@ -70,7 +78,7 @@ def read_runs(
     deployment: Deployment, keys: Iterable[tuple[str, str]], stacks: Iterable[Mapping[str, Any]]
 ) -> list[Run]:
     """Return the runs `keys`, in that order, with what their stacks say."""
-    s3 = deployment.client("s3")
+    s3, storage = deployment.client("s3"), _storage(deployment)
     held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
     keys = list(keys)
 
@@ -78,7 +86,7 @@ def read_runs(
         job, run_id = key
         prefix = f"runs/{job}/{run_id}/"
         receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
-        outcome = _read_json(s3, deployment.results_bucket, prefix + "outcome.json")
+        outcome = storage.read_outcome(prefix)
         stack = held.get(run_id)
         ending = ending_of(deployment, receipt, outcome, stack)
         return Run(
@@ -164,10 +172,29 @@ def _read_json(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
     return content
 
 
+def find_folder(deployment: Deployment, run: Run) -> str | None:
+    """Return the folder in which the run's own machine stores things; None if it did not.
+
+    It is the one that the functions believed, or that of the instance which EC2 names. Older runs
+    have none: theirs lie at the run's root.
+    """
+    if run.outcome is not None:
+        machine = run.outcome.get("machine")
+        return None if machine is None else f"{run.prefix}machines/{machine}/"
+    instance_id = find_machine(deployment, run.run_id)["InstanceId"]
+    if not instance_id:
+        return None
+    machine = _storage(deployment).find_machine_folder(run.prefix, instance_id)
+    return None if machine is None else f"{run.prefix}machines/{machine}/"
+
+
 def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
     """Return a run's instance; its state is "none" if EC2 does not know one (any more)."""
     answer = deployment.client("ec2").describe_instances(
-        Filters=[{"Name": "tag:parris:run-id", "Values": [run_id]}]
+        Filters=[
+            {"Name": "tag:parris:run-id", "Values": [run_id]},
+            {"Name": "tag:parris:deployment", "Values": [deployment.deployment]},
+        ]
     )
     found = [found for each in answer["Reservations"] for found in each["Instances"]]
     return dict(found[0]) if found else {"InstanceId": "", "State": {"Name": "none"}}

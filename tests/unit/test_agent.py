@@ -22,6 +22,9 @@ import pytest
 
 AGENT = Path(__file__).resolve().parents[2] / "trainer/runtime/agent.py"
 RUN_URI = "s3://results/runs/digits/r1"
+USER_ID = "AROAEXAMPLE:i-1"
+MACHINE_URI = f"{RUN_URI}/machines/{USER_ID}"
+LOG_STREAM = "digits/r1/nonce"
 TOOLS = (
     *("bash", "cat", "date", "dd", "env", "false", "head", "kill", "ln", "mkdir"),
     *("seq", "setsid", "sleep", "timeout", "touch", "tr", "yes"),
@@ -61,6 +64,9 @@ if words[:2] == ["s3", "sync"]:
                 time.sleep(0.5 if "slow" in path.name else 0)
                 stored.parent.mkdir(parents=True, exist_ok=True)
                 stored.write_bytes(content)
+elif words[0] == "sts":
+    assert words == ["sts", "get-caller-identity", "--query", "UserId", "--output", "text"]
+    print({user_id!r})
 elif words[:2] == ["s3", "cp"]:
     source, target = words[2:]
     if target == "-":
@@ -117,7 +123,7 @@ class Machine:
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
         self.put("python3", f'#!/bin/bash\nexec {python} "$@"\n')
-        (folder / "aws.py").write_text(FAKE_AWS.format(root=str(folder)))
+        (folder / "aws.py").write_text(FAKE_AWS.format(root=str(folder), user_id=USER_ID))
         self.put("aws", f'#!/bin/bash\nexec {sys.executable} -I -S {folder}/aws.py "$@"\n')
         for name in ("shutdown", "poweroff"):
             self.record(name)
@@ -140,7 +146,6 @@ class Machine:
             "sync-interval-seconds": 60,
             "stop-grace-seconds": 5,
             "log-group": "/parris/runs",
-            "log-stream": "digits/r1",
             "market": "on-demand",
             "price": {"hourly-usd": "0.0464"},
         }
@@ -156,6 +161,8 @@ class Machine:
             "HOME": str(self.folder),
             "PARRIS_HOME": str(self.home),
             "PARRIS_RUN_URI": RUN_URI,
+            "PARRIS_MACHINE_URI": MACHINE_URI,
+            "PARRIS_LOG_STREAM": LOG_STREAM,
             "PARRIS_JOB": "digits",
             "PARRIS_RUN_ID": "r1",
             "PARRIS_LIMIT_MINUTES": "60",
@@ -238,7 +245,7 @@ class Machine:
         return outcome
 
     def stored(self, name: str) -> bytes | None:
-        path = self.folder / "s3" / RUN_URI.removeprefix("s3://") / name
+        path = self.folder / "s3" / MACHINE_URI.removeprefix("s3://") / name
         return path.read_bytes() if path.is_file() else None
 
     @property
@@ -258,7 +265,7 @@ class Machine:
 
     @property
     def streamed(self) -> list[dict[str, Any]]:
-        path = self.folder / "logs/parris/runs/digits/r1"
+        path = self.folder / "logs/parris/runs" / LOG_STREAM
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     @property
@@ -347,7 +354,7 @@ def test_a_trainer_that_succeeds_is_stored_before_the_power_goes_off(machine: Ma
     assert machine.stored("checkpoints/c") == b"c\n"
     assert machine.messages == ["one", "two"]
     assert machine.calls[-2:] == [
-        f"aws s3 cp - {RUN_URI}/outcome.json",
+        f"aws s3 cp - {MACHINE_URI}/outcome.json",
         "shutdown --poweroff now",
     ]
     assert f"parris outcome: {json.dumps(outcome)}" in machine.console

@@ -41,6 +41,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
     script = machine.folder / "user-data"
     script.write_text("\n".join([first, *lines, rest]))
     others = {name: value for name, value in machine.environ.items() if name not in exports}
+    del others["PARRIS_MACHINE_URI"]  # which user data finds out
     with (machine.folder / "console").open("ab") as console:
         return subprocess.Popen(
             [machine.bin / "bash", script],
@@ -53,7 +54,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
 
 def _is_rendered(name: str) -> bool:
     ours = ("PARRIS_JOB", "PARRIS_RUN_ID", "PARRIS_RUN_URI", "PARRIS_LIMIT_MINUTES")
-    return name in (*ours, "AWS_DEFAULT_REGION")
+    return name in (*ours, "PARRIS_LOG_STREAM", "AWS_DEFAULT_REGION")
 
 
 def boot(machine: Machine, seconds: float = 30) -> dict[str, Any]:
