@@ -34,9 +34,10 @@ FAKE_AWS = """
 import json, os, pathlib, shutil, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
-if "--cli-connect-timeout" in words:
-    at = words.index("--cli-connect-timeout")
-    del words[at : at + 2]
+for option in ("--cli-connect-timeout", "--cli-read-timeout"):
+    if option in words:
+        at = words.index(option)
+        del words[at : at + 2]
 call = " ".join(words)
 for rule in json.loads((root / "faults.json").read_text()):
     if rule["match"] in call:

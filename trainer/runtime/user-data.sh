@@ -29,6 +29,14 @@ STATE=failed
 REASON="user data ended before the supervisor was started"
 HANDED_OVER=no
 
+# The one folder in which S3 lets this machine write bears its aws:userid (docs/contracts.md, "What
+# is believed"), which STS tells anybody of himself (STS API reference, "GetCallerIdentity").
+identify() {
+  mkdir --parents "${HOME_DIR}" &&
+    aws sts get-caller-identity --cli-connect-timeout 10 --cli-read-timeout 20 \
+      --query UserId --output text >"${HOME_DIR}/$1"
+}
+
 give_up() {
   [[ "${HANDED_OVER}" == yes ]] && return
   local outcome
@@ -39,7 +47,7 @@ give_up() {
   outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null, \"cost-usd\": null,"
   outcome+=" \"bytes-stored\": 0, \"warnings\": []}"
   echo "parris outcome: ${outcome}" # the console keeps it when S3 cannot be reached
-  if command -v aws >/dev/null && [[ -s "${HOME_DIR}/user-id" ]]; then
+  if command -v aws >/dev/null && { [[ -s "${HOME_DIR}/user-id" ]] || identify user-id; }; then
     timeout 60 aws s3 cp --only-show-errors - \
       "${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/user-id")/outcome.json" <<<"${outcome}" || true
   fi
@@ -70,12 +78,6 @@ insist() {
 
 fetch() {
   aws s3 cp --only-show-errors --cli-connect-timeout 10 "$@"
-}
-
-# The one folder in which S3 lets this machine write bears its aws:userid (docs/contracts.md, "What
-# is believed"), which STS tells anybody of himself (STS API reference, "GetCallerIdentity").
-identify() {
-  aws sts get-caller-identity --cli-connect-timeout 10 --query UserId --output text >"${HOME_DIR}/$1"
 }
 
 command -v python3 >/dev/null || fail "the image has no python3; choose one that has 3.9 or newer"
