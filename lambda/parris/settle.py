@@ -122,6 +122,7 @@ def _end_later(
     event = {"data-trigger": name, "window": window["window"], "time": window["ends"]}
     try:
         scheduler.create_schedule(
+            GroupName=settings.schedule_group,
             Name=f"{settings.deployment}-data-{window['window']}",
             Description=f"Parris: the run of data trigger {name}.",
             ScheduleExpression=f"at({ends:%Y-%m-%dT%H:%M:%S})",
