@@ -22,6 +22,12 @@ data "aws_iam_policy_document" "assume" {
 
 # --- CloudFormation: builds and deletes training stacks -------------------------------------------
 
+locals {
+  ec2_arn = "arn:${local.partition}:ec2:${local.region}:${local.account_id}"
+  # Not the resource's attribute: policies need not wait for the group.
+  schedule_group = var.name_prefix
+}
+
 data "aws_iam_policy_document" "stack" {
   source_policy_documents = [data.aws_iam_policy_document.more["stack"].json]
 
@@ -31,34 +37,90 @@ data "aws_iam_policy_document" "stack" {
     resources = ["*"] # EC2's describe actions take no resource
   }
 
+  # What a launch makes is tagged with the deployment at birth, or not made: all that follows goes by
+  # that tag, and nothing can give it to what is there already ("Grant permission to tag Amazon EC2
+  # resources during creation", EC2 user guide).
   statement {
-    sid       = "StartMachines"
+    sid       = "StartMachinesOfThisDeployment"
     actions   = ["ec2:RunInstances"]
-    resources = ["*"] # image, subnet, group, key, volume and interface are the job's choice
+    resources = [for type in ["instance", "volume"] : "${local.ec2_arn}:${type}/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
   }
 
   statement {
-    sid = "KeepLaunchTemplates"
-    actions = [
-      "ec2:CreateLaunchTemplate",
-      "ec2:CreateLaunchTemplateVersion",
-      "ec2:DeleteLaunchTemplate",
-      "ec2:GetLaunchTemplateData",
-      "ec2:ModifyLaunchTemplate",
-    ]
-    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:launch-template/*"]
+    sid     = "StartThemWithWhatTheJobChooses"
+    actions = ["ec2:RunInstances"]
+    resources = concat(
+      # Spot requests and interfaces come with the machine and end with it.
+      [for type in ["key-pair", "network-interface", "security-group", "spot-instances-request", "subnet"] : "${local.ec2_arn}:${type}/*"],
+      ["arn:${local.partition}:ec2:${local.region}::image/*"],
+    )
   }
 
   statement {
-    sid       = "TagWhatItStarts"
-    actions   = ["ec2:CreateTags", "ec2:DeleteTags"]
-    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
+    sid       = "StartThemFromOurTemplates"
+    actions   = ["ec2:RunInstances"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "CreateOurTemplates"
+    actions   = ["ec2:CreateLaunchTemplate"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid = "KeepOurTemplates"
+    # DeleteTags: the schema of AWS::EC2::LaunchTemplate has it among what a deletion calls.
+    actions   = ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate", "ec2:DeleteTags"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "TagWhatItMakes"
+    actions   = ["ec2:CreateTags"]
+    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "${local.ec2_arn}:${type}/*"]
+
+    condition { # only as a part of these two calls, never on what is there already
+      test     = "StringEquals"
+      variable = "ec2:CreateAction"
+      values   = ["CreateLaunchTemplate", "RunInstances"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
   }
 
   statement {
     sid       = "EndOurMachines"
-    actions   = ["ec2:TerminateInstances", "ec2:StopInstances", "ec2:ModifyInstanceAttribute"]
-    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+    actions   = ["ec2:TerminateInstances"]
+    resources = ["${local.ec2_arn}:instance/*"]
 
     condition {
       test     = "StringEquals"
@@ -82,7 +144,7 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "KeepOurSchedules"
     actions   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
-    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-*"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/${local.schedule_group}/*"]
   }
 
   statement {
@@ -130,6 +192,12 @@ resource "aws_iam_role_policy" "stack" {
 }
 
 # --- EventBridge Scheduler: deletes a stack at its deadline, launches when data has settled ---------
+
+# A group of its own, as `name-*` in the common one would also be the schedules of `name-2`.
+resource "aws_scheduler_schedule_group" "run" {
+  name = local.schedule_group
+  tags = local.tags
+}
 
 data "aws_iam_policy_document" "assume_scheduler" {
   statement {
