@@ -72,7 +72,7 @@ data "aws_iam_policy_document" "operator" {
   statement {
     sid       = "FollowLogs"
     actions   = ["logs:GetLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.training.arn}:*"]
+    resources = local.log_resources["training"]
   }
 
   dynamic "statement" {

@@ -72,7 +72,17 @@ def local_environ(base: Mapping[str, str], home: Path = DEFAULT_HOME) -> dict[st
         # AWS_ENDPOINT_URL_S3 and its like would win over AWS_ENDPOINT_URL.
         if name not in UNSET and not name.startswith("AWS_ENDPOINT_URL")
     }
-    return kept | ours
+    return kept | ours | _acting_as(base)
+
+
+def _acting_as(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the credentials of the embedded cloud's user that `base` names, if it names one.
+
+    By names of their own, so that those of a real account never get here.
+    """
+    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    named = {f"AWS_{name}": base.get(f"PARRIS_LOCAL_{name}", "") for name in names}
+    return named if all(named.values()) else {}
 
 
 def up(home: Path = DEFAULT_HOME, port: int = DEFAULT_PORT) -> Cloud:

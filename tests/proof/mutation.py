@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.proof.deployed import Deployed, Document
 from tests.proof.evaluate import allows, parse
-from tests.proof.table import Call, Table
+from tests.proof.table import Table
 
 EVERYTHING: Document = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 """What stands beside a bucket's policy, which only refuses."""
@@ -52,7 +52,9 @@ def mutants(deployed: Deployed) -> Iterator[Mutant]:
     for principal, documents in deployed.policies.items():
         for policy, document in documents.items():
             for index, statement in enumerate(_listed(document["Statement"])):
-                for change, altered in _changes(statement):
+                # A bucket's policy speaks of that bucket alone, whatever it says.
+                widen = principal != "bucket"
+                for change, altered in _changes(statement, widen=widen):
                     mutated = copy.deepcopy(document)
                     kept = _listed(mutated["Statement"])
                     kept[index : index + 1] = [altered] if altered else []
@@ -72,7 +74,7 @@ def is_killed(mutant: Mutant, deployed: Deployed, table: Table) -> bool:
     return next(wrong(changed, table, deployed.places), None) is not None
 
 
-def _changes(statement: Document) -> Iterator[tuple[str, Document | None]]:
+def _changes(statement: Document, *, widen: bool) -> Iterator[tuple[str, Document | None]]:
     """Yield what to change in a statement, in words, and the statement changed; None: without."""
     yield "without the statement", None
     for element in ("Action", "NotAction", "Resource"):
@@ -80,7 +82,7 @@ def _changes(statement: Document) -> Iterator[tuple[str, Document | None]]:
         for value in values if len(values) > 1 else []:
             left = [each for each in values if each != value]
             yield f"without {element} {value}", {**statement, element: left}
-    for value in _listed(statement.get("Resource", [])):
+    for value in _listed(statement.get("Resource", [])) if widen else []:
         if value != "*":
             yield f"{value} widened to *", {**statement, "Resource": "*"}
     for operator, block in statement.get("Condition", {}).items():
@@ -105,13 +107,3 @@ def _with_condition(
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
-
-
-def dead_calls(tables: Mapping[str, Table], deployed: Deployed) -> list[Call]:
-    """Return the needs of principals that nothing is applied for."""
-    return [
-        call
-        for name, table in tables.items()
-        if name not in deployed.policies
-        for call in table.needs
-    ]

@@ -13,6 +13,9 @@ from tests.proof import needs
 Context = Mapping[str, Any]
 """Condition keys of a request, as AWS names them, with a value or a list of them."""
 
+Rows = list[tuple[Any, ...]]
+"""How a table is written: `_calls` says what each place of a row holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -65,12 +68,13 @@ def _read(name: str) -> Table:
     )
 
 
-def _calls(principal: str, rows: list[tuple[Any, ...]]) -> Iterator[Call]:
+def _calls(principal: str, rows: Rows) -> Iterator[Call]:
     """Yield a table's rows: actions, resources (each a text or a list), source, context, unseen."""
     for actions, resources, source, *more in rows:
-        context, unseen = (*more, *({}, "")[len(more) :])
-        for action in [actions] if isinstance(actions, str) else actions:
-            for resource in [resources] if isinstance(resources, str) else resources:
+        context: Context = more[0] if more else {}
+        unseen: str = more[1] if more[1:] else ""
+        for action in _listed(actions):
+            for resource in _listed(resources):
                 yield Call(
                     principal=principal,
                     action=action,
@@ -79,6 +83,10 @@ def _calls(principal: str, rows: list[tuple[Any, ...]]) -> Iterator[Call]:
                     source=source,
                     unseen=unseen,
                 )
+
+
+def _listed(texts: Any) -> list[str]:
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 def fill(text: str, places: Mapping[str, str]) -> str:
