@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 Document = dict[str, Any]
 
+APPLY_SECONDS = 240
+
 VARIABLES: dict[str, Any] = {
     "instance_role_names": ["another-machine"],
     "schedules": {"nightly": {"expression": "rate(1 day)", "job": "default"}},
@@ -52,9 +54,11 @@ def deployment() -> Iterator[Path]:
                 ],
                 cwd=ROOT,
                 env=environ,
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 check=False,
+                timeout=APPLY_SECONDS,
             )
             if applied.returncode:
                 raise AssertionError(f"terraform apply\n{applied.stdout}\n{applied.stderr}")

@@ -10,6 +10,8 @@ _VOLUME = f"{_EC2}:volume/vol-0123456789abcdef0"
 _SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule/default"
 _ROLE = "arn:aws:iam::{account}:role"
 _HANDLERS = "handlers of the resource type's schema (scripts/local/handler_permissions.json)"
+_RUN = f"{_HANDLERS}; resources by the service authorization reference, RunInstances"
+_BORN = {"aws:RequestTag/parris:deployment": "{deployment}"}
 _UNSEEN = "the embedded cloud builds stacks with no role's rights"
 
 NEEDS: Rows = [
@@ -34,21 +36,26 @@ NEEDS: Rows = [
     ),
     (
         "ec2:RunInstances",
+        [_INSTANCE, _VOLUME],
+        _RUN,
+        {**_BORN, "aws:TagKeys": ["parris:deployment", "parris:job"]},
+        _UNSEEN,
+    ),
+    (
+        "ec2:RunInstances",
         [
-            _INSTANCE,
-            _VOLUME,
-            _TEMPLATE,
             f"{_EC2}:network-interface/eni-0",
             f"{_EC2}:subnet/subnet-0",
             f"{_EC2}:security-group/sg-0",
             f"{_EC2}:key-pair/mine",
             "arn:aws:ec2:{region}::image/ami-0",
         ],
-        f"{_HANDLERS}; resources by the service authorization reference, RunInstances",
-        OURS,
+        _RUN,
+        {},
         _UNSEEN,
     ),
-    ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, {}, _UNSEEN),
+    ("ec2:RunInstances", _TEMPLATE, _RUN, OURS, _UNSEEN),
+    ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, _BORN, _UNSEEN),
     (
         ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate"],
         _TEMPLATE,
@@ -56,7 +63,20 @@ NEEDS: Rows = [
         OURS,
         _UNSEEN,
     ),
-    ("ec2:CreateTags", [_INSTANCE, _VOLUME, _TEMPLATE], _HANDLERS, {}, _UNSEEN),
+    (
+        "ec2:CreateTags",
+        [_INSTANCE, _VOLUME],
+        _HANDLERS,
+        {**_BORN, "ec2:CreateAction": "RunInstances"},
+        _UNSEEN,
+    ),
+    (
+        "ec2:CreateTags",
+        _TEMPLATE,
+        _HANDLERS,
+        {**_BORN, "ec2:CreateAction": "CreateLaunchTemplate"},
+        _UNSEEN,
+    ),
     ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS, _UNSEEN),
     ("ec2:TerminateInstances", _INSTANCE, _HANDLERS, OURS, _UNSEEN),
     (
