@@ -57,6 +57,8 @@ def register(home: Path, endpoint: str) -> None:
     """Register every stand-in with MiniStack."""
     from scripts.local import (
         async_invocations,
+        authorizations,
+        call_resources,
         ec2_actions,
         ec2_tags,
         events,
@@ -78,11 +80,13 @@ def register(home: Path, endpoint: str) -> None:
         universal_targets,
     )
 
+    authorizations.register(home)
     faults.register(home)
     instances.register(home, endpoint)
     universal_targets.register(endpoint)
     for module in (
         async_invocations,
+        call_resources,
         ec2_actions,
         ec2_tags,
         events,

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from scripts.local import cloud
 from tests.e2e.embedded_world import World
+from tests.proof import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -217,8 +218,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             environ=cloud.local_environ(os.environ, home),
             outputs={name: item["value"] for name, item in json.loads(outputs.stdout).items()},
         )
+        calls = recorded.read(home)
     finally:
         run_make(folder, "local-down", check=False)
+    recorded.keep(calls, f"{os.getpid()}")
+    assert list(recorded.strange(calls)) == []  # what the tables lack, and what was denied
 
 
 def _write_jobs(folder: Path) -> None:
