@@ -40,6 +40,10 @@ test: venv-dev ## every test: unit, integration, contract, terraform, e2e
 check: venv-dev ## formatting, lint and types; rewrites nothing
 	@.ci/check
 
+.PHONY: prove
+prove: venv-dev ## prove the IAM policies: every need granted, every grant needed; checkov, parliament
+	@$(PYTHON) -m tests.proof
+
 .PHONY: bench
 bench: venv-dev ## print launch latency, package size, round trips and machine times
 	@$(PYTHON) -m tests.bench

@@ -40,6 +40,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_INSTANCE_PROFILES   = join(",", concat([local.instance_profile], sort(var.instance_role_names)))
       PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
       PARRIS_SCHEDULER_ROLE_ARN  = local.scheduler_role_arn
+      PARRIS_SCHEDULE_GROUP      = aws_scheduler_schedule_group.run.name
       PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
       PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
       PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
@@ -204,7 +205,7 @@ data "aws_iam_policy_document" "launch" {
   statement {
     sid       = "EndSettleWindows"
     actions   = ["scheduler:CreateSchedule"]
-    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-data-*"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/${local.schedule_group}/${var.name_prefix}-data-*"]
   }
 
   statement {

@@ -22,6 +22,12 @@ data "aws_iam_policy_document" "assume" {
 
 # --- CloudFormation: builds and deletes training stacks -------------------------------------------
 
+locals {
+  ec2_arn = "arn:${local.partition}:ec2:${local.region}:${local.account_id}"
+  # Not the resource's attribute: policies need not wait for the group.
+  schedule_group = var.name_prefix
+}
+
 data "aws_iam_policy_document" "stack" {
   source_policy_documents = [data.aws_iam_policy_document.more["stack"].json]
 
@@ -31,34 +37,90 @@ data "aws_iam_policy_document" "stack" {
     resources = ["*"] # EC2's describe actions take no resource
   }
 
+  # What a launch makes is tagged with the deployment at birth, or not made: all that follows goes by
+  # that tag, and nothing can give it to what is there already ("Grant permission to tag Amazon EC2
+  # resources during creation", EC2 user guide).
   statement {
-    sid       = "StartMachines"
+    sid       = "StartMachinesOfThisDeployment"
     actions   = ["ec2:RunInstances"]
-    resources = ["*"] # image, subnet, group, key, volume and interface are the job's choice
+    resources = [for type in ["instance", "volume"] : "${local.ec2_arn}:${type}/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
   }
 
   statement {
-    sid = "KeepLaunchTemplates"
-    actions = [
-      "ec2:CreateLaunchTemplate",
-      "ec2:CreateLaunchTemplateVersion",
-      "ec2:DeleteLaunchTemplate",
-      "ec2:GetLaunchTemplateData",
-      "ec2:ModifyLaunchTemplate",
-    ]
-    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:launch-template/*"]
+    sid     = "StartThemWithWhatTheJobChooses"
+    actions = ["ec2:RunInstances"]
+    resources = concat(
+      # Spot requests and interfaces come with the machine and end with it.
+      [for type in ["key-pair", "network-interface", "security-group", "spot-instances-request", "subnet"] : "${local.ec2_arn}:${type}/*"],
+      ["arn:${local.partition}:ec2:${local.region}::image/*"],
+    )
   }
 
   statement {
-    sid       = "TagWhatItStarts"
-    actions   = ["ec2:CreateTags", "ec2:DeleteTags"]
-    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "arn:${local.partition}:ec2:${local.region}:${local.account_id}:${type}/*"]
+    sid       = "StartThemFromOurTemplates"
+    actions   = ["ec2:RunInstances"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "CreateOurTemplates"
+    actions   = ["ec2:CreateLaunchTemplate"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid = "KeepOurTemplates"
+    # DeleteTags: the schema of AWS::EC2::LaunchTemplate has it among what a deletion calls.
+    actions   = ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate", "ec2:DeleteTags"]
+    resources = ["${local.ec2_arn}:launch-template/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "TagWhatItMakes"
+    actions   = ["ec2:CreateTags"]
+    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "${local.ec2_arn}:${type}/*"]
+
+    condition { # only as a part of these two calls, never on what is there already
+      test     = "StringEquals"
+      variable = "ec2:CreateAction"
+      values   = ["CreateLaunchTemplate", "RunInstances"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
   }
 
   statement {
     sid       = "EndOurMachines"
-    actions   = ["ec2:TerminateInstances", "ec2:StopInstances", "ec2:ModifyInstanceAttribute"]
-    resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+    actions   = ["ec2:TerminateInstances"]
+    resources = ["${local.ec2_arn}:instance/*"]
 
     condition {
       test     = "StringEquals"
@@ -82,7 +144,7 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "KeepOurSchedules"
     actions   = ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"]
-    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/default/${var.name_prefix}-*"]
+    resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/${local.schedule_group}/*"]
   }
 
   statement {
@@ -130,6 +192,12 @@ resource "aws_iam_role_policy" "stack" {
 }
 
 # --- EventBridge Scheduler: deletes a stack at its deadline, launches when data has settled ---------
+
+# A group of its own, as `name-*` in the common one would also be the schedules of `name-2`.
+resource "aws_scheduler_schedule_group" "run" {
+  name = local.schedule_group
+  tags = local.tags
+}
 
 data "aws_iam_policy_document" "assume_scheduler" {
   statement {
@@ -190,51 +258,51 @@ resource "aws_iam_role_policy" "scheduler" {
 
 # --- Training machines: read their run, write its results -----------------------------------------
 
-locals {
-  runs = "${aws_s3_bucket.store["results"].arn}/runs"
-  # For a machine, aws:userid is "<role id>:<instance id>" (IAM user guide, "IAM policy elements:
-  # Variables and tags", "Principal key values"): no other machine has it, and none can choose it.
-  own_folder = "machines/&{aws:userid}"
-}
-
 data "aws_iam_policy_document" "instance" {
   source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
 
-  statement { # aws s3 cp --recursive and aws s3 sync list what they copy, with a slash at the end
-    sid       = "ListItsSourceAndItsOwn"
+  statement {
+    sid       = "ListItsSourceAndItsOwn" # as aws s3 cp --recursive and aws s3 sync do
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.store["results"].arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["runs/*/source/*", "runs/*/${local.own_folder}/*"]
+      values   = ["runs/*/source/", "runs/*/machines/&{aws:userid}/*"]
     }
   }
 
   statement {
-    sid       = "ReadRunsAndItsOwn"
-    actions   = ["s3:GetObject"]
-    resources = [for name in ["run.json", "agent.py", "source/*", "${local.own_folder}/*"] : "${local.runs}/*/${name}"]
-  }
-
-  statement {
-    sid     = "StoreItsOwn"
-    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    sid     = "ReadWhatARunStartsFrom"
+    actions = ["s3:GetObject"]
     resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${local.runs}/*/${local.own_folder}/${name}"
+      for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
     ]
   }
 
-  statement { # "*" also matches "/": without this, a folder of its own inside another's source or output
-    sid       = "KeepItsFolderRightBelowARun"
-    effect    = "Deny"
-    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
-    resources = ["${local.runs}/*/*/*/${local.own_folder}/*"]
+  statement {
+    # A machine's aws:userid is <role id>:<instance id>, which it cannot choose (IAM user guide,
+    # "IAM policy elements: variables and tags"); only the folder of a run's own instance is believed.
+    sid     = "StoreResultsInItsOwnFolder"
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = [
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] :
+      "${aws_s3_bucket.store["results"].arn}/runs/*/machines/&{aws:userid}/${name}"
+    ]
   }
 
   statement {
-    sid       = "StreamTheLog"
+    # "*" also matches "/", so "runs/*/machines/<own>" is also a folder inside another run's source or
+    # another machine's output (IAM user guide, "IAM JSON policy elements: Resource").
+    sid       = "KeepItsFolderRightBelowARun"
+    effect    = "Deny"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/*/*/machines/&{aws:userid}/*"]
+  }
+
+  statement {
+    sid       = "StreamTheLog" # of whose name the last part is a secret of the run
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = local.log_resources["training"]
   }

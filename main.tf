@@ -149,11 +149,11 @@ resource "aws_cloudwatch_log_group" "training" {
 }
 
 locals {
-  # CreateLogStream acts on the group, PutLogEvents on a stream of it (service authorization
-  # reference, "Amazon CloudWatch Logs").
+  # CreateLogStream, GetLogEvents and PutLogEvents act on a stream of the group (service
+  # authorization reference, "Amazon CloudWatch Logs").
   log_resources = {
     for name, group in merge(aws_cloudwatch_log_group.function, { training = aws_cloudwatch_log_group.training, iot = aws_cloudwatch_log_group.iot }) :
-    name => [group.arn, "${group.arn}:*"]
+    name => ["${group.arn}:*"]
   }
 }
 

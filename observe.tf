@@ -5,7 +5,7 @@ resource "aws_s3_bucket_logging" "store" {
 
   bucket        = each.value.id
   target_bucket = var.access_log_bucket
-  target_prefix = "${each.value.id}/"
+  target_prefix = "${each.value.bucket}/"
 }
 
 # --- Somebody hears when the watcher stops ---------------------------------------------------------

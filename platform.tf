@@ -8,6 +8,8 @@ locals {
 
   function_arns = { for name in ["launch", "reap"] : name => "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-${name}" }
 
+  spot_role_arn = "arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
+
   # By whom, through which services: S3 reads and writes with its caller's rights, and so does SNS.
   key_users = {
     launch   = ["s3", "sns"]
@@ -187,6 +189,48 @@ data "aws_iam_policy_document" "key" {
         for name in ["/aws/lambda/${var.name_prefix}-launch", "/aws/lambda/${var.name_prefix}-reap", "/${var.name_prefix}/iot-errors", "/${var.name_prefix}/training"] :
         "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:${name}"
       ]
+    }
+  }
+
+  # EC2 user guide, "Grant access to customer managed keys for use with encrypted AMIs and EBS
+  # snapshots": spot machines need it for this role, which need not exist yet, hence not a principal.
+  statement {
+    sid       = "LetSpotMachinesUseTheirVolumes"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:PrincipalArn"
+      values   = [local.spot_role_arn]
+    }
+  }
+
+  statement {
+    sid       = "LetSpotMachinesPassOnTheirKey"
+    actions   = ["kms:CreateGrant"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:PrincipalArn"
+      values   = [local.spot_role_arn]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
     }
   }
 

@@ -208,8 +208,14 @@ data "aws_iam_policy_document" "caller" {
 data "aws_iam_policy_document" "iot" {
   statement {
     sid       = "WriteWhatWentWrong"
-    actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = local.log_resources["iot"]
+  }
+
+  statement {
+    sid       = "SeeItsStreams"
+    actions   = ["logs:DescribeLogStreams"] # on the group by the reference, on its streams by IoT's guide
+    resources = [aws_cloudwatch_log_group.iot.arn, "${aws_cloudwatch_log_group.iot.arn}:*"]
   }
 }
 

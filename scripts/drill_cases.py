@@ -75,7 +75,7 @@ def _is_agent(pid: int) -> bool:
 
 def _delete_schedule(deployment: Deployment, _job: str, run_id: str) -> None:
     name = f"{deployment.deployment}-{run_id}"
-    deployment.client("scheduler").delete_schedule(Name=name)
+    deployment.client("scheduler").delete_schedule(GroupName=deployment.deployment, Name=name)
 
 
 ONE, TWO, THREE = "1 machine", "2 schedule", "3 reap"

@@ -142,6 +142,7 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_INSTANCE_PROFILES": "parris-instance",
         "PARRIS_TRAINING_LOG_GROUP": "/parris/training",
         "PARRIS_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
+        "PARRIS_SCHEDULE_GROUP": "parris",
         "PARRIS_MAX_RUN_HOURS": "24",
         "PARRIS_MAX_CONCURRENT_RUNS": "10",
         "PARRIS_GRACE_MINUTES": "15",

@@ -24,6 +24,7 @@ SETTINGS = Settings(
     instance_profiles=("parris-instance", "extra"),
     training_log_group="/parris/training",
     scheduler_role_arn="arn:aws:iam::123456789012:role/scheduler",
+    schedule_group="parris",
     max_run_hours=24,
     max_concurrent_runs=10,
     grace=timedelta(minutes=15),

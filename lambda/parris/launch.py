@@ -206,9 +206,12 @@ def _stack_call(
         run_id=plan.run_id,
         deployment=plan.deployment,
         template=render.render_template(template, user_data, source),
-        parameters=render.stack_parameters(plan, image, settings.scheduler_role_arn),
+        parameters=render.stack_parameters(
+            plan, image, settings.scheduler_role_arn, settings.schedule_group
+        ),
         tags=render.stack_tags(plan, settings.stack_tags, attempt),
         role_arn=settings.stack_role_arn,
+        resource_types=render.RESOURCE_TYPES,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from shlex import quote
@@ -19,6 +20,18 @@ MAX_USER_DATA_BYTES = 16_384
 
 MAX_TEMPLATE_BYTES = 51_200
 """CloudFormation user guide, "Understand CloudFormation quotas": template body in a request."""
+
+RESOURCE_TYPES = ("AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule")
+"""What a template may make: the stack's role may no more."""
+
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U000([0-9a-fA-F]{5}))")
+_FOLD = re.compile(r"\\\r?\n[ \t]*")
+# A resource's type has three parts, or two (Custom::…); a parameter's has one or four.
+_TYPE = re.compile(r"""\bType["']?\s*:\s*["']?((?:\w+::){1,2}[\w@-]+(?:::MODULE)?)(?![\w:@<-])""")
+_POLICY = re.compile(
+    r"""\b(DeletionPolicy|UpdateReplacePolicy)\b(["']?\s*:\s*["']?Delete["']?\s*(?:[,}#\r\n]|$))?"""
+)
+_MACRO = re.compile(r"""Fn::Transform|!Transform|\bTransform["']?\s*:""")
 
 
 def render_user_data(script: str, plan: RunPlan) -> str:
@@ -63,17 +76,36 @@ def render_template(template: str, user_data: str, source: str) -> str:
 
 
 def template_problems(template: str) -> list[str]:
-    """Return why a job's own template could not run a training, without asking AWS."""
-    if USER_DATA_SLOT in template:
-        return []
-    return [
-        f'it has no UserData: "{USER_DATA_SLOT}", so no training would start and nothing would '
-        "stop the machine; begin with a copy of cloudformation/training-stack.yaml, or leave "
-        f"out cloudformation_template_filename (the original's {ORIGINAL_TEMPLATE} is not needed)"
-    ]
+    """Return why a job's own template could not or may not run a training, without asking AWS.
+
+    No YAML library is at hand, so this reads words, escapes undone, and rather refuses too much.
+    CloudFormation itself refuses other types (ResourceTypes), and macros and IAM resources, which
+    need Capabilities that no launch gives.
+    """
+    text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), template)
+    text = _FOLD.sub("", text)
+    problems = []
+    if USER_DATA_SLOT not in template:
+        problems.append(
+            f'it has no UserData: "{USER_DATA_SLOT}", so no training would start and nothing would '
+            "stop the machine; begin with a copy of cloudformation/training-stack.yaml, or leave "
+            f"out cloudformation_template_filename (the original's {ORIGINAL_TEMPLATE} is not "
+            "needed)"
+        )
+    for kind in sorted(set(_TYPE.findall(text)) - set(RESOURCE_TYPES)):
+        problems.append(
+            f"resource type {kind}: the stack's role may only make {', '.join(RESOURCE_TYPES)}"
+        )
+    for policy in sorted({match[1] for match in _POLICY.finditer(text) if not match[2]}):
+        problems.append(f"{policy}: only Delete may stand there; what a run leaves costs money")
+    if _MACRO.search(text):
+        problems.append("Transform: macros are not allowed")
+    return problems
 
 
-def stack_parameters(plan: RunPlan, image_id: str, scheduler_role_arn: str) -> dict[str, str]:
+def stack_parameters(
+    plan: RunPlan, image_id: str, scheduler_role_arn: str, schedule_group: str
+) -> dict[str, str]:
     """Return the parameters of training-stack.yaml; an empty string is "none given"."""
     return {
         "RunId": plan.run_id,
@@ -91,6 +123,7 @@ def stack_parameters(plan: RunPlan, image_id: str, scheduler_role_arn: str) -> d
         "Deadline": iso(plan.deadline),
         "DeleteAt": schedule_time(plan.delete_at),
         "SchedulerRole": scheduler_role_arn,
+        "ScheduleGroup": schedule_group,
     }
 
 

@@ -20,6 +20,7 @@ VARIABLES = (
     "PARRIS_INSTANCE_PROFILES",
     "PARRIS_TRAINING_LOG_GROUP",
     "PARRIS_SCHEDULER_ROLE_ARN",
+    "PARRIS_SCHEDULE_GROUP",
     "PARRIS_MAX_RUN_HOURS",
     "PARRIS_MAX_CONCURRENT_RUNS",
     "PARRIS_GRACE_MINUTES",
@@ -54,6 +55,7 @@ class Settings:
     instance_profiles: tuple[str, ...]
     """Instance profiles a job may run with; the first is the default."""
     scheduler_role_arn: str
+    schedule_group: str
     training_log_group: str
     max_run_hours: int
     max_concurrent_runs: int
@@ -85,6 +87,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         stack_role_arn=environment["PARRIS_STACK_ROLE_ARN"],
         instance_profiles=tuple(environment["PARRIS_INSTANCE_PROFILES"].split(",")),
         scheduler_role_arn=environment["PARRIS_SCHEDULER_ROLE_ARN"],
+        schedule_group=environment["PARRIS_SCHEDULE_GROUP"],
         training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
         max_run_hours=int(environment["PARRIS_MAX_RUN_HOURS"]),
         max_concurrent_runs=int(environment["PARRIS_MAX_CONCURRENT_RUNS"]),

@@ -127,6 +127,7 @@ def _end_later(
     }
     try:
         scheduler.create_schedule(
+            GroupName=settings.schedule_group,
             Name=f"{settings.deployment}-data-{window['window']}",
             Description=f"Parris: the run of data trigger {name}.",
             ScheduleExpression=f"at({ends:%Y-%m-%dT%H:%M:%S})",

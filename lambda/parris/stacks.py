@@ -32,6 +32,7 @@ class StackCall:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
     role_arn: str
+    resource_types: tuple[str, ...]
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -43,6 +44,8 @@ class StackCall:
             ],
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
             "RoleARN": self.role_arn,
+            # CloudFormation refuses a template with others (API reference, CreateStack).
+            "ResourceTypes": list(self.resource_types),
             # The same run asking twice is one operation (API reference, CreateStack).
             "ClientRequestToken": self.run_id,
         }

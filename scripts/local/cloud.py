@@ -75,7 +75,7 @@ def local_environ(base: Mapping[str, str], home: Path = DEFAULT_HOME) -> dict[st
         for name, value in base.items()
         if name not in UNSET and not name.startswith(_FOREIGN)
     }
-    return kept | ours | _unproxied(base)
+    return kept | ours | _unproxied(base) | _acting_as(base)
 
 
 def _unproxied(base: Mapping[str, str]) -> dict[str, str]:
@@ -83,6 +83,16 @@ def _unproxied(base: Mapping[str, str]) -> dict[str, str]:
     named = base.get("no_proxy") or base.get("NO_PROXY") or ""
     hosts = "*" if named == "*" else f"{named},{_LOOPBACK}".lstrip(",")
     return {"no_proxy": hosts, "NO_PROXY": hosts}
+
+
+def _acting_as(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the credentials of the embedded cloud's user that `base` names, if it names one.
+
+    By names of their own, so that those of a real account never get here.
+    """
+    names = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    named = {f"AWS_{name}": base.get(f"PARRIS_LOCAL_{name}", "") for name in names}
+    return named if all(named.values()) else {}
 
 
 def up(home: Path = DEFAULT_HOME, port: int = DEFAULT_PORT) -> Cloud:

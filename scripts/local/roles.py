@@ -10,17 +10,40 @@ import json
 import time
 from typing import Any
 
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_region
 from ministack.services import iam, sts
 
 
-def trusts(role: dict[str, Any], service: str) -> bool:
-    """Return whether a role's trust policy lets a service, ``ec2.amazonaws.com``, assume it."""
+def trusts(role: dict[str, Any], service: str, source: str = "") -> bool:
+    """Return whether a role's trust policy lets a service, ``ec2.amazonaws.com``, assume it.
+
+    Args:
+        source: ARN of what the service acts for, which is of the role's own account here; empty
+            if the service names none ("The confused deputy problem", IAM user guide).
+    """
+    keys: dict[str, Any] = {}
+    if source:
+        keys = {"aws:sourcearn": source, "aws:sourceaccount": role["Arn"].split(":")[4]}
+    request = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account="",
+        action="sts:AssumeRole",
+        resource_arn=role["Arn"],
+        region=get_region(),
+        service_context=keys,
+    )
     statements = json.loads(role["AssumeRolePolicyDocument"])["Statement"]
     for statement in [statements] if isinstance(statements, dict) else statements:
         principal = statement.get("Principal")
         services = principal.get("Service", []) if isinstance(principal, dict) else []
         allowed = [services] if isinstance(services, str) else services
-        if statement.get("Effect") == "Allow" and service in allowed:
+        if (
+            statement.get("Effect") == "Allow"
+            and service in allowed
+            and iam_evaluator._conditions_met(statement.get("Condition") or {}, request)
+        ):
             return True
     return False
 

@@ -57,40 +57,55 @@ def register(home: Path, endpoint: str) -> None:
     """Register every stand-in with MiniStack."""
     from scripts.local import (
         async_invocations,
+        authorizations,
+        call_resources,
         ec2_actions,
+        ec2_tags,
         events,
         faults,
         images,
         instance_resource,
         instances,
         object_events,
+        passed_roles,
         policy_variables,
         pricing,
+        resource_types,
+        rule_actions,
         schedules,
         spot_prices,
         stack_operations,
+        stack_role,
         stack_tags,
         transport,
         universal_targets,
     )
 
+    authorizations.register(home)
     faults.register(home)
     instances.register(home, endpoint)
     universal_targets.register(endpoint)
     for module in (
         async_invocations,
+        call_resources,
         ec2_actions,
+        ec2_tags,
         events,
         images,
         instance_resource,
         object_events,
-        policy_variables,
         pricing,
+        rule_actions,
         schedules,
         spot_prices,
         stack_operations,
         stack_tags,
         transport,
+        # Around what the others have put in place: who may is asked first.
+        stack_role,
+        resource_types,
+        passed_roles,
+        policy_variables,
     ):
         module.register()
 

@@ -51,7 +51,7 @@ def register(endpoint: str) -> None:
     def invoke_target(
         target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
     ) -> None:
-        if target.get("Arn", "").startswith(PREFIX):
+        if target.get("Arn", "").startswith(PREFIX) or _is_function_of_schedule(target, event):
             region = get_region()
             spawn_background(_deliver, target, rule, region, thread_name=f"schedule-{rule['Name']}")
         else:
@@ -93,24 +93,20 @@ def _deliver(target: dict[str, Any], schedule: dict[str, Any], region: str) -> N
 
 def _call(target: dict[str, Any], region: str, context: dict[str, str]) -> None:
     """Make one call with a new session of the target's role."""
-    service, _, action = target["Arn"].removeprefix(PREFIX).partition(":")
     text = target.get("Input") or "{}"
     for attribute, value in context.items():
         text = text.replace(attribute, value)
     role = iam._roles.get(target["RoleArn"].rpartition("/")[2])
-    if role is None or not roles.trusts(role, "scheduler.amazonaws.com"):
+    source = context["<aws.scheduler.schedule-arn>"]
+    if role is None or not roles.trusts(role, "scheduler.amazonaws.com", source):
         raise _Undeliverable(f"Scheduler cannot assume the role {target['RoleArn']}")
     credentials = roles.assume(role, new_uuid().replace("-", ""), _SESSION_SECONDS)
-    with _making_clients:  # a session is not for several threads at once
-        client = _session.client(
-            service,
-            endpoint_url=_endpoint,
-            region_name=region,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["Token"],
-            config=Config(retries={"total_max_attempts": 1}, proxies={}),
-        )
+    if not target["Arn"].startswith(PREFIX):
+        functions = _client("lambda", region, credentials)
+        functions.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=text)
+        return
+    service, _, action = target["Arn"].removeprefix(PREFIX).partition(":")
+    client = _client(service, region, credentials)
     operations = {api.lower(): method for method, api in client.meta.method_to_api_mapping.items()}
     if action.lower() not in operations:
         raise _Undeliverable(f"{service} has no operation {action}")
@@ -119,3 +115,21 @@ def _call(target: dict[str, Any], region: str, context: dict[str, str]) -> None:
     except ValueError as error:
         raise _Undeliverable(f"Input is not JSON: {error}") from error
     getattr(client, operations[action.lower()])(**arguments)
+
+
+def _is_function_of_schedule(target: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Return whether Scheduler, not a rule of EventBridge, invokes a function."""
+    return event.get("Source") == "aws.scheduler" and ":lambda:" in target.get("Arn", "")
+
+
+def _client(service: Any, region: str, credentials: dict[str, str]) -> Any:
+    with _making_clients:  # a session is not for several threads at once
+        return _session.client(
+            service,
+            endpoint_url=_endpoint,
+            region_name=region,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["Token"],
+            config=Config(retries={"total_max_attempts": 1}, proxies={}),
+        )

@@ -179,7 +179,7 @@ def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:
     kept = set(re.findall(r"(aws_\w+\.\w+)", str(guard["depends_on"])))
     made = {
         f"{kind}.{name}"
-        for file in ("main.tf", "launch.tf", "machines.tf", "triggers.tf", "reap.tf")
+        for file in ("main.tf", "launch.tf", "machines.tf", "triggers.tf", "reap.tf", "observe.tf")
         for block in hcl(file).get("resource", [])
         for kind, named in block.items()
         for name in named

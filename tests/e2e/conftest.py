@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from scripts.local import cloud
 from tests.e2e.embedded_world import World
+from tests.proof import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,20 +116,17 @@ class Clone:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
     def key(self, job: str, run_id: str, name: str) -> str:
-        """Return where an object of a run lies.
-
-        What a machine stores is in a folder of its own; a run here has one machine.
-        """
+        """Return where an object of a run, or of its machine, lies; a run here has one machine."""
         prefix = f"runs/{job}/{run_id}/"
-        if name == "log.txt" or name.startswith(("output/", "checkpoints/")):
-            listed = self.client("s3").list_objects_v2(
+        if name.startswith(("output/", "checkpoints/", "log.txt")):
+            found = self.client("s3").list_objects_v2(
                 Bucket=self.outputs["results_bucket"], Prefix=f"{prefix}machines/", Delimiter="/"
             )
-            prefix = next((one["Prefix"] for one in listed.get("CommonPrefixes", [])), prefix)
+            prefix = next((one["Prefix"] for one in found.get("CommonPrefixes", [])), prefix)
         return prefix + name
 
     def read(self, job: str, run_id: str, name: str) -> bytes | None:
-        """Return an object of a run, or None while it is not there."""
+        """Return an object of a run, or of its machine; None while it is not there."""
         try:
             answer = self.client("s3").get_object(
                 Bucket=self.outputs["results_bucket"], Key=self.key(job, run_id, name)
@@ -230,8 +228,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             environ=cloud.local_environ(os.environ, home),
             outputs={name: item["value"] for name, item in json.loads(outputs.stdout).items()},
         )
+        calls = recorded.read(home)
     finally:
         run_make(folder, "local-down", check=False)
+    recorded.keep(calls, f"{os.getpid()}")
+    assert list(recorded.strange(calls)) == []  # what the tables lack, and what was denied
 
 
 def _write_jobs(folder: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_run_has_its_schedule_before_its_machine(clone: Clone, patient: dict[s
         for item in clone.client("scheduler").list_schedules()["Schedules"]
         if item["Name"] == f"parris-{patient['run-id']}"
     ]
-    schedule = clone.client("scheduler").get_schedule(Name=found["Name"])
+    schedule = clone.client("scheduler").get_schedule(GroupName="parris", Name=found["Name"])
     delete_at = datetime.fromisoformat(patient["deadline"]) + timedelta(
         minutes=clone.outputs["grace_minutes"]
     )
@@ -162,7 +162,8 @@ def test_extend_moves_the_deadline_in_every_layer(clone: Clone, patient: dict[st
     later = datetime.fromisoformat(patient["deadline"]) + timedelta(minutes=30)
     moved = receipt(clone, "patient", run_id)
     assert datetime.fromisoformat(moved["deadline"]) == later  # layer 1
-    schedule = clone.client("scheduler").get_schedule(Name=f"parris-{run_id}")  # layer 2
+    schedules = clone.client("scheduler")
+    schedule = schedules.get_schedule(GroupName="parris", Name=f"parris-{run_id}")  # layer 2
     delete_at = later + timedelta(minutes=clone.outputs["grace_minutes"])
     assert schedule["ScheduleExpression"] == f"at({delete_at:%Y-%m-%dT%H:%M:%S})"
     (stack,) = clone.client("cloudformation").describe_stacks(StackName="e2e-patient")["Stacks"]

@@ -24,24 +24,27 @@ from tests.plans import NOW, SETTINGS, read_request
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
     *("MaxPrice", "VolumeSize", "SubnetId", "SecurityGroupId", "KeyName"),
-    *("Deadline", "DeleteAt", "SchedulerRole"),
+    *("Deadline", "DeleteAt", "SchedulerRole", "ScheduleGroup"),
 )
 
 # moto cannot start an instance whose image is in a launch template (moto 5.2); what the machine
-# looks like is for e2e, so this stack holds something that moto knows.
+# looks like is for e2e, so this stack holds no more than a launch template.
 TEMPLATE = json.dumps(
     {
         "Parameters": {name: {"Type": "String", "Default": ""} for name in PARAMETERS},
         "Resources": {
-            "Topic": {
-                "Type": "AWS::SNS::Topic",
-                "Properties": {"DisplayName": {"Ref": "RunId"}},
+            "Machine": {
+                "Type": "AWS::EC2::LaunchTemplate",
+                "Properties": {
+                    "LaunchTemplateData": {"InstanceType": "t3.micro"},
+                    "VersionDescription": {"Ref": "RunId"},
+                },
                 "Metadata": {"user-data": "{{user-data}}"},
             }
         },
     }
 )
-BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
+BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'  # somebody else's
 MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n", agent="print()\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
 
@@ -67,6 +70,7 @@ class World:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
         self.scheduler = boto3.client("scheduler", region_name="us-east-1")
+        self.scheduler.create_schedule_group(Name=SETTINGS.schedule_group)
         self.topic = Topic(SETTINGS.topic_arn)
         self.prices = PriceList()
         self.made: list[str] = []
@@ -375,10 +379,10 @@ def test_the_originals_template_name_means_the_packaged_one(world: World) -> Non
 
 def test_a_template_of_the_jobs_own_is_used(world: World) -> None:
     own = json.loads(TEMPLATE)
-    own["Resources"]["Mine"] = {"Type": "AWS::SNS::Topic"}
+    own["Resources"]["Mine"] = own["Resources"]["Machine"]
     config = '{"training-job-name": "one", "cloudformation_template_filename": "own.json"}'
     world.put("training-config.json", config)
     world.put("own.json", json.dumps(own))
     world.launch()
     resources = world.cloudformation.describe_stack_resources(StackName="one")["StackResources"]
-    assert {found["LogicalResourceId"] for found in resources} == {"Topic", "Mine"}
+    assert {found["LogicalResourceId"] for found in resources} == {"Machine", "Mine"}

@@ -23,7 +23,7 @@ def without(tree: ast.AST) -> str:
             node.value.value = ""
             node.end_lineno = node.value.end_lineno = node.lineno
             node.end_col_offset = node.value.end_col_offset = node.col_offset + 2
-        if hasattr(node, "end_lineno") and hasattr(node, "body"):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the last line may be a docstring
             node.end_lineno = node.end_col_offset = 0
     return ast.dump(tree, include_attributes=True)
 

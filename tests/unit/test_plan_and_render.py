@@ -119,10 +119,38 @@ def test_a_template_that_is_too_long_is_refused_before_aws_does() -> None:
         render_template("{{user-data}}" + "#" * 51_200, "x", "own.yaml")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("Type: AWS::IAM::Role", "resource type AWS::IAM::Role"),
+        ("'Type' : 'Custom::Thing'", "resource type Custom::Thing"),
+        ('{"Type": "AWS::CloudFormation::Stack"}', "resource type AWS::CloudFormation::Stack"),
+        (r'{"T\u0079pe": "AWS::S3::\x42ucket"}', "resource type AWS::S3::Bucket"),
+        ("Type: Us::Own::Thing::MODULE", "resource type Us::Own::Thing::MODULE"),
+        ("DeletionPolicy: Retain", "DeletionPolicy: only Delete"),
+        ("? DeletionPolicy # so\n: Retain", "DeletionPolicy: only Delete"),
+        ('"Deletion\\\n  Policy": Retain', "DeletionPolicy: only Delete"),
+        ("DeletionPolicy: !If [A, Retain, Delete]", "DeletionPolicy: only Delete"),
+        ('{"UpdateReplacePolicy": "Snapshot"}', "UpdateReplacePolicy: only Delete"),
+        ("Transform: AWS::Include", "Transform: macros"),
+        ('{"Fn::Transform": {}}', "Transform: macros"),
+    ],
+)
+def test_a_template_that_reaches_beyond_a_run_is_refused(line: str, said: str) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        render_template(f"{line}\n{{{{user-data}}}}", "x", "own.yaml")
+
+
+def test_a_template_may_say_that_all_goes_with_its_stack() -> None:
+    said = '{"DeletionPolicy": "Delete"}\nUpdateReplacePolicy: Delete # as always\n'
+    parameters = "Type: AWS::EC2::Subnet::Id\nType: AWS::SSM::Parameter::Value<String>\n"
+    assert render_template(f"{said}{parameters}{{{{user-data}}}}", "x", "own.yaml")
+
+
 def test_the_parameters_are_exactly_those_of_the_template() -> None:
     declared = TEMPLATE.split("\nConditions:")[0].split("\nParameters:\n")[1]
     names = [line.strip(" :") for line in declared.splitlines() if line[:3].strip(" ") != ""]
-    assert list(stack_parameters(plan(), "ami-1", "arn:r")) == names
+    assert list(stack_parameters(plan(), "ami-1", "arn:r", "g")) == names
 
 
 def test_the_stack_is_tagged_as_ours_and_as_theirs() -> None:

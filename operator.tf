@@ -1,0 +1,124 @@
+# --- A person: what the make targets need, and no more --------------------------------------------
+
+# upload-config, launch, status, logs, results, stop, extend, fire, clean-stacks. `make schedules`
+# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
+# administrator's rights, whatever a policy would call them. Terraform's state, which every target
+# reads, is this person's to reach besides, where it is not in the clone.
+
+locals {
+  # A filter's wildcards as IAM writes them (AWS IoT developer guide, "Using wildcard characters in
+  # MQTT and AWS IoT Core policies").
+  fired_topics = [
+    for filter in compact([var.iot_topic, var.launch_topic]) :
+    "arn:${local.partition}:iot:${local.region}:${local.account_id}:topic/${replace(replace(filter, "+", "*"), "#", "*")}"
+  ]
+  fired_buckets = distinct([for trigger in values(var.data_triggers) : "arn:${local.partition}:s3:::${trigger.bucket}"])
+  fired_objects = distinct([for trigger in values(var.data_triggers) : "arn:${local.partition}:s3:::${trigger.bucket}/${trigger.prefix}*"])
+}
+
+data "aws_iam_policy_document" "operator" {
+  statement {
+    sid       = "KeepJobs"
+    actions   = ["s3:PutObject", "s3:DeleteObject"] # its old versions stay
+    resources = ["${aws_s3_bucket.store["config"].arn}/*"]
+  }
+
+  statement {
+    sid       = "ListJobsAndRuns" # without it S3 answers 403 where 404 is meant
+    actions   = ["s3:ListBucket"]
+    resources = [for bucket in aws_s3_bucket.store : bucket.arn]
+  }
+
+  statement {
+    sid       = "FetchRuns"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*"]
+  }
+
+  statement {
+    sid       = "StopAndExtendRuns"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/run.json"]
+  }
+
+  statement {
+    sid       = "LaunchTrainings"
+    actions   = ["lambda:InvokeFunction"]
+    resources = [aws_lambda_function.launch.arn]
+  }
+
+  statement {
+    sid = "SeeStacksAndMachines"
+    # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
+    # "DescribeStacks", StackName).
+    actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks", "cloudformation:DescribeStackEvents", "ec2:DescribeInstances"]
+    resources = ["*"] # listings take no resource; what is not ours is told by its tag and left
+  }
+
+  statement {
+    sid = "ExtendAndDeleteOurStacks"
+    # The stack goes on with the role it has: whoever may change it need not be allowed to pass that
+    # (CloudFormation user guide, "AWS CloudFormation service role").
+    actions   = ["cloudformation:UpdateStack", "cloudformation:DeleteStack"]
+    resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "FollowLogs"
+    actions   = ["logs:GetLogEvents"]
+    resources = local.log_resources["training"]
+  }
+
+  dynamic "statement" {
+    for_each = length(local.fired_topics) == 0 ? [] : [local.fired_topics]
+
+    content {
+      sid       = "ClickAndPublish"
+      actions   = ["iot:Publish"]
+      resources = statement.value
+    }
+  }
+
+  statement {
+    sid       = "FindTheMessageBroker"
+    actions   = ["iot:DescribeEndpoint"]
+    resources = ["*"] # takes none
+  }
+
+  statement {
+    sid       = "ReadWhatSchedulesSend"
+    actions   = ["events:ListTargetsByRule"]
+    resources = ["arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${var.name_prefix}-*"]
+  }
+
+  dynamic "statement" {
+    for_each = length(local.fired_buckets) == 0 ? [] : [local.fired_buckets]
+
+    content {
+      sid       = "SeeWhereDataComes"
+      actions   = ["s3:GetBucketNotification", "s3:ListBucket"]
+      resources = statement.value
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.fired_objects) == 0 ? [] : [local.fired_objects]
+
+    content {
+      sid       = "RenewData"
+      actions   = ["s3:GetObject", "s3:PutObject"]
+      resources = statement.value
+    }
+  }
+}
+
+output "operator_policy" {
+  description = "IAM policy that a person needs for every make target but deploy and destroy, and no more."
+  value       = data.aws_iam_policy_document.operator.json
+}

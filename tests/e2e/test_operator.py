@@ -1,0 +1,100 @@
+"""The make targets with the rights of operator_policy, and with none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Clone, wait_for
+
+COMMANDS = (
+    ("upload-config",),
+    ("launch", "JOB=operated"),
+    ("status",),
+    ("logs",),
+    ("results",),
+    ("stop",),
+    ("extend",),
+    ("fire", "TRIGGER=button"),
+    ("fire", "TRIGGER=schedule", "NAME=often"),
+    ("clean-stacks",),
+)
+
+
+def become(clone: Clone, patch: pytest.MonkeyPatch, name: str, policy: str | None) -> None:
+    """Let LOCAL=1 commands act as a new user who has that policy alone."""
+    iam = clone.client("iam")
+    iam.create_user(UserName=name)
+    if policy is not None:
+        iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    patch.setenv("PARRIS_LOCAL_ACCESS_KEY_ID", key["AccessKeyId"])
+    patch.setenv("PARRIS_LOCAL_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+
+@pytest.fixture(scope="module")
+def job(clone: Clone) -> None:
+    folder = clone.folder / "trainer/jobs/operated"
+    folder.mkdir()
+    config = {
+        "training-job-name": "e2e-operated",
+        "termination-method": "at-fixed-time",
+        "time-limit": 10,
+        "stop-grace-seconds": 1,
+        "keep-stack": "always",
+    }
+    (folder / "training-config.json").write_text(json.dumps(config))
+    script = "#!/bin/bash\necho begun\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n"
+    (folder / "trainer-script.sh").write_text(script)
+    s3 = clone.client("s3")
+    if "e2e-data" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="e2e-data")
+        s3.put_bucket_notification_configuration(
+            Bucket="e2e-data", NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+
+
+@pytest.mark.usefixtures("job")
+def test_an_operator_may_do_all_that_the_make_targets_do(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(clone, monkeypatch, "operator", clone.outputs["operator_policy"])
+
+    assert "operated: 2 uploaded" in clone.make("upload-config", "LOCAL=1", "JOB=operated").stdout
+    run = clone.make("launch", "LOCAL=1", "JOB=operated").stdout.split()[1]
+
+    def is_logged() -> bool:
+        said = clone.make("logs", "LOCAL=1", f"RUN={run}", check=False)
+        return "begun" in said.stdout
+
+    wait_for(is_logged, 90)
+    assert run in clone.make("status", "LOCAL=1").stdout
+    assert "is now" in clone.make("extend", "LOCAL=1", f"RUN={run}", "MINUTES=5").stdout
+    clone.make("stop", "LOCAL=1", f"RUN={run}", "WAIT=1")
+    clone.make("results", "LOCAL=1", f"RUN={run}")
+    assert (clone.folder / "results/operated" / run / "output/x").read_text() == "kept\n"
+    clone.make("schedules", "LOCAL=1")
+    clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE")
+    clone.make("fire", "LOCAL=1", "TRIGGER=device", "JOB=told", 'PAYLOAD={"why": "operator"}')
+    clone.make("fire", "LOCAL=1", "TRIGGER=schedule", "NAME=often")
+    clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/operated", "FILE=README.md")
+    clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/operated")
+    (clone.folder / "trainer/jobs/operated/more.txt").write_text("more\n")
+    clone.make("upload-config", "LOCAL=1", "JOB=operated")
+    (clone.folder / "trainer/jobs/operated/more.txt").unlink()
+    assert "1 removed" in clone.make("upload-config", "LOCAL=1", "JOB=operated").stdout
+    assert "delete e2e-operated" in clone.make("clean-stacks", "LOCAL=1", "WAIT=1").stdout
+
+
+@pytest.mark.usefixtures("job")
+def test_whoever_may_do_nothing_is_told_so_in_words(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(clone, monkeypatch, "nobody", None)
+    for command in COMMANDS:
+        refused = clone.make(*command, "LOCAL=1", check=False)
+        assert refused.returncode != 0, command
+        assert "error: " in refused.stderr, command
+        assert "AWS refused " in refused.stderr, command
+        assert "Traceback" not in refused.stderr, command

@@ -1,0 +1,103 @@
+"""A training machine: reads its run, writes its results."""
+
+from tests.proof.table import Rows
+
+_RUN = "{results}/runs/digits/20261124-abcdef"
+_STREAM = "arn:aws:logs:{region}:{account}:log-group:/{deployment}/training"
+_HERS = {"aws:userid": "AROAEXAMPLE:i-0123456789abcdef0"}
+_OWN = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
+_OTHERS = "{results}/runs/other/20261124-fedcba/machines/AROAEXAMPLE:i-0fedcba9876543210"
+_INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
+
+NEEDS: Rows = [
+    (
+        "s3:ListBucket",
+        "{results}",
+        "aws s3 sync, aws s3 cp --recursive",
+        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "aws s3 sync",
+        {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/output/"},
+    ),
+    (
+        "s3:GetObject",
+        [f"{_RUN}/run.json", f"{_RUN}/agent.py", f"{_RUN}/source/trainer-script.sh"],
+        "user-data.sh, agent.py",
+        _HERS,
+    ),
+    (
+        "s3:PutObject",
+        [
+            f"{_OWN}/output/model.joblib",
+            f"{_OWN}/checkpoints/1",
+            f"{_OWN}/log.txt",
+            f"{_OWN}/outcome.json",
+        ],
+        "agent.py; outcome.json also user-data.sh",
+        _HERS,
+    ),
+    (
+        "s3:AbortMultipartUpload",
+        f"{_OWN}/output/model.joblib",
+        "aws s3 cp of a large file that fails midway (S3 user guide, 'Multipart upload API and "
+        "permissions')",
+        _HERS,
+        "an upload has to fail midway",
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_STREAM}:log-stream:digits/20261124-abcdef",
+        "agent.py",
+        _HERS,
+    ),
+]
+
+REFUSALS: Rows = [
+    ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
+    ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
+    ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),
+    ("s3:ListBucket", "{config}", "the jobs", {**_HERS, "s3:prefix": "runs/"}),
+    (
+        "s3:GetObject",
+        [
+            "{results}/events/queue/parris-digits.json",
+            "{config}/training-config.json",
+            f"{_RUN}/outcome.json",
+            f"{_OTHERS}/output/model.joblib",
+        ],
+        "what is not a run's, what a run ended with, what another machine made",
+        _HERS,
+    ),
+    (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        [
+            f"{folder}/{name}"
+            for folder in (_RUN, _OTHERS, f"{_OTHERS}/output/{_INSIDE}", f"{_RUN}/source/{_INSIDE}")
+            for name in ("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json")
+        ],
+        "what is not in the machine's own folder, right below a run",
+        _HERS,
+    ),
+    (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        [
+            f"{_OWN}/run.json",
+            f"{_RUN}/run.json",
+            f"{_RUN}/agent.py",
+            f"{_RUN}/source/trainer-script.sh",
+            "{results}/events/queue/parris-digits.json",
+            "{config}/training-config.json",
+        ],
+        "what launches and functions write",
+        _HERS,
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{deployment}-reap:log-stream:x",
+        "a function's log",
+        _HERS,
+    ),
+]

@@ -1,0 +1,138 @@
+"""The launch function: reads jobs, writes receipts, asks CloudFormation for stacks."""
+
+from tests.proof.common import ANOTHERS, LAUNCHED_AS_OURS, OURS, passed_to
+from tests.proof.common import STACK as STACK_ARN
+from tests.proof.table import Rows
+
+_RUN = "{results}/runs/digits/20261124-abcdef"
+_SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule/default"
+_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/lambda"
+_ROLE = "arn:aws:iam::{account}:role"
+_FUNCTION = "arn:aws:lambda:{region}:{account}:function"
+
+NEEDS: Rows = [
+    (
+        "s3:GetObject",
+        ["{config}/training-config.json", "{config}/jobs/digits/trainer-script.sh"],
+        "storage.read_job_file, storage.snapshot",
+    ),
+    ("s3:ListBucket", ["{config}", "{results}"], "storage.list_job_files, objects.list_keys"),
+    ("s3:PutObject", f"{_RUN}/run.json", "storage.claim, storage.replace"),
+    ("s3:PutObject", f"{_RUN}/agent.py", "storage.write_agent"),
+    ("s3:PutObject", f"{_RUN}/source/trainer-script.sh", "storage.snapshot"),
+    ("s3:GetObject", f"{_RUN}/run.json", "storage.read_receipt"),
+    ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_outcome"),
+    (
+        ["s3:GetObject", "s3:PutObject"],
+        "{results}/events/queue/parris-digits.json",
+        "objects.read_tagged, objects.mark",
+    ),
+    ("s3:DeleteObject", "{results}/events/digits/20261124-abcdef/started.json", "objects.unmark"),
+    (
+        "ssm:GetParameter",
+        "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
+        "market.resolve_image",
+    ),
+    ("cloudformation:CreateStack", STACK_ARN, "stacks.start_stack", LAUNCHED_AS_OURS),
+    (
+        "cloudformation:TagResource",
+        STACK_ARN,
+        "CloudFormation user guide, 'Control access with IAM': tags at creation",
+        LAUNCHED_AS_OURS,
+        "the embedded cloud asks for CreateStack alone",
+    ),
+    ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", OURS),
+    ("cloudformation:DeleteStack", STACK_ARN, "crowd.withdraw_if_too_many", OURS),
+    (
+        ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
+        "*",
+        "stacks.list_stacks; API reference, DescribeStacks, StackName",
+    ),
+    ("cloudformation:DescribeStacks", STACK_ARN, "stacks.read_stack", ANOTHERS),
+    ("pricing:GetProducts", "*", "market._list_prices"),
+    ("ec2:DescribeSpotPriceHistory", "*", "market._spot_hourly"),
+    (
+        "ec2:DescribeSubnets",
+        "*",
+        "market._address_hourly",
+        {},
+        "no job of e2e names a subnet and a budget",
+    ),
+    (
+        "iam:PassRole",
+        f"{_ROLE}/{{deployment}}-stack-{{region}}",
+        "CreateStack's RoleARN",
+        passed_to("cloudformation"),
+    ),
+    (
+        "iam:PassRole",
+        f"{_ROLE}/{{deployment}}-scheduler-{{region}}",
+        "CreateSchedule's target",
+        passed_to("scheduler"),
+    ),
+    ("scheduler:CreateSchedule", f"{_SCHEDULE}/{{deployment}}-data-abc", "settle._end_later"),
+    ("sns:Publish", "arn:aws:sns:{region}:{account}:{deployment}-notifications", "notify"),
+    (
+        "lambda:InvokeFunction",
+        f"{_FUNCTION}:{{deployment}}-reap",
+        "Lambda itself, for the destination of what failed",
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_LOGS}/{{deployment}}-launch:log-stream:x",
+        "Lambda itself",
+        {},
+        "Lambda of the embedded cloud logs without a call",
+    ),
+]
+
+REFUSALS: Rows = [
+    ("s3:GetObject", "arn:aws:s3:::another/jobs/secret", "another's bucket"),
+    ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made is not a launch's to read"),
+    ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
+    ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended is not a launch's to say"),
+    ("s3:PutObject", "{config}/training-config.json", "jobs are people's"),
+    ("s3:DeleteObject", f"{_RUN}/run.json", "a receipt stays"),
+    ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
+    (
+        ["cloudformation:CreateStack", "cloudformation:TagResource"],
+        STACK_ARN,
+        "a stack of another deployment",
+        {"aws:RequestTag/parris:deployment": "another"},
+    ),
+    (
+        ["cloudformation:CreateStack", "cloudformation:TagResource"],
+        STACK_ARN,
+        "a stack of nobody",
+    ),
+    (
+        ["cloudformation:UpdateStack", "cloudformation:DeleteStack"],
+        STACK_ARN,
+        "another's stack",
+        ANOTHERS,
+    ),
+    (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK_ARN, "nobody's stack"),
+    ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("cloudformation")),
+    ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("scheduler")),
+    (
+        "iam:PassRole",
+        f"{_ROLE}/{{deployment}}-stack-{{region}}",
+        "another service",
+        passed_to("ec2"),
+    ),
+    (
+        "iam:PassRole",
+        f"{_ROLE}/{{deployment}}-scheduler-{{region}}",
+        "another service",
+        passed_to("ec2"),
+    ),
+    ("scheduler:CreateSchedule", f"{_SCHEDULE}/another", "another's schedule"),
+    ("scheduler:CreateSchedule", f"{_SCHEDULE}/{{deployment}}-run", "the end of a run"),
+    ("sns:Publish", "arn:aws:sns:{region}:{account}:another", "another's topic"),
+    ("lambda:InvokeFunction", f"{_FUNCTION}:another", "another's function"),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_LOGS}/{{deployment}}-reap:log-stream:x",
+        "another function's log",
+    ),
+]

@@ -1,0 +1,78 @@
+"""A person, for every make target but deploy and destroy: ``terraform output operator_policy``."""
+
+from tests.proof.common import ANOTHERS, OURS, STACK
+from tests.proof.table import Rows
+
+_RUN = "{results}/runs/digits/20261124-abcdef"
+_FUNCTION = "arn:aws:lambda:{region}:{account}:function"
+_TOPIC = "arn:aws:iot:{region}:{account}:topic"
+_STREAM = "log-stream:digits/20261124-abcdef"
+_LOCAL = "LOCAL=1 has no endpoint of its own for messages"
+
+NEEDS: Rows = [
+    ("s3:ListBucket", ["{config}", "{results}"], "upload_config._list, results.fetch, runs"),
+    (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "upload_config.apply"),
+    (
+        "s3:GetObject",
+        [f"{_RUN}/run.json", f"{_RUN}/outcome.json", f"{_RUN}/log.txt", f"{_RUN}/output/model"],
+        "runs.read_runs, follow.print_log, results.fetch",
+    ),
+    ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
+    ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-launch", "launch.invoke, fire"),
+    (
+        ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
+        "*",
+        "runs.list_stacks; API reference, DescribeStacks, StackName",
+    ),
+    ("cloudformation:DescribeStacks", STACK, "extend._move_stack's waiter"),
+    ("cloudformation:DescribeStackEvents", STACK, "runs._deleted, stacks.first_failure"),
+    ("ec2:DescribeInstances", "*", "runs._machine_state"),
+    ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),
+    ("cloudformation:DeleteStack", STACK, "clean_stacks.delete", OURS),
+    (
+        "logs:GetLogEvents",
+        f"arn:aws:logs:{{region}}:{{account}}:log-group:/{{deployment}}/training:{_STREAM}",
+        "follow.LogTail",
+    ),
+    (
+        "iot:Publish",
+        [f"{_TOPIC}/iotbutton/G030", f"{_TOPIC}/parris/launch/digits"],
+        "fire._publish",
+    ),
+    ("iot:DescribeEndpoint", "*", "fire._publish", {}, _LOCAL),
+    (
+        "events:ListTargetsByRule",
+        "arn:aws:events:{region}:{account}:rule/{deployment}-nightly",
+        "fire.fire_schedule",
+    ),
+    (
+        ["s3:GetBucketNotification", "s3:ListBucket"],
+        "arn:aws:s3:::arrivals",
+        "fire.fire_data; without the listing 403 stands for 404",
+    ),
+    (["s3:GetObject", "s3:PutObject"], "arn:aws:s3:::arrivals/in/x", "fire.fire_data"),
+]
+
+REFUSALS: Rows = [
+    ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
+    ("s3:GetBucketNotification", "arn:aws:s3:::another", "another's bucket"),
+    ("s3:GetObject", "{results}/events/queue/x.json", "what the functions remember"),
+    ("s3:GetObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
+    ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended"),
+    ("s3:PutObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
+    ("s3:DeleteObject", f"{_RUN}/run.json", "a run's objects stay"),
+    ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-reap", "another function"),
+    (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK, "another's", ANOTHERS),
+    (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK, "nobody's stack"),
+    (
+        "logs:GetLogEvents",
+        "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{deployment}-launch:log-stream:x",
+        "a function's log",
+    ),
+    ("iot:Publish", f"{_TOPIC}/another/x", "another's topic"),
+    (
+        "events:ListTargetsByRule",
+        "arn:aws:events:{region}:{account}:rule/another",
+        "another's rule",
+    ),
+]

@@ -1,0 +1,82 @@
+"""The reap function: reads runs, deletes stacks, writes outcomes."""
+
+from tests.proof.common import ANOTHERS, OURS, STACK
+from tests.proof.table import Rows
+
+_RUN = "{results}/runs/digits/20261124-abcdef"
+_LOGS = "arn:aws:logs:{region}:{account}:log-group:"
+_INSTANCE = "arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0"
+_FUNCTION = "arn:aws:lambda:{region}:{account}:function"
+
+NEEDS: Rows = [
+    (
+        ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
+        "*",
+        "stacks.list_stacks; API reference, DescribeStacks, StackName",
+    ),
+    ("cloudformation:DescribeStacks", STACK, "stacks.read_stack", ANOTHERS),
+    ("cloudformation:DescribeStackEvents", STACK, "stacks.first_failure"),
+    ("ec2:DescribeInstances", "*", "machines.list_machines, machines.read_machine"),
+    ("cloudformation:DeleteStack", STACK, "stacks.delete_stack", OURS),
+    ("ec2:GetConsoleOutput", _INSTANCE, "machines.read_console", OURS),
+    ("s3:ListBucket", "{results}", "objects.list_keys; without it 403 stands for 404"),
+    ("s3:GetObject", f"{_RUN}/run.json", "storage.read_receipt"),
+    ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome"),
+    ("s3:GetObject", f"{_RUN}/log.txt", "storage.read_log_end"),
+    ("s3:PutObject", f"{_RUN}/outcome.json", "storage.write_outcome"),
+    (
+        ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+        "{results}/events/queue/parris-digits.json",
+        "objects.read_tagged, objects.mark, objects.unmark",
+    ),
+    (
+        "logs:GetLogEvents",
+        f"{_LOGS}/{{deployment}}/training:log-stream:digits/20261124-abcdef",
+        "obituary._last_log_line",
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_LOGS}/aws/lambda/{{deployment}}-reap:log-stream:x",
+        "Lambda itself",
+        {},
+        "Lambda of the embedded cloud logs without a call",
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_LOGS}/{{deployment}}/iot-errors:log-stream:launch",
+        "launches._write_to_iot_log",
+    ),
+    ("sns:Publish", "arn:aws:sns:{region}:{account}:{deployment}-notifications", "notify"),
+    ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-launch", "launches.start"),
+]
+
+REFUSALS: Rows = [
+    ("cloudformation:DeleteStack", STACK, "another's stack", ANOTHERS),
+    ("cloudformation:DeleteStack", STACK, "nobody's stack"),
+    ("ec2:GetConsoleOutput", _INSTANCE, "another's machine", ANOTHERS),
+    ("ec2:GetConsoleOutput", _INSTANCE, "nobody's machine"),
+    (
+        "ec2:GetConsoleOutput",
+        "arn:aws:ec2:{region}:{account}:volume/vol-0",
+        "what is no machine",
+        OURS,
+    ),
+    ("s3:ListBucket", "{config}", "jobs are not its to read"),
+    ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made"),
+    ("s3:GetObject", "arn:aws:s3:::another/secret", "another's bucket"),
+    ("s3:PutObject", f"{_RUN}/run.json", "a receipt is the launch's"),
+    ("s3:PutObject", f"{_RUN}/output/model.joblib", "what a run made"),
+    ("s3:DeleteObject", f"{_RUN}/outcome.json", "an outcome stays"),
+    (
+        "logs:GetLogEvents",
+        f"{_LOGS}/aws/lambda/{{deployment}}-launch:log-stream:x",
+        "another log",
+    ),
+    (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        f"{_LOGS}/{{deployment}}/training:log-stream:digits/20261124-abcdef",
+        "the machines' log",
+    ),
+    ("sns:Publish", "arn:aws:sns:{region}:{account}:another", "another's topic"),
+    ("lambda:InvokeFunction", f"{_FUNCTION}:another", "another's function"),
+]
