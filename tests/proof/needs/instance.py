@@ -59,7 +59,12 @@ REFUSALS: Rows = [
     ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
     ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
     ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),
-    ("s3:ListBucket", "{config}", "the jobs", {**_HERS, "s3:prefix": "runs/"}),
+    (
+        "s3:ListBucket",
+        "{config}",
+        "the jobs",
+        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+    ),
     (
         "s3:GetObject",
         [
