@@ -111,10 +111,13 @@ def test_a_console_is_read_by_the_tag_of_its_instance(world: World) -> None:
         aws_secret_access_key=key["SecretAccessKey"],
     )
     instance = world.launch("consoles", "#!/bin/bash\necho said; sleep 60\n")
-    tag = {"Key": "parris:deployment", "Value": "yours"}
-    world.ec2.create_tags(Resources=[instance], Tags=[tag])
+    world.ec2.create_tags(
+        Resources=[instance], Tags=[{"Key": "parris:deployment", "Value": "yours"}]
+    )
     with pytest.raises(ClientError, match="GetConsoleOutput"):
         reader.get_console_output(InstanceId=instance)
-    world.ec2.create_tags(Resources=[instance], Tags=[tag | {"Value": "mine"}])
+    world.ec2.create_tags(
+        Resources=[instance], Tags=[{"Key": "parris:deployment", "Value": "mine"}]
+    )
     assert reader.get_console_output(InstanceId=instance)["InstanceId"] == instance
     world.cloudformation.delete_stack(StackName="consoles")
