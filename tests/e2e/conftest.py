@@ -116,13 +116,16 @@ class Clone:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
     def key(self, job: str, run_id: str, name: str) -> str:
-        """Return where an object of a run, or of its machine, lies; a run here has one machine."""
+        """Return where an object of a run lies.
+
+        What a machine stores is in a folder of its own; a run here has one machine.
+        """
         prefix = f"runs/{job}/{run_id}/"
-        if name.startswith(("output/", "checkpoints/", "log.txt")):
-            found = self.client("s3").list_objects_v2(
+        if name == "log.txt" or name.startswith(("output/", "checkpoints/")):
+            listed = self.client("s3").list_objects_v2(
                 Bucket=self.outputs["results_bucket"], Prefix=f"{prefix}machines/", Delimiter="/"
             )
-            prefix = next((one["Prefix"] for one in found.get("CommonPrefixes", [])), prefix)
+            prefix = next((one["Prefix"] for one in listed.get("CommonPrefixes", [])), prefix)
         return prefix + name
 
     def read(self, job: str, run_id: str, name: str) -> bytes | None:

@@ -14,7 +14,7 @@ from moto import mock_aws
 from scripts import results
 from scripts.deployment import Deployment
 from scripts.inside import NotInside, path_inside
-from scripts.runs import Run, find_folder
+from scripts.runs import Run, believed_folder, find_run, log_stream
 
 RUN_ID = "r-0123456789abcdef"
 PREFIX = f"runs/job/{RUN_ID}/"
@@ -72,7 +72,7 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
     s3: Any, tmp_path: Path
 ) -> None:
     other = "AROAROLE:i-0bbbbbbbbbbbbbbbb"
-    put(s3, *RECORD, f"machines/{other}/output/a")
+    put(s3, *RECORD, "output/forged", "log.txt", f"machines/{other}/output/a")
     mine = [f"machines/{OURS}/{name}" for name in ("output/a", "checkpoints/c", "log.txt")]
     put(s3, *mine, f"machines/{OURS}/outcome.json")
     folder = tmp_path / "job" / RUN_ID
@@ -92,9 +92,14 @@ def test_an_older_run_has_its_results_at_its_root(s3: Any, tmp_path: Path) -> No
 
 def test_a_run_under_way_is_believed_by_its_instance(s3: Any) -> None:
     put(s3, f"machines/{OURS}/log.txt", "machines/AROAROLE:i-0bbbbbbbbbbbbbbbb/log.txt")
-    found = find_folder(deployment(s3, (OURS.split(":")[1],)), run(None))
+    found = believed_folder(deployment(s3, (OURS.split(":")[1],)), run(None))
     assert found == f"{PREFIX}machines/{OURS}/"
-    assert find_folder(deployment(s3), run(None)) is None
+    assert believed_folder(deployment(s3), run(None)) == PREFIX
+
+
+@pytest.mark.parametrize("name", ["../../other", "x/y", "", "AROA:i-1/../..", 5])
+def test_a_folder_that_is_no_machines_is_not_believed(s3: Any, name: object) -> None:
+    assert believed_folder(deployment(s3), run({"machine": name})) == PREFIX
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_a_key_that_leads_out_is_refused_by_name_and_the_rest_comes(
     count, refused = results.fetch(deployment(s3), run({"machine": OURS}), folder)
     assert count == 2
     (line,) = refused
-    assert line.startswith(f"{PREFIX}machines/{OURS}/{name}: ")
+    assert line.startswith(repr(f"{PREFIX}machines/{OURS}/{name}"))
     assert set(fetched(tmp_path)) == {f"job/{RUN_ID}/run.json", f"job/{RUN_ID}/output/a"}
 
 
@@ -140,10 +145,20 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
     assert path_inside(tmp_path, "output/ä b/…") == tmp_path / "output/ä b/…"
 
 
+@pytest.mark.parametrize(
+    ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r-1"), ("-x", None)]
+)
+def test_a_job_or_run_that_is_none_is_refused(s3: Any, job: str | None, run_id: str | None) -> None:
+    from scripts.console import Refused
+
+    with pytest.raises(Refused, match="is not a"):
+        find_run(deployment(s3), job, run_id)
+
+
 def test_the_logs_name_comes_from_the_stack_then_the_record_then_an_older_receipt() -> None:
     stack = {"Tags": [{"Key": "parris:log-stream", "Value": "of-the-stack"}]}
     old, over = {"log-stream": "of-the-receipt"}, {"log-stream": "of-the-outcome"}
-    assert run(over, stack=stack, receipt=old).log_stream == "of-the-stack"
-    assert run(over, receipt=old).log_stream == "of-the-outcome"
-    assert run(None, receipt=old).log_stream == "of-the-receipt"
-    assert run(None).log_stream is None
+    assert log_stream(run(over, stack=stack, receipt=old)) == "of-the-stack"
+    assert log_stream(run(over, receipt=old)) == "of-the-outcome"
+    assert log_stream(run(None, receipt=old)) == "of-the-receipt"
+    assert log_stream(run(None)) == ""
