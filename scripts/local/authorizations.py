@@ -69,13 +69,13 @@ def _record_decisions() -> None:
         caller = iam_evaluator.resolve_principal(access_key_id or "", get_account_id())
         if isinstance(caller, iam_evaluator.PrincipalInfo) and caller.policies is not None:
             resource = named.get("resource_arn", rest[2] if len(rest) > 2 else "*")
-            record(_name(caller.arn), iam_action, resource, "Deny" if denied else "Allow")
+            record(name_of(caller.arn), iam_action, resource, "Deny" if denied else "Allow")
         return denied
 
     iam_evaluator.enforce = enforce
 
 
-def _name(arn: str) -> str:
+def name_of(arn: str) -> str:
     """Return ``role/<name>`` or ``user/<name>``; of a session, its role."""
     kind, _, name = arn.rpartition(":")[2].partition("/")
     return f"role/{name.partition('/')[0]}" if kind == "assumed-role" else f"{kind}/{name}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from scripts.local import authorization, authorizations
 from scripts.local.authorizations import SAMPLES, Record
 from tests.proof import linters, recorded
 from tests.proof.table import Table, read_tables
@@ -24,6 +27,17 @@ def test_a_call_is_recorded_once_and_many_alike_are_sampled(tmp_path: Path) -> N
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     assert len(lines) == SAMPLES
     assert lines[0] == line("s3:GetObject", who="role/a") | {"resource": "o0"}
+
+
+def test_what_a_service_asks_iam_for_itself_is_recorded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authorizations, "_record", Record(tmp_path / "calls.jsonl"))
+    stack = "arn:aws:sts::000000000000:assumed-role/parris-stack-us-east-1/AWSCloudFormation"
+    with pytest.raises(authorization.Denied):
+        authorization.demand(stack, "ec2:RunInstances", "r", {})
+    (said,) = [json.loads(text) for text in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert said == line("ec2:RunInstances", "Deny", who="role/parris-stack-us-east-1")
 
 
 def test_a_call_that_no_table_has_is_strange() -> None:
