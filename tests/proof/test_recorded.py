@@ -45,6 +45,10 @@ def test_a_call_that_no_table_has_is_strange() -> None:
     assert said == ["reap called ec2:RebootInstances on r, no table says so"]
 
 
+def test_a_call_that_needs_no_permission_is_nobodys_to_list() -> None:
+    assert list(recorded.strange([line("sts:GetCallerIdentity")])) == []
+
+
 def test_a_denial_that_nobody_meant_is_strange() -> None:
     said = list(recorded.strange([line("sns:Publish", "Deny")]))
     assert said == ["reap was denied sns:Publish on r"]

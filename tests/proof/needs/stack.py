@@ -28,7 +28,6 @@ _BORN_ANOTHERS = {"aws:RequestTag/parris:deployment": "another"}
 _TYPE = {"ec2:InstanceType": "t3.micro"}
 _OWNER = {"ec2:Owner": "amazon"}
 _BY_RUN = {"ec2:CreateAction": "RunInstances"}
-_UNSEEN = "the embedded cloud's CloudFormation makes it in another way"
 _KEYS = [KEY, VOLUME_KEY]
 _VOLUMES = "EC2 user guide, 'Requirements for Amazon EBS encryption', permissions"
 _ENCRYPTS = [
@@ -58,8 +57,6 @@ NEEDS: Rows = [
         ],
         "*",
         _HANDLERS,
-        {},
-        _UNSEEN,
     ),
     *(
         (
@@ -93,7 +90,6 @@ NEEDS: Rows = [
         _TEMPLATE,
         _HANDLERS,
         OURS,
-        _UNSEEN,
     ),
     (
         "ec2:CreateTags",
@@ -109,8 +105,8 @@ NEEDS: Rows = [
     ),
     (_ENCRYPTS, _KEYS, _VOLUMES, _BY_EC2, NO_KEY),
     ("kms:CreateGrant", _KEYS, _VOLUMES, _GRANT, NO_KEY),
-    ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS, _UNSEEN),
-    ("ec2:TerminateInstances", _INSTANCE, _HANDLERS, OURS, _UNSEEN),
+    ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS),
+    ("ec2:TerminateInstances", _INSTANCE, _HANDLERS, OURS),
     (
         [
             "scheduler:CreateSchedule",
@@ -120,29 +116,24 @@ NEEDS: Rows = [
         ],
         f"{_SCHEDULE}/{{deployment}}/parris-digits-20261124-abcdef",
         _HANDLERS,
-        {},
-        _UNSEEN,
     ),
     (
         "iam:PassRole",
         f"{_ROLE}/{{deployment}}-scheduler-{{region}}",
         _HANDLERS,
         passed_to("scheduler"),
-        _UNSEEN,
     ),
     (
         "iam:PassRole",
         [f"{_ROLE}/{{deployment}}-instance-{{region}}", f"{_ROLE}/another-machine"],
         _HANDLERS,
         passed_to("ec2"),
-        _UNSEEN,
     ),
     (
         "iam:CreateServiceLinkedRole",
         f"{_ROLE}/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot",
         "EC2 user guide, 'Service-linked role for Spot Instance requests'",
         {"iam:AWSServiceName": "spot.amazonaws.com"},
-        "the embedded cloud makes no service-linked role",
     ),
 ]
 
