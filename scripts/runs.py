@@ -86,8 +86,8 @@ def read_runs(
         job, run_id = key
         prefix = f"runs/{job}/{run_id}/"
         receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
-        outcome = storage.read_outcome(prefix)
         stack = held.get(run_id)
+        outcome = storage.read_outcome(prefix) or _said(storage, prefix, stack)
         ending = ending_of(deployment, receipt, outcome, stack)
         return Run(
             job=job,
@@ -200,12 +200,29 @@ def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
     return dict(found[0]) if found else {"InstanceId": "", "State": {"Name": "none"}}
 
 
-def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:
+def _said(
+    storage: Storage, prefix: str, stack: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Return what a run's machine says of its end, which the reap function has yet to read."""
+    instance_id = _instance_id(stack or {})
+    folder = instance_id and storage.find_machine_folder(prefix, instance_id)
+    if not folder:
+        return None
+    said, _ = storage.read_machine_outcome(prefix, folder)
+    return None if said is None else {**said, "machine": folder}
+
+
+def _instance_id(stack: Mapping[str, Any]) -> str | None:
     outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
-    if "InstanceId" not in outputs:
+    return outputs.get("InstanceId")
+
+
+def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:
+    instance_id = _instance_id(stack)
+    if instance_id is None:
         return "unknown"
     try:
-        answer = deployment.client("ec2").describe_instances(InstanceIds=[outputs["InstanceId"]])
+        answer = deployment.client("ec2").describe_instances(InstanceIds=[instance_id])
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
             raise

@@ -68,6 +68,7 @@ def register(home: Path, endpoint: str) -> None:
         instances,
         object_events,
         passed_roles,
+        policy_variables,
         pricing,
         resource_types,
         rule_actions,
@@ -104,6 +105,7 @@ def register(home: Path, endpoint: str) -> None:
         stack_role,
         resource_types,
         passed_roles,
+        policy_variables,
     ):
         module.register()
 

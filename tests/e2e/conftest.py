@@ -116,11 +116,15 @@ class Clone:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
     def read(self, job: str, run_id: str, name: str) -> bytes | None:
-        """Return an object of a run, or None while it is not there."""
+        """Return an object of a run, or of its machine; None while it is not there."""
+        s3, bucket = self.client("s3"), self.outputs["results_bucket"]
+        prefix = f"runs/{job}/{run_id}/"
+        if name.startswith(("output/", "checkpoints/", "log.txt")):
+            found = s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}machines/")
+            keys = [item["Key"] for item in found.get("Contents", [])]
+            prefix = next((key.removesuffix(name) for key in keys if key.endswith(f"/{name}")), "")
         try:
-            answer = self.client("s3").get_object(
-                Bucket=self.outputs["results_bucket"], Key=f"runs/{job}/{run_id}/{name}"
-            )
+            answer = s3.get_object(Bucket=bucket, Key=prefix + name)
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise

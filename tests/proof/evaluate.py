@@ -6,8 +6,7 @@ elements: Variables and tags").
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ministack.core.iam_evaluator import (
@@ -17,14 +16,12 @@ from ministack.core.iam_evaluator import (
     parse_policy_document,
 )
 
+from scripts.local.policy_variables import with_variables
 from tests.proof.deployed import Document
 from tests.proof.table import Call
 
 Rule = tuple[tuple[str, ...], Any]
 """The actions that a statement is about, to pass others over quickly, and the statement."""
-
-_VARIABLE = re.compile(r"\$\{\s*([^},\s]+)\s*(?:,\s*'([^']*)'\s*)?\}")
-_LITERALS = {"*": "*", "?": "?", "$": "$"}
 
 
 def parse(document: Document) -> list[Any]:
@@ -40,7 +37,7 @@ def allows(statements: Iterable[Any], call: Call) -> bool:
         filled
         for statement in statements
         if _concerns(statement, call.action)
-        for filled in [_with_variables(statement, context)]
+        for filled in [with_variables(statement, lambda key: context.get(key.lower()))]
         if filled is not None
     ]
     request = EvalContext(
@@ -60,49 +57,3 @@ def _concerns(statement: Any, action: str) -> bool:
     if statement.not_actions:
         return True
     return any(fnmatch_iam(action, pattern) for pattern in statement.actions)
-
-
-def _with_variables(statement: Any, context: Mapping[str, Any]) -> Any:
-    """Return the statement with its variables put in; None if that makes it match nothing."""
-    texts = repr((statement.resources, statement.not_resources, statement.conditions))
-    if "${" not in texts:
-        return statement
-    resources = [_put_in(text, context) for text in statement.resources]
-    conditions: dict[str, dict[str, list[str]]] = {}
-    for operator, block in statement.conditions.items():
-        for key, values in block.items():
-            listed = [values] if isinstance(values, str) else values
-            filled = [_put_in(text, context) for text in listed]
-            known = [text for text in filled if text is not None]
-            if not known:
-                return None
-            conditions.setdefault(operator, {})[key] = known
-    return type(statement)(
-        sid=statement.sid,
-        effect=statement.effect,
-        actions=statement.actions,
-        not_actions=statement.not_actions,
-        # A list that is empty would mean any resource.
-        resources=[text for text in resources if text is not None] or ["arn:of:nothing"],
-        not_resources=statement.not_resources,
-        conditions=conditions,
-    )
-
-
-def _put_in(text: str, context: Mapping[str, Any]) -> str | None:
-    """Return `text` with the request's values; None if one is missing and has no default."""
-    missing = False
-
-    def value(found: re.Match[str]) -> str:
-        nonlocal missing
-        name, default = found[1], found[2]
-        if name in _LITERALS:
-            return _LITERALS[name]
-        held = context.get(name.lower(), default)
-        if not isinstance(held, str):  # none, or many: not to be used in a variable
-            missing = True
-            return ""
-        return held
-
-    filled = _VARIABLE.sub(value, text)
-    return None if missing else filled

@@ -18,8 +18,8 @@ FOLDER = ROOT / "build" / "authorizations"
 DENIALS = Path(__file__).with_name("denials.json")
 """Denials that are meant, by a pattern of ``principal action resource``, and why each is."""
 
-FREE = ("sts:GetCallerIdentity",)
-"""Calls that need no permission (STS API reference, "GetCallerIdentity")."""
+FREE = {"sts:GetCallerIdentity"}
+"""What needs no permission (STS API reference, "GetCallerIdentity")."""
 
 Line = Mapping[str, str]
 

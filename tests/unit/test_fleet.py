@@ -92,18 +92,18 @@ def test_runs_spread_over_the_subnets_and_each_keeps_its_own() -> None:
 
 def test_the_deployments_network_is_used_where_the_job_names_none() -> None:
     fleet = Fleet(subnets=("subnet-a",), groups=("sg-1", "sg-2"))
-    parameters = stack_parameters(planned(fleet), "ami-1", "arn:r")
+    parameters = stack_parameters(planned(fleet), "ami-1", "arn:r", "g")
     assert (parameters["SubnetId"], parameters["SecurityGroupId"]) == ("subnet-a", "sg-1,sg-2")
     own = planned(
         fleet,
         '{"subnet-id": "subnet-0123456789abcdef0", "security-group-id": "sg-0123456789abcdef0"}',
     )
-    parameters = stack_parameters(own, "ami-1", "arn:r")
+    parameters = stack_parameters(own, "ami-1", "arn:r", "g")
     assert (parameters["SubnetId"], parameters["SecurityGroupId"]) == (
         "subnet-0123456789abcdef0",
         "sg-0123456789abcdef0",
     )
-    parameters = stack_parameters(planned(Fleet()), "ami-1", "arn:r")
+    parameters = stack_parameters(planned(Fleet()), "ami-1", "arn:r", "g")
     assert (parameters["SubnetId"], parameters["SecurityGroupId"]) == ("", "")
 
 
