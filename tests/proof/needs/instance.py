@@ -1,17 +1,28 @@
-"""A training machine: reads its run, writes its results."""
+"""A training machine: reads its run, writes its results into a folder of its own."""
 
+from tests.proof.common import by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
 _STREAM = "arn:aws:logs:{region}:{account}:log-group:/{deployment}/training"
 _HERS = {"aws:userid": "AROAEXAMPLE:i-0123456789abcdef0"}
+_OWN = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
+_OTHERS = "{results}/runs/other/20261124-fedcba/machines/AROAEXAMPLE:i-0fedcba9876543210"
+_INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
+    *by_key("s3"),
     (
         "s3:ListBucket",
         "{results}",
         "aws s3 sync, aws s3 cp --recursive",
         {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "aws s3 sync",
+        {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/output/"},
     ),
     (
         "s3:GetObject",
@@ -22,17 +33,17 @@ NEEDS: Rows = [
     (
         "s3:PutObject",
         [
-            f"{_RUN}/output/model.joblib",
-            f"{_RUN}/checkpoints/1",
-            f"{_RUN}/log.txt",
-            f"{_RUN}/outcome.json",
+            f"{_OWN}/output/model.joblib",
+            f"{_OWN}/checkpoints/1",
+            f"{_OWN}/log.txt",
+            f"{_OWN}/outcome.json",
         ],
         "agent.py; outcome.json also user-data.sh",
         _HERS,
     ),
     (
         "s3:AbortMultipartUpload",
-        f"{_RUN}/output/model.joblib",
+        f"{_OWN}/output/model.joblib",
         "aws s3 cp of a large file that fails midway (S3 user guide, 'Multipart upload API and "
         "permissions')",
         _HERS,
@@ -47,18 +58,41 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    *not_by_key("s3"),
     ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
     ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
-    ("s3:ListBucket", "{config}", "the jobs", {**_HERS, "s3:prefix": "runs/"}),
+    ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),
+    (
+        "s3:ListBucket",
+        "{config}",
+        "the jobs",
+        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+    ),
     (
         "s3:GetObject",
-        ["{results}/events/queue/parris-digits.json", "{config}/training-config.json"],
-        "what is not a run's",
+        [
+            "{results}/events/queue/parris-digits.json",
+            "{config}/training-config.json",
+            f"{_RUN}/outcome.json",
+            f"{_OTHERS}/output/model.joblib",
+        ],
+        "what is not a run's, what a run ended with, what another machine made",
         _HERS,
     ),
     (
         ["s3:PutObject", "s3:AbortMultipartUpload"],
         [
+            f"{folder}/{name}"
+            for folder in (_RUN, _OTHERS, f"{_OTHERS}/output/{_INSIDE}", f"{_RUN}/source/{_INSIDE}")
+            for name in ("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json")
+        ],
+        "what is not in the machine's own folder, right below a run",
+        _HERS,
+    ),
+    (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        [
+            f"{_OWN}/run.json",
             f"{_RUN}/run.json",
             f"{_RUN}/agent.py",
             f"{_RUN}/source/trainer-script.sh",
@@ -67,6 +101,18 @@ REFUSALS: Rows = [
         ],
         "what launches and functions write",
         _HERS,
+    ),
+    (
+        "s3:PutObject",
+        f"{_OWN}/output/model.joblib",
+        "the folder of a machine, asked for by another",
+        {"aws:userid": "AROAEXAMPLE:i-0fedcba9876543210"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "another machine's folder",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/output/"},
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
