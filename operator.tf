@@ -9,7 +9,7 @@ locals {
   # A filter's wildcards as IAM writes them (AWS IoT developer guide, "Using wildcard characters in
   # MQTT and AWS IoT Core policies").
   fired_topics = [
-    for filter in compact([var.iot_topic, var.launch_topic]) :
+    for filter in compact(values(local.topics)) :
     "arn:${local.partition}:iot:${local.region}:${local.account_id}:topic/${replace(replace(filter, "+", "*"), "#", "*")}"
   ]
   fired_buckets = distinct([for trigger in values(var.data_triggers) : "arn:${local.partition}:s3:::${trigger.bucket}"])
@@ -17,6 +17,8 @@ locals {
 }
 
 data "aws_iam_policy_document" "operator" {
+  source_policy_documents = [data.aws_iam_policy_document.more["operator"].json]
+
   statement {
     sid       = "KeepJobs"
     actions   = ["s3:PutObject", "s3:DeleteObject"] # its old versions stay

@@ -15,6 +15,7 @@ locals {
     launch   = ["s3", "sns"]
     reap     = ["s3", "sns"]
     instance = ["s3"]
+    operator = ["s3"]
     stack    = []
   }
   # Null in a list would be an ARN of its own.

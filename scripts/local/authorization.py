@@ -14,6 +14,8 @@ from ministack.core.iam_actions import identity_denial_message
 from ministack.core.responses import get_region
 from ministack.services import iam, tagging
 
+from scripts.local import authorizations
+
 Context = Mapping[str, Any]
 """Condition keys of a request, ``aws:RequestTag/name``, and their values."""
 
@@ -62,7 +64,10 @@ def demand(principal: str, action: str, resource: str, context: Context) -> None
     )
     boundary = iam_evaluator._permissions_boundary(store, name, account)
     result = iam_evaluator.evaluate(request, policies, *boundary)
-    if result.decision != "Allow":
+    allowed = result.decision == "Allow"
+    decision = "Allow" if allowed else "Deny"
+    authorizations.record(authorizations.name_of(principal), action, resource, decision)
+    if not allowed:
         raise Denied(principal, action, resource, result.decision == "Deny")
 
 

@@ -18,7 +18,7 @@ from ministack.core.responses import get_account_id
 FILE = "authorizations.jsonl"
 
 SAMPLES = 20
-"""Resources kept of one principal's one action: a run has a great many objects."""
+"""Resources kept of one action that a principal may do: a run has a great many objects."""
 
 
 class Record:
@@ -34,7 +34,7 @@ class Record:
         """Write a line unless it is there, or enough like it are."""
         line, kind = (principal, action, resource, decision), (principal, action, decision)
         with self._lock:
-            if line in self._seen or self._samples[kind] >= SAMPLES:
+            if line in self._seen or (decision == "Allow" and self._samples[kind] >= SAMPLES):
                 return
             self._seen.add(line)
             self._samples[kind] += 1
@@ -69,13 +69,13 @@ def _record_decisions() -> None:
         caller = iam_evaluator.resolve_principal(access_key_id or "", get_account_id())
         if isinstance(caller, iam_evaluator.PrincipalInfo) and caller.policies is not None:
             resource = named.get("resource_arn", rest[2] if len(rest) > 2 else "*")
-            record(_name(caller.arn), iam_action, resource, "Deny" if denied else "Allow")
+            record(name_of(caller.arn), iam_action, resource, "Deny" if denied else "Allow")
         return denied
 
     iam_evaluator.enforce = enforce
 
 
-def _name(arn: str) -> str:
+def name_of(arn: str) -> str:
     """Return ``role/<name>`` or ``user/<name>``; of a session, its role."""
     kind, _, name = arn.rpartition(":")[2].partition("/")
     return f"role/{name.partition('/')[0]}" if kind == "assumed-role" else f"{kind}/{name}"

@@ -38,20 +38,23 @@ for name in output/x outcome.json log.txt run.json source/x agent.py; do
   put denied "$own/$name"
 done
 put denied "$own/machines/$me/run.json"
-put denied events/fence/1.json
+put denied events/forged/1.json
 put denied "jobs/$PARRIS_JOB/trainer-script.sh" "$config"
 get denied "$other/outcome.json"
 get denied "$own/outcome.json"
 get denied "$other/machines/$stranger/output/x"
-get denied events/fence/1.json
+get denied events/forged/1.json
 try denied aws s3 ls "s3://$bucket/runs/"
 try denied aws s3 ls "s3://$bucket/$other/machines/"
+try denied aws s3 rm "s3://$bucket/$own/machines/$me/output/x"
+try denied aws logs describe-log-streams --log-group-name "$PARRIS_PARAM_GROUP"
 get allowed "$own/run.json"
 get allowed "$own/agent.py"
 try allowed aws s3 ls "s3://$bucket/$own/source/"
 for name in output/x checkpoints/x log.txt outcome.json; do
   put allowed "$own/machines/$me/$name"
 done
+get denied "$own/machines/$me/output/x"
 try allowed aws s3 ls "s3://$bucket/$own/machines/$me/output/"
 """
 
@@ -89,11 +92,12 @@ def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
         stranger=victim["machine"],
         bucket=clone.outputs["results_bucket"],
         config=bucket,
+        group=clone.outputs["training_log_group"],
     )
     assert intruder["state"] == "succeeded", intruder
     text = (clone.read("fence", intruder["run-id"], "output/answers.txt") or b"").decode()
     answers = [line.split("\t") for line in text.splitlines()]
-    assert len(answers) == 40
+    assert len(answers) == 43
     assert [line for line in answers if line[0] != line[1]] == []
     assert objects(clone, prefix) == before
     role_id, _, instance_id = intruder["machine"].partition(":")

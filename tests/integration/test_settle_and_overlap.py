@@ -39,7 +39,7 @@ def test_all_that_comes_within_the_window_is_one_run_with_the_newest(world: Worl
     assert {first["window"], second["window"], older["window"]} == {first["window"]}
     assert schedules(world) == [f"parris-data-{first['window']}"]
     schedule = world.scheduler.get_schedule(
-        GroupName=SETTINGS.schedule_group, Name=f"parris-data-{first['window']}"
+        GroupName="parris", Name=f"parris-data-{first['window']}"
     )
     end = json.loads(schedule["Target"]["Input"])
     assert end == {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.proof.table import Context
+from collections.abc import Sequence
+
+from tests.proof.table import Context, Rows
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/parris-digits/0"
 
@@ -12,6 +14,55 @@ LAUNCHED_AS_OURS: Context = {
     "aws:RequestTag/parris:deployment": "{deployment}",
     "aws:TagKeys": ["parris:deployment", "parris:job", "parris:run-id"],
 }
+
+
+FUNCTION = "arn:aws:lambda:{region}:{account}:function"
+KEY = "arn:aws:kms:{region}:{account}:key/ours"
+VOLUME_KEY = "arn:aws:kms:{region}:{account}:key/of-volumes"
+ANOTHER_KEY = "arn:aws:kms:{region}:{account}:key/another"
+ELSEWHERE = "111111111111"
+
+_INTERFACES = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:UnassignPrivateIpAddresses",
+]
+KEY_USE = ["kms:Decrypt", "kms:GenerateDataKey"]
+NO_KEY = "e2e's deployment has no key of its own"
+
+
+def by_key(*services: str) -> Rows:
+    """Return the needs of whoever reads and writes through services that use kms_key_arn."""
+    source = "S3 user guide, SSE-KMS, and SNS developer guide, 'Key management': permissions"
+    return [(KEY_USE, KEY, source, _through(service), NO_KEY) for service in services]
+
+
+def not_by_key(*services: str) -> Rows:
+    """Return what stays refused to whoever has the needs of `by_key`."""
+    first = services[0]
+    return [
+        (KEY_USE, KEY, "another service", _through("lambda")),
+        (KEY_USE, KEY, "another account", {**_through(first), "kms:CallerAccount": ELSEWHERE}),
+        (KEY_USE, ANOTHER_KEY, "another key", _through(first)),
+    ]
+
+
+def _through(service: str) -> Context:
+    return {
+        "kms:ViaService": f"{service}.{{region}}.amazonaws.com",
+        "kms:CallerAccount": "{account}",
+    }
+
+
+def in_vpc(
+    function: str, sees: Sequence[str] = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets")
+) -> tuple[Rows, Rows]:
+    """Return what Lambda needs for a function in a VPC, and the function itself is refused."""
+    guide = "Lambda developer guide, 'Giving Lambda functions access to resources in an Amazon VPC'"
+    own = {"lambda:SourceFunctionArn": f"{FUNCTION}:{{deployment}}-{function}"}
+    needs: Rows = [([*_INTERFACES, *sees], "*", guide, {}, "e2e's functions are in no VPC")]
+    return needs, [(_INTERFACES, "*", "the function's own code", own)]
 
 
 def passed_to(service: str) -> Context:

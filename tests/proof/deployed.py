@@ -25,6 +25,12 @@ VARIABLES: dict[str, Any] = {
     "instance_role_names": ["another-machine"],
     "schedules": {"nightly": {"expression": "rate(1 day)", "job": "default"}},
     "data_triggers": {"fresh": {"bucket": "arrivals", "prefix": "in/", "job": "default"}},
+    "kms_key_arn": "arn:aws:kms:us-east-1:000000000000:key/ours",
+    "ebs_kms_key_arns": ["arn:aws:kms:us-east-1:000000000000:key/of-volumes"],
+    "allowed_instance_types": ["t3.*", "c7g.large"],
+    "allowed_image_owners": ["amazon", "123456789012"],
+    "vpc_subnet_ids": ["subnet-0"],
+    "vpc_security_group_ids": ["sg-0"],
 }
 """Every option that adds to a policy."""
 

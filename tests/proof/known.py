@@ -16,14 +16,19 @@ EVERYWHERE = (
     "aws:sourceaccount",
     "aws:sourcearn",
     "aws:userid",
+    "lambda:sourcefunctionarn",
 )
-"""Keys that do not depend on the action (IAM user guide, "AWS global condition context keys")."""
+"""Keys that do not depend on the action (IAM user guide, "AWS global condition context keys";
+Lambda developer guide, "Using source function ARN to control function access behavior")."""
 
 NOT_ASKED: Mapping[tuple[str, str], str] = {
     ("ec2:RunInstances", "ssm:GetParameters"): "the template names the image by its id",
     ("ec2:RunInstances", "iam:PassRole"): "stands in the table of whoever runs instances",
     ("ec2:CreateLaunchTemplate", "ssm:GetParameters"): "the template names the image by its id",
     ("ec2:CreateLaunchTemplateVersion", "ssm:GetParameters"): "as above",
+    ("ec2:CreateNetworkInterface", "ec2:CreateTags"): (
+        "Lambda tags none with the role: AWS's own AWSLambdaVPCAccessExecutionRole lacks it"
+    ),
     ("ec2:DescribeLaunchTemplateVersions", "ssm:GetParameters"): "as above: nothing to resolve",
 }
 """Dependent actions that nothing here asks for, and why."""

@@ -114,6 +114,7 @@ run "key" {
       launch   = ["UseTheKey: kms:Decrypt kms:GenerateDataKey"]
       reap     = ["UseTheKey: kms:Decrypt kms:GenerateDataKey"]
       instance = ["UseTheKey: kms:Decrypt kms:GenerateDataKey"]
+      operator = ["UseTheKey: kms:Decrypt kms:GenerateDataKey"]
       stack = [
         "EncryptVolumes: kms:Decrypt kms:DescribeKey kms:GenerateDataKeyWithoutPlaintext kms:ReEncryptFrom kms:ReEncryptTo",
         "LetVolumesUseTheirKey: kms:CreateGrant",
@@ -130,6 +131,7 @@ run "key" {
       launch   = "s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
       reap     = "s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
       instance = "s3.eu-west-1.amazonaws.com"
+      operator = "s3.eu-west-1.amazonaws.com"
       stack    = "ec2.eu-west-1.amazonaws.com"
     }
     error_message = "the key is used through the services that need it alone"

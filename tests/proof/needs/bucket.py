@@ -10,7 +10,13 @@ _OBJECTS = [
 ]
 
 NEEDS: Rows = [
-    ("s3:GetObject", _OBJECTS, "every call of every principal", {"aws:SecureTransport": "true"})
+    (
+        "s3:GetObject",
+        _OBJECTS,
+        "every call of every principal",
+        {"aws:SecureTransport": "true"},
+        "a bucket calls nothing itself, it answers",
+    )
 ]
 
 REFUSALS: Rows = [("s3:GetObject", _OBJECTS, "a call over HTTP", {"aws:SecureTransport": "false"})]

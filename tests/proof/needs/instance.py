@@ -1,5 +1,6 @@
-"""A training machine: reads its run, writes its results."""
+"""A training machine: reads its run, writes its results into a folder of its own."""
 
+from tests.proof.common import by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -10,6 +11,7 @@ _OTHERS = "{results}/runs/other/20261124-fedcba/machines/AROAEXAMPLE:i-0fedcba98
 _INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
+    *by_key("s3"),
     (
         "s3:ListBucket",
         "{results}",
@@ -56,6 +58,7 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    *not_by_key("s3"),
     ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
     ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
     ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),
@@ -98,6 +101,18 @@ REFUSALS: Rows = [
         ],
         "what launches and functions write",
         _HERS,
+    ),
+    (
+        "s3:PutObject",
+        f"{_OWN}/output/model.joblib",
+        "the folder of a machine, asked for by another",
+        {"aws:userid": "AROAEXAMPLE:i-0fedcba9876543210"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "another machine's folder",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/output/"},
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],

@@ -1,16 +1,28 @@
 """The launch function: reads jobs, writes receipts, asks CloudFormation for stacks."""
 
-from tests.proof.common import ANOTHERS, LAUNCHED_AS_OURS, OURS, passed_to
+from tests.proof.common import (
+    ANOTHERS,
+    LAUNCHED_AS_OURS,
+    OURS,
+    by_key,
+    in_vpc,
+    not_by_key,
+    passed_to,
+)
 from tests.proof.common import STACK as STACK_ARN
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
-_SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule/default"
+_SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule"
 _LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/lambda"
 _ROLE = "arn:aws:iam::{account}:role"
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 
+_VPC_NEEDS, _VPC_REFUSALS = in_vpc("launch", sees=["ec2:DescribeNetworkInterfaces"])
+
 NEEDS: Rows = [
+    *by_key("s3", "sns"),
+    *_VPC_NEEDS,
     (
         "s3:GetObject",
         ["{config}/training-config.json", "{config}/jobs/digits/trainer-script.sh"],
@@ -27,7 +39,13 @@ NEEDS: Rows = [
         "{results}/events/queue/parris-digits.json",
         "objects.read_tagged, objects.mark",
     ),
-    ("s3:DeleteObject", "{results}/events/digits/20261124-abcdef/started.json", "objects.unmark"),
+    (
+        "s3:DeleteObject",
+        "{results}/events/digits/20261124-abcdef/started.json",
+        "objects.unmark",
+        {},
+        "a notification has to fail",
+    ),
     (
         "ssm:GetParameter",
         "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
@@ -42,7 +60,13 @@ NEEDS: Rows = [
         "the embedded cloud asks for CreateStack alone",
     ),
     ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", OURS),
-    ("cloudformation:DeleteStack", STACK_ARN, "crowd.withdraw_if_too_many", OURS),
+    (
+        "cloudformation:DeleteStack",
+        STACK_ARN,
+        "crowd.withdraw_if_too_many",
+        OURS,
+        "two launches have to pass the limit in one moment",
+    ),
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
         "*",
@@ -54,7 +78,7 @@ NEEDS: Rows = [
     (
         "ec2:DescribeSubnets",
         "*",
-        "market._address_hourly",
+        "market._address_hourly; Lambda itself, for a function in a VPC",
         {},
         "no job of e2e names a subnet and a budget",
     ),
@@ -70,7 +94,11 @@ NEEDS: Rows = [
         "CreateSchedule's target",
         passed_to("scheduler"),
     ),
-    ("scheduler:CreateSchedule", f"{_SCHEDULE}/{{deployment}}-data-abc", "settle._end_later"),
+    (
+        "scheduler:CreateSchedule",
+        f"{_SCHEDULE}/{{deployment}}/{{deployment}}-data-abc",
+        "settle._end_later",
+    ),
     ("sns:Publish", "arn:aws:sns:{region}:{account}:{deployment}-notifications", "notify"),
     (
         "lambda:InvokeFunction",
@@ -87,6 +115,8 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    *not_by_key("s3", "sns"),
+    *_VPC_REFUSALS,
     ("s3:GetObject", "arn:aws:s3:::another/jobs/secret", "another's bucket"),
     ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made is not a launch's to read"),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
@@ -126,8 +156,16 @@ REFUSALS: Rows = [
         "another service",
         passed_to("ec2"),
     ),
-    ("scheduler:CreateSchedule", f"{_SCHEDULE}/another", "another's schedule"),
-    ("scheduler:CreateSchedule", f"{_SCHEDULE}/{{deployment}}-run", "the end of a run"),
+    (
+        "scheduler:CreateSchedule",
+        f"{_SCHEDULE}/another/{{deployment}}-data-abc",
+        "another's schedule group",
+    ),
+    (
+        "scheduler:CreateSchedule",
+        f"{_SCHEDULE}/{{deployment}}/{{deployment}}-run",
+        "the end of a run",
+    ),
     ("sns:Publish", "arn:aws:sns:{region}:{account}:another", "another's topic"),
     ("lambda:InvokeFunction", f"{_FUNCTION}:another", "another's function"),
     (

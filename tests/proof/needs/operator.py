@@ -1,6 +1,6 @@
 """A person, for every make target but deploy and destroy: ``terraform output operator_policy``."""
 
-from tests.proof.common import ANOTHERS, OURS, STACK
+from tests.proof.common import ANOTHERS, OURS, STACK, by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -9,12 +9,24 @@ _TOPIC = "arn:aws:iot:{region}:{account}:topic"
 _STREAM = "log-stream:digits/20261124-abcdef"
 _LOCAL = "LOCAL=1 has no endpoint of its own for messages"
 
+_MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
+
 NEEDS: Rows = [
-    ("s3:ListBucket", ["{config}", "{results}"], "upload_config._list, results.fetch, runs"),
+    *by_key("s3"),
+    (
+        "s3:ListBucket",
+        ["{config}", "{results}"],
+        "upload_config._list, results.fetch, runs.find_folder",
+    ),
     (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "upload_config.apply"),
     (
         "s3:GetObject",
-        [f"{_RUN}/run.json", f"{_RUN}/outcome.json", f"{_RUN}/log.txt", f"{_RUN}/output/model"],
+        [
+            f"{_RUN}/run.json",
+            f"{_RUN}/outcome.json",
+            f"{_MACHINE}/log.txt",
+            f"{_MACHINE}/output/model",
+        ],
         "runs.read_runs, follow.print_log, results.fetch",
     ),
     ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
@@ -26,7 +38,7 @@ NEEDS: Rows = [
     ),
     ("cloudformation:DescribeStacks", STACK, "extend._move_stack's waiter"),
     ("cloudformation:DescribeStackEvents", STACK, "runs._deleted, stacks.first_failure"),
-    ("ec2:DescribeInstances", "*", "runs._machine_state"),
+    ("ec2:DescribeInstances", "*", "runs._machine_state, runs.find_machine"),
     ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),
     ("cloudformation:DeleteStack", STACK, "clean_stacks.delete", OURS),
     (
@@ -36,7 +48,7 @@ NEEDS: Rows = [
     ),
     (
         "iot:Publish",
-        [f"{_TOPIC}/iotbutton/G030", f"{_TOPIC}/parris/launch/digits"],
+        [f"{_TOPIC}/{{deployment}}/button/G030", f"{_TOPIC}/{{deployment}}/launch/digits"],
         "fire._publish",
     ),
     ("iot:DescribeEndpoint", "*", "fire._publish", {}, _LOCAL),
@@ -54,6 +66,7 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    *not_by_key("s3"),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
     ("s3:GetBucketNotification", "arn:aws:s3:::another", "another's bucket"),
     ("s3:GetObject", "{results}/events/queue/x.json", "what the functions remember"),
@@ -69,7 +82,11 @@ REFUSALS: Rows = [
         "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{deployment}-launch:log-stream:x",
         "a function's log",
     ),
-    ("iot:Publish", f"{_TOPIC}/another/x", "another's topic"),
+    (
+        "iot:Publish",
+        [f"{_TOPIC}/another/button/x", f"{_TOPIC}/another/launch/x"],
+        "another's topic",
+    ),
     (
         "events:ListTargetsByRule",
         "arn:aws:events:{region}:{account}:rule/another",

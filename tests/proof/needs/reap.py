@@ -1,6 +1,6 @@
 """The reap function: reads runs, deletes stacks, writes outcomes."""
 
-from tests.proof.common import ANOTHERS, OURS, STACK
+from tests.proof.common import ANOTHERS, OURS, STACK, by_key, in_vpc, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -8,7 +8,13 @@ _LOGS = "arn:aws:logs:{region}:{account}:log-group:"
 _INSTANCE = "arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0"
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 
+_MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
+
+_VPC_NEEDS, _VPC_REFUSALS = in_vpc("reap")
+
 NEEDS: Rows = [
+    *by_key("s3", "sns"),
+    *_VPC_NEEDS,
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
         "*",
@@ -22,17 +28,13 @@ NEEDS: Rows = [
     ("s3:ListBucket", "{results}", "objects.list_keys; without it 403 stands for 404"),
     ("s3:GetObject", f"{_RUN}/run.json", "storage.read_receipt"),
     ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome"),
-    ("s3:GetObject", f"{_RUN}/log.txt", "storage.read_log_end"),
+    ("s3:GetObject", f"{_MACHINE}/outcome.json", "storage.read_machine_outcome"),
+    ("s3:GetObject", f"{_MACHINE}/log.txt", "storage.read_log_end"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "storage.write_outcome"),
     (
         ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
         "{results}/events/queue/parris-digits.json",
         "objects.read_tagged, objects.mark, objects.unmark",
-    ),
-    (
-        "logs:GetLogEvents",
-        f"{_LOGS}/{{deployment}}/training:log-stream:digits/20261124-abcdef",
-        "obituary._last_log_line",
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -51,6 +53,8 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    *not_by_key("s3", "sns"),
+    *_VPC_REFUSALS,
     ("cloudformation:DeleteStack", STACK, "another's stack", ANOTHERS),
     ("cloudformation:DeleteStack", STACK, "nobody's stack"),
     ("ec2:GetConsoleOutput", _INSTANCE, "another's machine", ANOTHERS),
@@ -62,15 +66,18 @@ REFUSALS: Rows = [
         OURS,
     ),
     ("s3:ListBucket", "{config}", "jobs are not its to read"),
-    ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made"),
+    ("s3:GetObject", [f"{_RUN}/output/model", f"{_MACHINE}/output/model"], "what a run made"),
     ("s3:GetObject", "arn:aws:s3:::another/secret", "another's bucket"),
     ("s3:PutObject", f"{_RUN}/run.json", "a receipt is the launch's"),
-    ("s3:PutObject", f"{_RUN}/output/model.joblib", "what a run made"),
+    ("s3:PutObject", [f"{_RUN}/output/model", f"{_MACHINE}/log.txt"], "what a machine says"),
     ("s3:DeleteObject", f"{_RUN}/outcome.json", "an outcome stays"),
     (
         "logs:GetLogEvents",
-        f"{_LOGS}/aws/lambda/{{deployment}}-launch:log-stream:x",
-        "another log",
+        [
+            f"{_LOGS}/aws/lambda/{{deployment}}-launch:log-stream:x",
+            f"{_LOGS}/{{deployment}}/training:log-stream:digits/20261124-abcdef",
+        ],
+        "a log; a run's it reads in S3",
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],

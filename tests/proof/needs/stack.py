@@ -1,18 +1,44 @@
 """CloudFormation, while it builds, changes and deletes a training stack."""
 
-from tests.proof.common import ANOTHERS, OURS, passed_to
+from tests.proof.common import (
+    ANOTHER_KEY,
+    ANOTHERS,
+    ELSEWHERE,
+    KEY,
+    NO_KEY,
+    OURS,
+    VOLUME_KEY,
+    passed_to,
+)
 from tests.proof.table import Rows
 
 _EC2 = "arn:aws:ec2:{region}:{account}"
 _TEMPLATE = f"{_EC2}:launch-template/lt-0123456789abcdef0"
 _INSTANCE = f"{_EC2}:instance/i-0123456789abcdef0"
 _VOLUME = f"{_EC2}:volume/vol-0123456789abcdef0"
-_SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule/default"
+_SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule"
+_SPOT = f"{_EC2}:spot-instances-request/sir-0"
+_INTERFACE = f"{_EC2}:network-interface/eni-0"
+_IMAGE = "arn:aws:ec2:{region}::image/ami-0"
 _ROLE = "arn:aws:iam::{account}:role"
 _HANDLERS = "handlers of the resource type's schema (scripts/local/handler_permissions.json)"
 _RUN = f"{_HANDLERS}; resources by the service authorization reference, RunInstances"
 _BORN = {"aws:RequestTag/parris:deployment": "{deployment}"}
-_UNSEEN = "the embedded cloud builds stacks with no role's rights"
+_BORN_ANOTHERS = {"aws:RequestTag/parris:deployment": "another"}
+_TYPE = {"ec2:InstanceType": "t3.micro"}
+_OWNER = {"ec2:Owner": "amazon"}
+_BY_RUN = {"ec2:CreateAction": "RunInstances"}
+_KEYS = [KEY, VOLUME_KEY]
+_VOLUMES = "EC2 user guide, 'Requirements for Amazon EBS encryption', permissions"
+_ENCRYPTS = [
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+]
+_BY_EC2 = {"kms:ViaService": "ec2.{region}.amazonaws.com", "kms:CallerAccount": "{account}"}
+_GRANT = {"kms:GrantIsForAWSResource": "true"}
 
 NEEDS: Rows = [
     (
@@ -31,54 +57,56 @@ NEEDS: Rows = [
         ],
         "*",
         _HANDLERS,
-        {},
-        _UNSEEN,
     ),
-    (
-        "ec2:RunInstances",
-        [_INSTANCE, _VOLUME],
-        _RUN,
-        {**_BORN, "aws:TagKeys": ["parris:deployment", "parris:job"]},
-        _UNSEEN,
+    *(
+        (
+            "ec2:RunInstances",
+            _INSTANCE,
+            _RUN,
+            {**_BORN, "ec2:InstanceType": kind, "aws:TagKeys": ["parris:deployment", "parris:job"]},
+        )
+        for kind in ("t3.micro", "c7g.large")
     ),
+    ("ec2:RunInstances", _VOLUME, _RUN, _BORN),
     (
         "ec2:RunInstances",
         [
-            f"{_EC2}:network-interface/eni-0",
+            _INTERFACE,
+            _SPOT,
             f"{_EC2}:subnet/subnet-0",
             f"{_EC2}:security-group/sg-0",
             f"{_EC2}:key-pair/mine",
-            "arn:aws:ec2:{region}::image/ami-0",
         ],
         _RUN,
-        {},
-        _UNSEEN,
     ),
-    ("ec2:RunInstances", _TEMPLATE, _RUN, OURS, _UNSEEN),
-    ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, _BORN, _UNSEEN),
+    *(
+        ("ec2:RunInstances", _IMAGE, _RUN, {"ec2:Owner": owner})
+        for owner in ("amazon", "123456789012")
+    ),
+    ("ec2:RunInstances", _TEMPLATE, _RUN, OURS),
+    ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, _BORN),
     (
         ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate"],
         _TEMPLATE,
         _HANDLERS,
         OURS,
-        _UNSEEN,
     ),
     (
         "ec2:CreateTags",
-        [_INSTANCE, _VOLUME],
+        [_INSTANCE, _VOLUME, _INTERFACE, _SPOT],
         _HANDLERS,
-        {**_BORN, "ec2:CreateAction": "RunInstances"},
-        _UNSEEN,
+        {**_BORN, **_BY_RUN},
     ),
     (
         "ec2:CreateTags",
         _TEMPLATE,
         _HANDLERS,
         {**_BORN, "ec2:CreateAction": "CreateLaunchTemplate"},
-        _UNSEEN,
     ),
-    ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS, _UNSEEN),
-    ("ec2:TerminateInstances", _INSTANCE, _HANDLERS, OURS, _UNSEEN),
+    (_ENCRYPTS, _KEYS, _VOLUMES, _BY_EC2, NO_KEY),
+    ("kms:CreateGrant", _KEYS, _VOLUMES, _GRANT, NO_KEY),
+    ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS),
+    ("ec2:TerminateInstances", _INSTANCE, _HANDLERS, OURS),
     (
         [
             "scheduler:CreateSchedule",
@@ -86,54 +114,95 @@ NEEDS: Rows = [
             "scheduler:UpdateSchedule",
             "scheduler:DeleteSchedule",
         ],
-        f"{_SCHEDULE}/{{deployment}}-20261124-abcdef",
+        f"{_SCHEDULE}/{{deployment}}/parris-digits-20261124-abcdef",
         _HANDLERS,
-        {},
-        _UNSEEN,
     ),
     (
         "iam:PassRole",
         f"{_ROLE}/{{deployment}}-scheduler-{{region}}",
         _HANDLERS,
         passed_to("scheduler"),
-        _UNSEEN,
     ),
     (
         "iam:PassRole",
         [f"{_ROLE}/{{deployment}}-instance-{{region}}", f"{_ROLE}/another-machine"],
         _HANDLERS,
         passed_to("ec2"),
-        _UNSEEN,
     ),
     (
         "iam:CreateServiceLinkedRole",
         f"{_ROLE}/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot",
         "EC2 user guide, 'Service-linked role for Spot Instance requests'",
         {"iam:AWSServiceName": "spot.amazonaws.com"},
-        "the embedded cloud makes no service-linked role",
     ),
 ]
 
 REFUSALS: Rows = [
-    ("ec2:TerminateInstances", _INSTANCE, "another's machine", ANOTHERS),
-    ("ec2:TerminateInstances", _INSTANCE, "nobody's machine"),
-    ("ec2:TerminateInstances", _VOLUME, "what is no machine", OURS),
+    *(
+        ("ec2:RunInstances", resource, why, {**_TYPE, **born})
+        for resource in (_INSTANCE, _VOLUME)
+        for why, born in (("another's at birth", _BORN_ANOTHERS), ("nobody's at birth", {}))
+    ),
+    (
+        "ec2:RunInstances",
+        _INSTANCE,
+        "a type that is not allowed",
+        {**_BORN, "ec2:InstanceType": "p5.48xlarge"},
+    ),
+    ("ec2:RunInstances", _IMAGE, "an image of another", {"ec2:Owner": "999999999999"}),
+    ("ec2:RunInstances", f"{_EC2}:placement-group/x", "what no job chooses", OURS),
+    ("ec2:RunInstances", f"{_EC2}:placement-group/x", "what no job chooses", _BORN),
+    ("ec2:RunInstances", _TEMPLATE, "another's template", ANOTHERS),
+    ("ec2:RunInstances", _TEMPLATE, "nobody's template"),
+    ("ec2:CreateLaunchTemplate", _TEMPLATE, "another's at birth", _BORN_ANOTHERS),
+    ("ec2:CreateLaunchTemplate", _TEMPLATE, "nobody's at birth"),
+    ("ec2:CreateLaunchTemplate", _INSTANCE, "what is no launch template", _BORN),
+    *(
+        (
+            ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate", "ec2:DeleteTags"],
+            _TEMPLATE,
+            why,
+            whose,
+        )
+        for why, whose in (("another's template", ANOTHERS), ("nobody's template", {}))
+    ),
     (
         ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate"],
         _INSTANCE,
         "what is no launch template",
         OURS,
     ),
+    ("ec2:CreateTags", _INSTANCE, "what is there already becomes ours", _BORN),
     (
-        ["ec2:CreateTags", "ec2:DeleteTags"],
-        f"{_EC2}:vpc/vpc-0",
-        "what no run has",
-        OURS,
+        "ec2:CreateTags",
+        _VOLUME,
+        "a part of another call",
+        {**_BORN, "ec2:CreateAction": "CreateVolume"},
     ),
+    ("ec2:CreateTags", _INSTANCE, "without the deployment's tag", _BY_RUN),
+    ("ec2:CreateTags", _INSTANCE, "another's tag", {**_BORN_ANOTHERS, **_BY_RUN}),
+    ("ec2:CreateTags", f"{_EC2}:vpc/vpc-0", "what no run has", {**_BORN, **_BY_RUN}),
+    ("ec2:DeleteTags", f"{_EC2}:vpc/vpc-0", "what no run has", OURS),
+    ("ec2:TerminateInstances", _INSTANCE, "another's machine", ANOTHERS),
+    ("ec2:TerminateInstances", _INSTANCE, "nobody's machine"),
+    ("ec2:TerminateInstances", _VOLUME, "what is no machine", OURS),
+    (_ENCRYPTS, ANOTHER_KEY, "another key", _BY_EC2),
+    (
+        _ENCRYPTS,
+        KEY,
+        "another service",
+        {**_BY_EC2, "kms:ViaService": "s3.us-east-1.amazonaws.com"},
+    ),
+    (_ENCRYPTS, KEY, "another account", {**_BY_EC2, "kms:CallerAccount": ELSEWHERE}),
+    ("kms:CreateGrant", ANOTHER_KEY, "another key", _GRANT),
+    ("kms:CreateGrant", KEY, "a grant for somebody", {"kms:GrantIsForAWSResource": "false"}),
     (
         ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"],
-        f"{_SCHEDULE}/another-20261124-abcdef",
-        "another's schedule",
+        [
+            f"{_SCHEDULE}/another/parris-digits-20261124-abcdef",
+            f"{_SCHEDULE}/default/{{deployment}}-20261124-abcdef",
+        ],
+        "a schedule of another group",
     ),
     ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("scheduler")),
     ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("ec2")),
