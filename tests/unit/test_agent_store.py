@@ -43,10 +43,11 @@ class Machine:
 
     def __init__(self, home: Path, tick: float = 0.004, skew: float = 0) -> None:
         self.home, self.tick, self.skew = home, tick, skew
-        self.elapsed, self.ahead = 0.0, 1_000_000.0
+        self.elapsed, self.ahead = 0.5, 1_000_000.0  # within a tick of 1 s or 2 s
         self.times: dict[Path, tuple[float, float]] = {}
         self.s3: dict[str, tuple[bytes, float]] = {}
         self.sent: list[str] = []
+        self.before_read: Callable[[], None] = lambda: None
         self.while_sent: Callable[[], None] = lambda: None
         self.fails_after: int | None = None
         for name in agent.FOLDERS:
@@ -76,6 +77,7 @@ class Machine:
     def call(self, *words: str, timeout: float = 30) -> Any:
         """Do what `aws s3 sync` and `aws s3 cp --recursive` are documented to do."""
         assert timeout > 0
+        self.before_read()
         verb, source, target = words[1], Path(words[-2]), words[-1].removeprefix(URI + "/")
         files = [path for path in source.rglob("*") if path.is_file()]
         for path in files or [source]:
@@ -109,7 +111,8 @@ def home(tmp_path: Path) -> Path:
 
 def settle(machine: Machine) -> None:
     """Let the trainer end, and the last upload follow."""
-    machine.while_sent, machine.fails_after = (lambda: None), None
+    machine.before_read = machine.while_sent = lambda: None
+    machine.fails_after = None
     machine.elapsed += 0.05
     machine.upload()
 
@@ -155,6 +158,18 @@ def test_a_file_whose_time_was_set_back_is_stored(home: Path, clocks: dict[str, 
     machine.write("2", modified=machine.now() - 3600)
     settle(machine)
     assert machine.stored() == "2"
+
+
+def test_a_file_that_grew_before_it_was_read_and_changed_again_is_stored(home: Path) -> None:
+    machine = Machine(home, skew=900)
+    machine.write("1")
+    machine.elapsed += 10
+    machine.before_read = lambda: machine.write("22")
+    machine.upload()
+    machine.before_read = lambda: None
+    machine.write("33")
+    settle(machine)
+    assert machine.stored() == "33"
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
