@@ -37,7 +37,7 @@ test: venv-dev ## every test: unit, integration, contract, terraform, e2e
 	@.ci/test
 
 .PHONY: test-fast
-test-fast: venv-dev ## the tests that need no cloud, in under a minute: unit, integration, contract
+test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
 	@.ci/test-fast
 
 .PHONY: check
