@@ -54,7 +54,7 @@ try allowed aws s3 ls "s3://$bucket/$own/source/"
 for name in output/x checkpoints/x log.txt outcome.json; do
   put allowed "$own/machines/$me/$name"
 done
-get allowed "$own/machines/$me/output/x"
+get denied "$own/machines/$me/output/x"
 try allowed aws s3 ls "s3://$bucket/$own/machines/$me/output/"
 """
 
