@@ -258,38 +258,47 @@ resource "aws_iam_role_policy" "scheduler" {
 
 # --- Training machines: read their run, write its results -----------------------------------------
 
+locals {
+  runs = "${aws_s3_bucket.store["results"].arn}/runs"
+  # For a machine, aws:userid is "<role id>:<instance id>" (IAM user guide, "IAM policy elements:
+  # Variables and tags", "Principal key values"): no other machine has it, and none can choose it.
+  own_folder = "machines/&{aws:userid}"
+}
+
 data "aws_iam_policy_document" "instance" {
   source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
 
-  statement {
-    sid       = "ListItsSourceAndItsOwn" # as aws s3 cp --recursive and aws s3 sync do
+  statement { # aws s3 cp --recursive and aws s3 sync list what they copy, with a slash at the end
+    sid       = "ListItsSourceAndItsOwn"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.store["results"].arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["runs/*/source/", "runs/*/machines/&{aws:userid}/*"]
+      values   = ["runs/*/source/", "runs/*/${local.own_folder}/*"]
     }
   }
 
   statement {
-    sid     = "ReadWhatARunStartsFrom"
-    actions = ["s3:GetObject"]
-    resources = [
-      for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"
-    ]
+    sid       = "ReadWhatARunStartsFrom"
+    actions   = ["s3:GetObject"]
+    resources = [for name in ["run.json", "agent.py", "source/*"] : "${local.runs}/*/${name}"]
   }
 
   statement {
-    # A machine's aws:userid is <role id>:<instance id>, which it cannot choose (IAM user guide,
-    # "IAM policy elements: variables and tags"); only the folder of a run's own instance is believed.
-    sid     = "StoreResultsInItsOwnFolder"
+    sid     = "StoreItsOwn"
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
     resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] :
-      "${aws_s3_bucket.store["results"].arn}/runs/*/machines/&{aws:userid}/${name}"
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${local.runs}/*/${local.own_folder}/${name}"
     ]
+  }
+
+  statement { # "*" also matches "/": without this, a folder of its own inside another's source or output
+    sid       = "KeepItsFolderRightBelowARun"
+    effect    = "Deny"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = ["${local.runs}/*/*/*/${local.own_folder}/*"]
   }
 
   statement {

@@ -54,9 +54,9 @@ def _kill_agent(deployment: Deployment, job: str, run_id: str) -> None:
     limit = time.monotonic() + 45
     while time.monotonic() < limit:
         stored = deployment.client("s3").list_objects_v2(
-            Bucket=deployment.results_bucket, Prefix=f"runs/{job}/{run_id}/output/"
+            Bucket=deployment.results_bucket, Prefix=f"runs/{job}/{run_id}/machines/"
         )
-        if any(item["Key"].endswith("/kept.txt") for item in stored.get("Contents", [])):
+        if any(item["Key"].endswith("/output/kept.txt") for item in stored.get("Contents", [])):
             for pid in processes.of_instance(instance_id):
                 if _is_agent(pid):
                     os.kill(pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from scripts.console import Refused
 from scripts.deployment import LOCAL_HOME, Deployment, read_deployment
 from scripts.drill_cases import CASES, ONE, Case
 from scripts.local import cloud, faults
-from scripts.runs import find_machine, find_run
+from scripts.runs import believed_folder, find_machine, find_run
 
 GRACE_MINUTES = 2
 DELETION_SECONDS = 30
@@ -167,7 +167,8 @@ def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
     objects = deployment.client("s3").list_objects_v2(
         Bucket=deployment.results_bucket, Prefix=run.prefix
     )["Contents"]
-    names = {item["Key"].removeprefix(run.prefix) for item in objects}
+    believed = believed_folder(deployment, run)
+    names = {item["Key"].removeprefix(believed).removeprefix(run.prefix) for item in objects}
     saved = [name for name in ("output/kept.txt", "log.txt", "outcome.json") if name in names]
     problems = list(watch.problems)
     latest = timedelta(minutes=GRACE_MINUTES, seconds=DELETION_SECONDS)

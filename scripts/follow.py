@@ -13,13 +13,13 @@ from parris.errors import plain
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local
 from scripts.plain_text import one_line
-from scripts.runs import Run, find_folder, find_run
+from scripts.runs import Run, believed_folder, find_run, log_stream
 
 
 def follow(deployment: Deployment, job: str, run_id: str) -> int:
     """Print the run's states and log lines until it is over; 0 if it succeeded, else 1."""
     pause = 0.5 if is_local() else 3.0
-    tail: LogTail | None = None
+    tail = LogTail(deployment)
     started = time.monotonic()
     state = ""
     while True:
@@ -29,9 +29,7 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
             elapsed = time.monotonic() - started
             why = f": {run.reason}" if run.reason else ""
             print(one_line(f"[{elapsed:5.0f} s] {state}{why}"), flush=True)
-        if tail is None and run.log_stream:
-            tail = LogTail(deployment, run.log_stream)
-        for line in tail.new_lines() if tail else ():
+        for line in tail.new_lines(run):
             # A carriage return begins a line too, which must not pass for one of ours.
             print(*(f"  | {part}" for part in plain(line).split("\n")), sep="\n", flush=True)
         if run.is_over:
@@ -57,15 +55,20 @@ def conclude(run: Run) -> int:
 class LogTail:
     """What CloudWatch Logs has of one run, as it grows."""
 
-    def __init__(self, deployment: Deployment, stream: str) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self._logs = deployment.client("logs")
         self._group = deployment.training_log_group
-        self._stream = stream
+        self._stream = ""
         self._token: str | None = None
 
-    def new_lines(self) -> Iterator[str]:
-        """Yield the lines that came since the last call; nothing while there is no stream."""
-        while True:
+    def new_lines(self, run: Run) -> Iterator[str]:
+        """Yield the lines that came since the last call; nothing while there is no stream.
+
+        Args:
+            run: as it is known now; its stack has the stream's name once it is there.
+        """
+        self._stream = self._stream or log_stream(run)
+        while self._stream:
             more: dict[str, Any] = {"nextToken": self._token} if self._token else {}
             try:
                 page = self._logs.get_log_events(
@@ -90,14 +93,12 @@ def print_log(deployment: Deployment, run: Run) -> None:
     """Print the whole log: from S3 when the run has stored it, else what was streamed."""
     try:
         body = deployment.client("s3").get_object(
-            Bucket=deployment.results_bucket,
-            Key=f"{find_folder(deployment, run) or run.prefix}log.txt",
+            Bucket=deployment.results_bucket, Key=believed_folder(deployment, run) + "log.txt"
         )["Body"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
-        stream = run.log_stream
-        lines = list(LogTail(deployment, stream).new_lines()) if stream else []
+        lines = list(LogTail(deployment).new_lines(run))
         if not lines:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
         print("\n".join(lines))

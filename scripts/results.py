@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from scripts import console
-from scripts.console import Refused
 from scripts.deployment import ROOT, Deployment, read_deployment
-from scripts.plain_text import one_line
-from scripts.runs import Run, find_folder, find_run
+from scripts.inside import NotInside, path_inside
+from scripts.runs import Run, believed_folder, find_run
+
+_RECORD = ("run.json", "outcome.json", "agent.py")
 
 
 def main(argv: list[str]) -> int:
@@ -24,64 +26,54 @@ def main(argv: list[str]) -> int:
     folder = options.to / run.job / run.run_id
     count, refused = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
-    print(one_line(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/"))
+    print(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/")
     if refused:
-        names = "\n".join(f"  {one_line(key)}" for key in refused)
-        raise Refused(f"not fetched, since their names lead out of {shown}/:\n{names}")
-    return 0
+        print(f"{len(refused)} objects were not fetched:")
+        print(*(f"  {line}" for line in refused), sep="\n")
+    return 1 if refused else 0
 
 
 def fetch(deployment: Deployment, run: Run, folder: Path) -> tuple[int, list[str]]:
     """Download the run's objects into `folder`, saying each.
 
-    What the machine stored lies in a folder of its own there, and at the top here; what other
-    machines put beside it is not the run's.
-
     Returns:
-        How many files it were, and the keys that were left, since no file may have their name.
+        How many there are, and those that were refused, each with the reason.
     """
     s3 = deployment.client("s3")
-    machine = find_folder(deployment, run)
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=deployment.results_bucket, Prefix=run.prefix
-    )
     count, refused = 0, []
-    for item in (item for page in pages for item in page.get("Contents", [])):
-        key = item["Key"]
-        name = name_of(key, run.prefix, machine)
-        if name is None or name.endswith("/"):
-            continue
-        path = folder / name
-        if not is_plain(name) or not path.resolve().is_relative_to(folder.resolve()):
-            refused.append(key)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(deployment.results_bucket, key, str(path))
-        print(one_line(f"  {name} ({item['Size']:,} bytes)"))
-        count += 1
+    for key, name, size in list_objects(deployment, run):
+        try:
+            path = path_inside(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(deployment.results_bucket, key, str(path))
+        except NotInside as error:
+            refused.append(f"{key!r}: {error}")
+        except OSError as error:  # a file where a folder is to be, a name too long, a full disk
+            refused.append(f"{key!r}: {error.strerror or error}")
+        else:
+            print(f"  {name} ({size:,} bytes)")
+            count += 1
     return count, refused
 
 
-def name_of(key: str, prefix: str, machine: str | None) -> str | None:
-    """Return the path of an object below the results' folder; None if it is not the run's."""
-    name = key.removeprefix(prefix)
-    if not name.startswith("machines/"):
-        return name
-    if machine is None or not key.startswith(machine):
-        return None
-    name = key.removeprefix(machine)
-    # The functions' reading of it is at the root, for a run that is over.
-    return None if name == "outcome.json" else name
+def list_objects(deployment: Deployment, run: Run) -> Iterator[tuple[str, str, int]]:
+    """Yield key, name below the run's local folder, and bytes of what is the run's own.
 
-
-def is_plain(name: str) -> bool:
-    """Return whether every part of a path is a name, on this system and on others."""
-    parts = name.split("/")
-    return (
-        "\\" not in name
-        and all(part not in ("", ".", "..") for part in parts)
-        and not any(ord(character) < 32 or ord(character) == 127 for character in name)
-    )
+    Its record and source are at its root, what its machine stored in that machine's folder; a run
+    of an older version has all at its root. Another machine's folder is nobody's word.
+    """
+    paginator = deployment.client("s3").get_paginator("list_objects_v2")
+    believed = believed_folder(deployment, run)
+    for prefix in dict.fromkeys((run.prefix, believed)):
+        pages = paginator.paginate(Bucket=deployment.results_bucket, Prefix=prefix)
+        for item in (item for page in pages for item in page.get("Contents", [])):
+            name = str(item["Key"]).removeprefix(prefix)
+            at_root = prefix == run.prefix
+            ours = name in _RECORD or name.startswith("source/")
+            theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
+            wanted = ours if at_root else theirs
+            if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
+                yield item["Key"], name, item["Size"]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris import stacks as cloudformation
+from parris.request import JOB_NAME, RUN_ID, is_run_key
 from parris.stacks import deleter, first_failure, stack_tags
 from parris.storage import Storage
 from parris.verdict import Ending, deleted
@@ -26,6 +28,9 @@ _FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
 """How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
 there a replacement failed, and the machine of the run before it goes on."""
 
+
+_FOLDER_NAME = re.compile(r"[A-Z0-9]+:i-[0-9a-f]+")
+"""What ``aws:userid`` is for a machine (IAM user guide, "IAM policy elements: Variables")."""
 
 _NEWEST = 5
 """Receipts to look through for the newest run."""
@@ -54,14 +59,6 @@ class Run:
     def is_over(self) -> bool:
         return self.state in OVER
 
-    @property
-    def log_stream(self) -> str | None:
-        """Return where the machine streams its log, once somebody who is believed says so."""
-        older = self.receipt.get("log-stream")
-        tags = stack_tags(self.stack or {})
-        known = tags.get("parris:log-stream") or (self.outcome or {}).get("log-stream") or older
-        return None if known is None else str(known)
-
 
 def list_stacks(deployment: Deployment) -> list[Mapping[str, Any]]:
     """Return this deployment's stacks, by its tag, in one listing pass."""
@@ -84,10 +81,13 @@ def read_runs(
 
     def read(key: tuple[str, str]) -> Run:
         job, run_id = key
-        prefix = f"runs/{job}/{run_id}/"
-        receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
         stack = held.get(run_id)
-        outcome = storage.read_outcome(prefix) or _said(storage, prefix, stack)
+        receipt: Mapping[str, Any] = {}
+        outcome: Mapping[str, Any] | None = None
+        if is_run_key(job, run_id):  # a stack's tags may be anything
+            prefix = f"runs/{job}/{run_id}/"
+            receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
+            outcome = storage.read_outcome(prefix) or _said(storage, prefix, stack)
         ending = ending_of(deployment, receipt, outcome, stack)
         return Run(
             job=job,
@@ -150,6 +150,10 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
     Raises:
         Refused: if there is none.
     """
+    if job and not JOB_NAME.fullmatch(job):
+        raise Refused(f"{job!r} is not a job's name; make status lists the runs")
+    if run_id and not RUN_ID.fullmatch(run_id):
+        raise Refused(f"{run_id!r} is not a run's id; make status lists the runs")
     keys = list_run_keys(deployment, job)
     if run_id:
         keys = [key for key in keys if key[1] == run_id]
@@ -170,22 +174,6 @@ def _read_json(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
             raise
         return None
     return content
-
-
-def find_folder(deployment: Deployment, run: Run) -> str | None:
-    """Return the folder in which the run's own machine stores things; None if it did not.
-
-    It is the one that the functions believed, or that of the instance which EC2 names. Older runs
-    have none: theirs lie at the run's root.
-    """
-    if run.outcome is not None:
-        machine = run.outcome.get("machine")
-        return None if machine is None else f"{run.prefix}machines/{machine}/"
-    instance_id = find_machine(deployment, run.run_id)["InstanceId"]
-    if not instance_id:
-        return None
-    machine = _storage(deployment).find_machine_folder(run.prefix, instance_id)
-    return None if machine is None else f"{run.prefix}machines/{machine}/"
 
 
 def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
@@ -215,6 +203,35 @@ def _said(
 def _instance_id(stack: Mapping[str, Any]) -> str | None:
     outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
     return outputs.get("InstanceId")
+
+
+def believed_folder(deployment: Deployment, run: Run) -> str:
+    """Return where in the results bucket the machine of a run stores, with a slash at its end.
+
+    That is the folder which the run's outcome names or, while it has none, that of the instance
+    with the run's tags: its name is the writer's ``aws:userid``, to which the machines' policy
+    holds them (docs/contracts.md, "What is believed"). A run of an older version has its objects
+    at its root; one that no machine has written for has them nowhere: the same.
+    """
+    name = (run.outcome or {}).get("machine")
+    if name is None and run.outcome is None:
+        instance = find_machine(deployment, run.run_id)["InstanceId"]
+        if instance:
+            name = _storage(deployment).find_machine_folder(run.prefix, instance)
+    if isinstance(name, str) and _FOLDER_NAME.fullmatch(name):
+        return f"{run.prefix}machines/{name}/"
+    return run.prefix
+
+
+def log_stream(run: Run) -> str:
+    """Return the name of a run's stream in CloudWatch Logs; "" if nobody knows it any more."""
+    known = stack_tags(run.stack or {}), run.outcome or {}, run.receipt
+    names = (
+        known[0].get("parris:log-stream"),
+        known[1].get("log-stream"),
+        known[2].get("log-stream"),
+    )
+    return next((name for name in names if isinstance(name, str) and name), "")
 
 
 def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:

@@ -80,8 +80,13 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+def _is_amount(value: object) -> bool:
+    number = _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+    return number and value >= 0  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return _is_whole(value) and _is_amount(value)
 
 
 def _or_null(sound: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -96,7 +101,7 @@ _text_or_null, _time_or_null = (
     _or_null(_is_text),
     _or_null(lambda text: read_time(text) is not None),
 )
-_number_or_null, _whole_or_null = _or_null(_is_number), _or_null(_is_whole)
+_amount_or_null, _count_or_null = _or_null(_is_amount), _or_null(_is_count)
 
 _KEYS: Mapping[str, Callable[[object], bool]] = {
     "run-id": _is_text,
@@ -104,17 +109,17 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
     "state": _is_text,
     "reason": _is_text,
     "ended-by": _is_text,
-    "exit-status": _whole_or_null,
+    "exit-status": _or_null(_is_whole),
     "instance-id": _text_or_null,
     "instance-type": _text_or_null,
     "image": _text_or_null,
     "booted": _time_or_null,
     "started": _time_or_null,
     "finished": _time_or_null,
-    "trainer-seconds": _number_or_null,
-    "peak-memory-bytes": _whole_or_null,
-    "cost-usd": _number_or_null,
-    "bytes-stored": _whole_or_null,
+    "trainer-seconds": _amount_or_null,
+    "peak-memory-bytes": _count_or_null,
+    "cost-usd": _amount_or_null,
+    "bytes-stored": _count_or_null,
     "warnings": _is_texts,
 }
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {

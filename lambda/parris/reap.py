@@ -93,15 +93,17 @@ class Reaper:
         machines = self._machines(failed)
         gone = []
         for stack in kept:
-            problems: list[str] = []
-            if machines is not None:
-                gone += self._each(lambda one: self._look(one, machines), [stack], problems)
-            if machines is None or problems:
+            try:
+                spared = machines is not None and not self._judge(stack, machines).delete
+            except _ANYTHING as error:
+                failed.append(f"{stack['StackName']}: {error}")
+                spared = False
+            if not spared:
                 ended += self._each(self._end, [stack], failed)
         if machines is not None:  # without them, who ended what is told when the stack is gone
             known = machines
             self._each(lambda one: self._record_end(one, known), ended, failed)
-            rest = [stack for stack in stacks if stack not in overdue]
+            rest = [stack for stack in stacks if stack not in ended]
             gone += self._each(lambda one: self._look(one, known), rest, failed)
         self._start_waiting(stacks, failed)
         _raise(failed)
@@ -240,22 +242,10 @@ class Reaper:
     ) -> tuple[Verdict, Exception | None]:
         """Return what is to become of a stack, its run's end recorded, and what prevented that."""
         tags = stack_tags(stack)
-        if not _names_a_run(tags):
-            raise ParrisError(f"its tags name no run: {tags}")
+        verdict = self._judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
-        outcome, only_said = self.recorder.read(tags, machine)
-        keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
-        facts = Facts(
-            status=stack["StackStatus"],
-            changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
-            deadline=_deadline(stack),
-            keep=str(keep),
-            machine=machine,
-            outcome_state=None if outcome is None else str(outcome["state"]),
-            over_since=read_time((outcome or {}).get("finished")),
-        )
-        verdict = judge(facts, self.now, self.settings.overdue)
         try:
+            outcome, only_said = self.recorder.read(tags, machine)
             if verdict.ending is not None:
                 launch_failed = verdict.ending.state == "launch-failed"
                 ending = self.recorder.failure(stack) if launch_failed else verdict.ending
@@ -266,6 +256,24 @@ class Reaper:
         except _ANYTHING as error:
             return verdict, error
         return verdict, None
+
+    def _judge(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> Verdict:
+        tags = stack_tags(stack)
+        if not _names_a_run(tags):
+            raise ParrisError(f"its tags name no run: {tags}")
+        machine = machines.get(tags["parris:run-id"])
+        outcome, _ = self.recorder.read(tags, machine)
+        keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
+        facts = Facts(
+            status=stack["StackStatus"],
+            changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
+            deadline=_deadline(stack),
+            keep=str(keep),
+            machine=machine,
+            outcome_state=None if outcome is None else str(outcome["state"]),
+            over_since=read_time((outcome or {}).get("finished")),
+        )
+        return judge(facts, self.now, self.settings.overdue)
 
     def _start_waiting(self, stacks: Sequence[Mapping[str, Any]], failed: list[str]) -> None:
         """Send the events again that wait for the name of a stack that is gone."""

@@ -121,7 +121,10 @@ class Recorder:
         said, fault = self.storage.read_machine_outcome(prefix, folder)
         if fault:
             log.warning("%smachines/%s/outcome.json counts as none: %s", prefix, folder, fault)
-        return None if said is None else _believed(said, folder, tags)
+        if said is None or machine is None:
+            return None
+        # What EC2 knows of the machine is EC2's to say.
+        return _believed({**said, "instance-id": machine.instance_id}, folder, tags)
 
     def _from_outside(
         self, tags: Mapping[str, str], ending: Ending, machine: Machine | None

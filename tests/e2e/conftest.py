@@ -115,16 +115,25 @@ class Clone:
     def publish(self, topic: str, payload: bytes) -> None:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)
 
+    def key(self, job: str, run_id: str, name: str) -> str:
+        """Return where an object of a run lies.
+
+        What a machine stores is in a folder of its own; a run here has one machine.
+        """
+        prefix = f"runs/{job}/{run_id}/"
+        if name == "log.txt" or name.startswith(("output/", "checkpoints/")):
+            listed = self.client("s3").list_objects_v2(
+                Bucket=self.outputs["results_bucket"], Prefix=f"{prefix}machines/", Delimiter="/"
+            )
+            prefix = next((one["Prefix"] for one in listed.get("CommonPrefixes", [])), prefix)
+        return prefix + name
+
     def read(self, job: str, run_id: str, name: str) -> bytes | None:
         """Return an object of a run, or of its machine; None while it is not there."""
-        s3, bucket = self.client("s3"), self.outputs["results_bucket"]
-        prefix = f"runs/{job}/{run_id}/"
-        if name.startswith(("output/", "checkpoints/", "log.txt")):
-            found = s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}machines/")
-            keys = [item["Key"] for item in found.get("Contents", [])]
-            prefix = next((key.removesuffix(name) for key in keys if key.endswith(f"/{name}")), "")
         try:
-            answer = s3.get_object(Bucket=bucket, Key=prefix + name)
+            answer = self.client("s3").get_object(
+                Bucket=self.outputs["results_bucket"], Key=self.key(job, run_id, name)
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise

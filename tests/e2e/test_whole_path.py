@@ -92,7 +92,7 @@ def test_200_megabytes_of_log_are_all_kept(clone: Clone) -> None:
     outcome = clone.outcome("chatty", answer["run-id"], 180)
     assert outcome["state"] == "succeeded", outcome
     head = clone.client("s3").head_object(
-        Bucket=clone.outputs["results_bucket"], Key=f"runs/chatty/{answer['run-id']}/log.txt"
+        Bucket=clone.outputs["results_bucket"], Key=clone.key("chatty", answer["run-id"], "log.txt")
     )
     assert head["ContentLength"] == 200_000_000
     assert "log lines were not streamed" in " ".join(outcome["warnings"])

@@ -401,6 +401,8 @@ NOT_OUTCOMES: dict[str, dict[str, Any]] = {
     "a nest for a reason": {"reason": {"a": 1}},
     "a boolean for a status": {"exit-status": True},
     "no number": {"cost-usd": float("nan")},
+    "a gain": {"cost-usd": -1000.0},
+    "less than no time": {"trainer-seconds": -1},
     "another run": {"run-id": "r-0000000000000000"},
     "another job": {"job": "other"},
     "a great deal": {"reason": "x" * 10_000_000},
@@ -481,3 +483,23 @@ def test_a_deadline_that_nobody_can_read_is_a_week_after_the_stack_was_made(worl
     with pytest.raises(ParrisError, match="its tags name no run"):
         world.reap(now=stack["CreationTime"] + timedelta(days=8))
     assert world.stacks() == set()
+
+
+def test_what_is_to_be_kept_stays_though_its_end_cannot_be_written_down(world: World) -> None:
+    instance_id = world.run("kept", deadline=LONG_AGO, **{"keep-stack": "always"})
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "SlowDown", "Message": "later"}}, "PutObject")
+
+    world.s3.meta.events.register("before-call.s3.PutObject", refuse)
+    with pytest.raises(ParrisError, match="later"):
+        world.reap()
+    assert world.stacks() == {"kept"}
+
+
+def test_ec2_says_which_machine_it_was_and_not_the_machine(world: World) -> None:
+    instance_id = world.run("over")
+    world.end("over", instance_id, **{"instance-id": "i-somebodyelse"})
+    world.reap()
+    assert world.outcome("over")["instance-id"] == instance_id

@@ -22,11 +22,11 @@ import pytest
 
 AGENT = Path(__file__).resolve().parents[2] / "trainer/runtime/agent.py"
 RUN_URI = "s3://results/runs/digits/r1"
-USER_ID = "AROAEXAMPLE:i-1"
-MACHINE_URI = f"{RUN_URI}/machines/{USER_ID}"
-LOG_STREAM = "digits/r1/nonce"
+OWN_NAME = "AROATESTTESTTESTTEST1:i-0123456789abcdef0"
+OWN_URI = f"{RUN_URI}/machines/{OWN_NAME}"
+LOG_STREAM = "digits/r1/secret"
 TOOLS = (
-    *("bash", "cat", "date", "dd", "env", "false", "head", "kill", "ln", "mkdir"),
+    *("bash", "cat", "date", "dd", "env", "false", "head", "kill", "ln", "mkdir", "mv"),
     *("seq", "setsid", "sleep", "timeout", "touch", "tr", "yes"),
 )
 
@@ -34,10 +34,9 @@ FAKE_AWS = """
 import json, os, pathlib, shutil, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
-for option in ("--cli-connect-timeout", "--cli-read-timeout"):
-    if option in words:
-        at = words.index(option)
-        del words[at : at + 2]
+if "--cli-connect-timeout" in words:
+    at = words.index("--cli-connect-timeout")
+    del words[at : at + 2]
 call = " ".join(words)
 for rule in json.loads((root / "faults.json").read_text()):
     if rule["match"] in call:
@@ -65,9 +64,6 @@ if words[:2] == ["s3", "sync"]:
                 time.sleep(0.5 if "slow" in path.name else 0)
                 stored.parent.mkdir(parents=True, exist_ok=True)
                 stored.write_bytes(content)
-elif words[0] == "sts":
-    assert words == ["sts", "get-caller-identity", "--query", "UserId", "--output", "text"]
-    print({user_id!r})
 elif words[:2] == ["s3", "cp"]:
     source, target = words[2:]
     if target == "-":
@@ -81,6 +77,8 @@ elif words[:2] == ["s3", "cp"]:
                 copy(path, local(target) / path.relative_to(local(source)))
     else:
         copy(local(source), local(target))
+elif words[:2] == ["sts", "get-caller-identity"]:
+    print({own_name!r})
 elif words[:2] == ["logs", "put-log-events"]:
     request = json.loads(pathlib.Path(words[3].removeprefix("file://")).read_bytes())
     events = request["logEvents"]
@@ -124,7 +122,7 @@ class Machine:
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
         self.put("python3", f'#!/bin/bash\nexec {python} "$@"\n')
-        (folder / "aws.py").write_text(FAKE_AWS.format(root=str(folder), user_id=USER_ID))
+        (folder / "aws.py").write_text(FAKE_AWS.format(root=str(folder), own_name=OWN_NAME))
         self.put("aws", f'#!/bin/bash\nexec {sys.executable} -I -S {folder}/aws.py "$@"\n')
         for name in ("shutdown", "poweroff"):
             self.record(name)
@@ -162,7 +160,7 @@ class Machine:
             "HOME": str(self.folder),
             "PARRIS_HOME": str(self.home),
             "PARRIS_RUN_URI": RUN_URI,
-            "PARRIS_MACHINE_URI": MACHINE_URI,
+            "PARRIS_MACHINE_URI": OWN_URI,
             "PARRIS_LOG_STREAM": LOG_STREAM,
             "PARRIS_JOB": "digits",
             "PARRIS_RUN_ID": "r1",
@@ -246,7 +244,7 @@ class Machine:
         return outcome
 
     def stored(self, name: str) -> bytes | None:
-        path = self.folder / "s3" / MACHINE_URI.removeprefix("s3://") / name
+        path = self.folder / "s3" / OWN_URI.removeprefix("s3://") / name
         return path.read_bytes() if path.is_file() else None
 
     @property
@@ -355,7 +353,7 @@ def test_a_trainer_that_succeeds_is_stored_before_the_power_goes_off(machine: Ma
     assert machine.stored("checkpoints/c") == b"c\n"
     assert machine.messages == ["one", "two"]
     assert machine.calls[-2:] == [
-        f"aws s3 cp - {MACHINE_URI}/outcome.json",
+        f"aws s3 cp - {OWN_URI}/outcome.json",
         "shutdown --poweroff now",
     ]
     assert f"parris outcome: {json.dumps(outcome)}" in machine.console

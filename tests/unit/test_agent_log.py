@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.unit.test_agent import MACHINE_URI, Machine, eventually
+from tests.unit.test_agent import OWN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
 
 
@@ -39,7 +39,7 @@ def test_twenty_megabytes_are_all_kept_and_what_was_not_streamed_is_counted(
     skipped = 200_000 - len(lines)
     assert skipped > 0
     assert machine.messages[-1] == (
-        f"… {skipped:,} lines not streamed; the whole log is in log.txt in {MACHINE_URI}"
+        f"… {skipped:,} lines not streamed; the whole log is in log.txt in {OWN_URI}"
     )
     assert outcome["warnings"] == [
         f"{skipped:,} log lines were not streamed; log.txt has the whole log"

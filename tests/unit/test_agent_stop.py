@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_agent import AGENT, MACHINE_URI, Machine, eventually
+from tests.unit.test_agent import AGENT, OWN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
 
 STUBBORN = """trap '' TERM
@@ -256,5 +256,5 @@ def test_the_outcome_is_the_last_thing_stored(machine: Machine) -> None:
     machine.break_aws({"match": "/log.txt", "sleep": 0.5})
     machine.run("echo a; echo a > $PARRIS_OUTPUT_DIR/a")
     calls = [call for call in machine.calls if " s3 " in call]
-    assert calls[-1] == f"aws s3 cp - {MACHINE_URI}/outcome.json"
+    assert calls[-1] == f"aws s3 cp - {OWN_URI}/outcome.json"
     assert len(calls) == 3  # the empty folder cost no call

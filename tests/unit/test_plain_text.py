@@ -200,7 +200,7 @@ def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
     from scripts import follow, runs
 
     lines = ["12 %\r[    9 s] succeeded", "end"]
-    monkeypatch.setattr(follow.LogTail, "new_lines", lambda _self: iter(lines))
+    monkeypatch.setattr(follow.LogTail, "new_lines", lambda _self, _run: iter(lines))
     said = Terminal()
     monkeypatch.setattr(sys, "stdout", said)
     assert (

@@ -9,6 +9,8 @@ import pytest
 from scripts import runs
 from scripts.deployment import Deployment
 
+REFUSED = "r-0000000000000000"
+
 
 class Nowhere:
     """What needs AWS is replaced below."""
@@ -57,7 +59,7 @@ def run(run_id: str, receipt: dict[str, Any], outcome: dict[str, Any] | None = N
 
 def test_the_newest_run_is_one_that_was_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [
-        run("refused", {}),
+        run(REFUSED, {}),
         run("over", {}, {"state": "failed"}),
         run("older", {"stack-id": 1}),
     ]
@@ -68,4 +70,4 @@ def test_the_newest_run_is_one_that_was_not_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runs, "read_runs", lambda _d, wanted, _s: [by_key[k] for _, k in wanted])
     deployment = cast("Deployment", Nowhere())
     assert runs.find_run(deployment, None, None).run_id == "over"
-    assert runs.find_run(deployment, None, "refused").run_id == "refused"
+    assert runs.find_run(deployment, None, REFUSED).run_id == REFUSED

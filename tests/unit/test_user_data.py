@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_agent import RUN_URI, Machine, eventually
+from tests.unit.test_agent import LOG_STREAM, OWN_URI, RUN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
 
 USER_DATA = Path(__file__).resolve().parents[2] / "trainer/runtime/user-data.sh"
@@ -41,7 +41,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
     script = machine.folder / "user-data"
     script.write_text("\n".join([first, *lines, rest]))
     others = {name: value for name, value in machine.environ.items() if name not in exports}
-    del others["PARRIS_MACHINE_URI"]  # which user data finds out
+    del others["PARRIS_MACHINE_URI"]  # the machine has to find it
     with (machine.folder / "console").open("ab") as console:
         return subprocess.Popen(
             [machine.bin / "bash", script],
@@ -106,6 +106,8 @@ def test_the_agent_gets_a_unit_that_outlives_cloud_init(machine: Machine) -> Non
         "--setenv=AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9",
         f"--setenv=PATH={machine.bin}",
         f"--setenv=HOME={machine.folder}",
+        f"--setenv=PARRIS_MACHINE_URI={OWN_URI}",
+        f"--setenv=PARRIS_LOG_STREAM={LOG_STREAM}",
     ):
         assert option in call.split()
     assert call.endswith(f"-- python3 {machine.home}/agent.py {machine.home}")
@@ -211,6 +213,15 @@ def test_a_fetch_that_fails_is_tried_six_times_and_reported(impatient: Machine, 
     failed = f"of 6 to fetch {RUN_URI}/{name} failed"
     assert impatient.console.count(failed) == 6
     assert not any(call.startswith("systemd-run") for call in impatient.calls)
+
+
+def test_a_machine_that_learns_no_name_says_so_on_its_console(impatient: Machine) -> None:
+    impatient.break_aws({"match": "get-caller-identity", "status": 255, "said": "unreachable"})
+    start(impatient).wait(30)
+    assert impatient.console.count("of 6 to ask AWS for the machine's own name failed") == 6
+    assert _outcome_on_console(impatient)["reason"].startswith("AWS STS does not say who")
+    assert impatient.calls[-1] == "shutdown --poweroff now"
+    assert impatient.stored("outcome.json") is None
 
 
 def test_credentials_that_come_late_are_waited_for(machine: Machine) -> None:

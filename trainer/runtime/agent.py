@@ -162,7 +162,10 @@ class LogStreamer(threading.Thread):
     def __init__(self, aws: Aws, receipt: dict[str, Any], whole_log: str) -> None:
         super().__init__(daemon=True, name="log-streamer")
         self._aws, self._whole_log = aws, whole_log
-        self._group, self._stream = receipt["log-group"], os.environ["PARRIS_LOG_STREAM"]
+        self._group = receipt["log-group"]
+        # Whoever knows a stream's name can write to it, so it is not in the receipt, which every
+        # machine can read; those of runs before this version have it.
+        self._stream = os.environ.get("PARRIS_LOG_STREAM") or receipt["log-stream"]
         self._events: list[dict[str, Any]] = []
         self._bytes, self._last_time, self._failures = 0, 0, 0
         self._lock = threading.Lock()
@@ -252,8 +255,8 @@ class LogStreamer(threading.Thread):
 class Store:
     """The run's folders and its log, kept in S3."""
 
-    def __init__(self, aws: Aws, home: Path, uri: str) -> None:
-        self._aws, self._home, self._uri = aws, home, uri
+    def __init__(self, aws: Aws, home: Path, run_uri: str) -> None:
+        self._aws, self._home, self._run_uri = aws, home, run_uri
         self._locks = {name: threading.Lock() for name in STORED}
         self._stored: dict[str, tuple[dict[Path, tuple[int, int]], Answer]] = {}
         self._ending = threading.Event()
@@ -309,7 +312,7 @@ class Store:
             stored, answer = self._stored.get(name, ({}, Answer(0, "")))
             if before == stored:
                 return answer  # a call for nothing would cost most of a second
-            source, target = str(self._home / name), f"{self._uri}/{name}"
+            source, target = str(self._home / name), f"{self._run_uri}/{name}"
             verb = "sync" if name in FOLDERS else "cp"
             call = ("s3", verb, "--only-show-errors", source, target)
             answer = self._aws.call(*call, timeout=timeout)
@@ -786,11 +789,10 @@ class Run:
 
     def __init__(self, home: Path, events: Events) -> None:
         self._home, self._events = home, events
-        self._run_uri = os.environ.get("PARRIS_RUN_URI", "")
-        # S3 lets a machine write nowhere else (docs/contracts.md, "What is believed").
-        self._uri = os.environ.get("PARRIS_MACHINE_URI", "")
+        self._uri = os.environ.get("PARRIS_RUN_URI", "")
+        self._own_uri = os.environ.get("PARRIS_MACHINE_URI") or self._uri
         self._aws = Aws()
-        self._store = Store(self._aws, home, self._uri)
+        self._store = Store(self._aws, home, self._own_uri)
         self._identity: dict[str, str] = {}
         self._control: Control | None = None
         self._trainer: Trainer | None = None
@@ -801,9 +803,9 @@ class Run:
         """Run the trainer until it is over."""
         threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
         receipt = json.loads((self._home / "run.json").read_text())
-        self._streamer = LogStreamer(self._aws, receipt, self._uri)
+        self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
-        self._control = Control(self._aws, self._home, self._run_uri, receipt, self._events)
+        self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
         self._trainer = Trainer(self._home, receipt, self._events)
         try:
             for name in FOLDERS:
@@ -845,7 +847,7 @@ class Run:
         say(f"outcome: {text}")
         for pause in OUTCOME_PAUSES:
             # From memory: a full disk has no room even for this.
-            target = f"{self._uri}/outcome.json"
+            target = f"{self._own_uri}/outcome.json"
             answer = self._aws.call(
                 "s3", "cp", "--only-show-errors", "-", target, stdin=text.encode()
             )

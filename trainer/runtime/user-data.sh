@@ -29,12 +29,11 @@ STATE=failed
 REASON="user data ended before the supervisor was started"
 HANDED_OVER=no
 
-# The one folder in which S3 lets this machine write bears its aws:userid (docs/contracts.md, "What
-# is believed"), which STS tells anybody of himself (STS API reference, "GetCallerIdentity").
-identify() {
-  mkdir --parents "${HOME_DIR}" &&
-    aws sts get-caller-identity --cli-connect-timeout 10 --cli-read-timeout 20 \
-      --query UserId --output text >"${HOME_DIR}/$1"
+# A machine may write to one folder of its run, which has the name that AWS has for it. Asking for
+# that takes no permission (STS API reference, GetCallerIdentity).
+ask_own_name() {
+  AWS_STS_REGIONAL_ENDPOINTS=regional timeout 60 aws sts get-caller-identity --query UserId \
+    --output text --cli-connect-timeout 10
 }
 
 give_up() {
@@ -47,9 +46,13 @@ give_up() {
   outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null, \"cost-usd\": null,"
   outcome+=" \"bytes-stored\": 0, \"warnings\": []}"
   echo "parris outcome: ${outcome}" # the console keeps it when S3 cannot be reached
-  if command -v aws >/dev/null && { [[ -s "${HOME_DIR}/user-id" ]] || identify user-id; }; then
-    timeout 60 aws s3 cp --only-show-errors - \
-      "${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/user-id")/outcome.json" <<<"${outcome}" || true
+  if command -v aws >/dev/null; then
+    local name
+    name="$(cat "${HOME_DIR}/own-name" 2>/dev/null || ask_own_name || true)"
+    if [[ -n "${name}" ]]; then
+      timeout 60 aws s3 cp --only-show-errors - "${PARRIS_RUN_URI}/machines/${name}/outcome.json" \
+        <<<"${outcome}" || true
+    fi
   fi
   shutdown --poweroff now || poweroff --force
 }
@@ -64,20 +67,26 @@ fail() {
 }
 
 # The role's credentials and the network may be some seconds late on a fresh machine.
-insist() {
-  local attempt
+patiently() {
+  local what="$1" attempt
   for attempt in 1 2 3 4 5 6; do
-    if "$@"; then
+    if "${@:2}"; then
       return 0
     fi
-    echo "parris: attempt ${attempt} of 6 to ${1} ${*: -2:1} failed"
+    echo "parris: attempt ${attempt} of 6 to ${what} failed"
     sleep "$((attempt * 2))"
   done
   return 1
 }
 
 fetch() {
-  aws s3 cp --only-show-errors --cli-connect-timeout 10 "$@"
+  patiently "fetch ${*: -2:1}" aws s3 cp --only-show-errors --cli-connect-timeout 10 "$@"
+}
+
+keep_own_name() {
+  local name
+  name="$(ask_own_name)" && [[ "${name}" == *:* ]] &&
+    echo "${name}" >"${HOME_DIR}/own-name.new" && mv "${HOME_DIR}/own-name.new" "${HOME_DIR}/own-name"
 }
 
 command -v python3 >/dev/null || fail "the image has no python3; choose one that has 3.9 or newer"
@@ -89,30 +98,32 @@ mkdir --parents "${HOME_DIR}/source" "${HOME_DIR}/output" "${HOME_DIR}/checkpoin
 
 # Side by side: each start of the aws CLI costs most of a second.
 fetching=()
-insist fetch "${PARRIS_RUN_URI}/run.json" "${HOME_DIR}/run.json" &
+fetch "${PARRIS_RUN_URI}/run.json" "${HOME_DIR}/run.json" &
 fetching+=("$!")
-insist fetch "${PARRIS_RUN_URI}/agent.py" "${HOME_DIR}/agent.py" &
+fetch "${PARRIS_RUN_URI}/agent.py" "${HOME_DIR}/agent.py" &
 fetching+=("$!")
-insist fetch --recursive "${PARRIS_RUN_URI}/source/" "${HOME_DIR}/source/" &
+fetch --recursive "${PARRIS_RUN_URI}/source/" "${HOME_DIR}/source/" &
 fetching+=("$!")
-insist identify user-id &
-identifying="$!"
+patiently "ask AWS for the machine's own name" keep_own_name &
+naming="$!"
 for pid in "${fetching[@]}"; do
   wait "${pid}" ||
     fail "cannot fetch the run from ${PARRIS_RUN_URI}: see the lines above; the instance profile must allow it"
 done
+wait "${naming}" || fail "AWS STS does not say who this machine is: see the lines above; it must be reachable"
+PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")"
+export PARRIS_MACHINE_URI
 
-wait "${identifying}" || fail "STS does not say who this machine is: see the lines above"
-PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/user-id")"
-export PARRIS_BOOTED="${BOOTED}" PARRIS_MACHINE_URI
+export PARRIS_BOOTED="${BOOTED}"
 agent=(python3 "${HOME_DIR}/agent.py" "${HOME_DIR}")
 if ! command -v systemd-run >/dev/null; then
   exec "${agent[@]}"
 fi
 
 environment=("--setenv=HOME=${HOME:-/root}")
-for name in PATH LANG TMPDIR PARRIS_JOB PARRIS_RUN_ID PARRIS_RUN_URI PARRIS_MACHINE_URI PARRIS_LOG_STREAM \
-  PARRIS_BOOTED AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_CA_BUNDLE; do
+for name in PATH LANG TMPDIR PARRIS_JOB PARRIS_RUN_ID PARRIS_RUN_URI PARRIS_BOOTED AWS_DEFAULT_REGION \
+  PARRIS_MACHINE_URI PARRIS_LOG_STREAM \
+  AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_CA_BUNDLE; do
   if [[ -n "${!name:-}" ]]; then
     environment+=("--setenv=${name}=${!name}")
   fi
