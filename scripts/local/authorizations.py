@@ -18,7 +18,7 @@ from ministack.core.responses import get_account_id
 FILE = "authorizations.jsonl"
 
 SAMPLES = 20
-"""Resources kept of one principal's one action: a run has a great many objects."""
+"""Resources kept of one action that a principal may do: a run has a great many objects."""
 
 
 class Record:
@@ -34,7 +34,7 @@ class Record:
         """Write a line unless it is there, or enough like it are."""
         line, kind = (principal, action, resource, decision), (principal, action, decision)
         with self._lock:
-            if line in self._seen or self._samples[kind] >= SAMPLES:
+            if line in self._seen or (decision == "Allow" and self._samples[kind] >= SAMPLES):
                 return
             self._seen.add(line)
             self._samples[kind] += 1

@@ -26,6 +26,9 @@ def test_a_call_is_recorded_once_and_many_alike_are_sampled(tmp_path: Path) -> N
         record.add("role/a", "s3:GetObject", f"o{number // 2}", "Allow")
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     assert len(lines) == SAMPLES
+    for number in range(3 * SAMPLES):
+        record.add("role/a", "s3:GetObject", f"o{number}", "Deny")
+    assert len(path.read_text().splitlines()) == 4 * SAMPLES
     assert lines[0] == line("s3:GetObject", who="role/a") | {"resource": "o0"}
 
 
@@ -47,6 +50,16 @@ def test_a_call_that_no_table_has_is_strange() -> None:
 
 def test_a_call_that_needs_no_permission_is_nobodys_to_list() -> None:
     assert list(recorded.strange([line("sts:GetCallerIdentity")])) == []
+
+
+def test_a_denial_that_was_meant_is_not_strange_whatever_was_tried() -> None:
+    tried = {
+        "principal": "role/parris-instance-us-east-1",
+        "action": "s3:DeleteObject",
+        "resource": "arn:aws:s3:::b/runs/fence/r/machines/m/output/x",
+    }
+    assert list(recorded.strange([{**tried, "decision": "Deny"}])) == []
+    assert list(recorded.strange([{**tried, "decision": "Allow"}])) != []
 
 
 def test_a_denial_that_nobody_meant_is_strange() -> None:

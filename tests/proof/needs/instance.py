@@ -4,26 +4,25 @@ from tests.proof.common import by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
-_ID = "AROAEXAMPLE:i-0123456789abcdef0"
-_OWN = f"{_RUN}/machines/{_ID}"
-_ANOTHERS = f"{_RUN}/machines/AROAEXAMPLE:i-0aaaaaaaaaaaaaaaa"
 _STREAM = "arn:aws:logs:{region}:{account}:log-group:/{deployment}/training"
-_HERS = {"aws:userid": _ID}
-_STORED = ["output/model.joblib", "checkpoints/1", "log.txt", "outcome.json"]
+_HERS = {"aws:userid": "AROAEXAMPLE:i-0123456789abcdef0"}
+_OWN = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
+_OTHERS = "{results}/runs/other/20261124-fedcba/machines/AROAEXAMPLE:i-0fedcba9876543210"
+_INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
     *by_key("s3"),
     (
         "s3:ListBucket",
         "{results}",
-        "user-data.sh, aws s3 cp --recursive",
+        "aws s3 sync, aws s3 cp --recursive",
         {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
     ),
     (
         "s3:ListBucket",
         "{results}",
-        "agent.py, aws s3 sync",
-        {**_HERS, "s3:prefix": f"runs/digits/20261124-abcdef/machines/{_ID}/output/"},
+        "aws s3 sync",
+        {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/output/"},
     ),
     (
         "s3:GetObject",
@@ -33,7 +32,12 @@ NEEDS: Rows = [
     ),
     (
         "s3:PutObject",
-        [f"{_OWN}/{name}" for name in _STORED],
+        [
+            f"{_OWN}/output/model.joblib",
+            f"{_OWN}/checkpoints/1",
+            f"{_OWN}/log.txt",
+            f"{_OWN}/outcome.json",
+        ],
         "agent.py; outcome.json also user-data.sh",
         _HERS,
     ),
@@ -57,12 +61,7 @@ REFUSALS: Rows = [
     *not_by_key("s3"),
     ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
     ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
-    (
-        "s3:ListBucket",
-        "{results}",
-        "another machine's folder",
-        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/machines/AROAEXAMPLE:i-0aaa/output/"},
-    ),
+    ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),
     (
         "s3:ListBucket",
         "{config}",
@@ -72,36 +71,48 @@ REFUSALS: Rows = [
     (
         "s3:GetObject",
         [
-            f"{_RUN}/outcome.json",
-            f"{_ANOTHERS}/output/model.joblib",
-            f"{_OWN}/output/model.joblib",
             "{results}/events/queue/parris-digits.json",
             "{config}/training-config.json",
+            f"{_RUN}/outcome.json",
+            f"{_OTHERS}/output/model.joblib",
         ],
-        "what no run starts from",
+        "what is not a run's, what a run ended with, what another machine made",
         _HERS,
     ),
     (
         ["s3:PutObject", "s3:AbortMultipartUpload"],
         [
-            *(f"{_ANOTHERS}/{name}" for name in _STORED),
-            *(f"{_RUN}/{name}" for name in _STORED),
+            f"{folder}/{name}"
+            for folder in (_RUN, _OTHERS, f"{_OTHERS}/output/{_INSIDE}", f"{_RUN}/source/{_INSIDE}")
+            for name in ("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json")
+        ],
+        "what is not in the machine's own folder, right below a run",
+        _HERS,
+    ),
+    (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        [
             f"{_OWN}/run.json",
             f"{_RUN}/run.json",
             f"{_RUN}/agent.py",
             f"{_RUN}/source/trainer-script.sh",
-            "{results}/runs/x/output/run.json",
             "{results}/events/queue/parris-digits.json",
             "{config}/training-config.json",
         ],
-        "what launches and functions write, and another machine's folder",
+        "what launches and functions write",
         _HERS,
     ),
     (
         "s3:PutObject",
         f"{_OWN}/output/model.joblib",
         "the folder of a machine, asked for by another",
-        {"aws:userid": "AROAEXAMPLE:i-0aaaaaaaaaaaaaaaa"},
+        {"aws:userid": "AROAEXAMPLE:i-0fedcba9876543210"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "another machine's folder",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/output/"},
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
