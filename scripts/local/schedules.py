@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import scheduler
 from ministack.services.cloudformation import provisioners
@@ -39,6 +40,7 @@ def register() -> None:
     scheduler._SCHEDULE_TICK_INTERVAL = _SECONDS_BETWEEN_LOOKS
     scheduler._create_schedule = _checked(scheduler._create_schedule)
     scheduler._update_schedule = _checked(scheduler._update_schedule)
+    iam_actions.extract_resource_arn = _in_its_group(iam_actions.extract_resource_arn)
     tick = scheduler._tick_schedules
     scheduler._tick_schedules = lambda: None if faults.scheduler_is_down() else tick()
     provisioners._RESOURCE_HANDLERS[TYPE] = {
@@ -47,6 +49,24 @@ def register() -> None:
         "delete": _delete,
     }
     provisioners._REPLACING_PROPERTIES[TYPE] = ("Name",)
+
+
+def _in_its_group(extract: Callable[..., str]) -> Callable[..., str]:
+    """Name a schedule with its group, for which MiniStack always takes ``default``.
+
+    Source: service authorization reference, "Amazon EventBridge Scheduler", resource types.
+    """
+
+    def extracted(service: str, *request: Any) -> str:
+        arn = extract(service, *request)
+        if service != "scheduler" or ":schedule/default/" not in arn:
+            return arn
+        body, query = request[3], request[4]  # after method, path and headers
+        group = iam_actions._safe_json_field(body, "GroupName")
+        group = group or iam_actions._query_param(query, "groupName") or "default"
+        return arn.replace(":schedule/default/", f":schedule/{group}/")
+
+    return extracted
 
 
 def _checked(change: _Change) -> _Change:

@@ -38,7 +38,9 @@ def test_all_that_comes_within_the_window_is_one_run_with_the_newest(world: Worl
     assert first["launches"] == "2026-11-24T12:01:00Z"
     assert {first["window"], second["window"], older["window"]} == {first["window"]}
     assert schedules(world) == [f"parris-data-{first['window']}"]
-    schedule = world.scheduler.get_schedule(Name=f"parris-data-{first['window']}")
+    schedule = world.scheduler.get_schedule(
+        GroupName=SETTINGS.schedule_group, Name=f"parris-data-{first['window']}"
+    )
     end = json.loads(schedule["Target"]["Input"])
     assert end == {
         "rule": "window",
