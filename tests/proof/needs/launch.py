@@ -39,7 +39,13 @@ NEEDS: Rows = [
         "{results}/events/queue/parris-digits.json",
         "objects.read_tagged, objects.mark",
     ),
-    ("s3:DeleteObject", "{results}/events/digits/20261124-abcdef/started.json", "objects.unmark"),
+    (
+        "s3:DeleteObject",
+        "{results}/events/digits/20261124-abcdef/started.json",
+        "objects.unmark",
+        {},
+        "a notification has to fail",
+    ),
     (
         "ssm:GetParameter",
         "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
@@ -54,7 +60,13 @@ NEEDS: Rows = [
         "the embedded cloud asks for CreateStack alone",
     ),
     ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", OURS),
-    ("cloudformation:DeleteStack", STACK_ARN, "crowd.withdraw_if_too_many", OURS),
+    (
+        "cloudformation:DeleteStack",
+        STACK_ARN,
+        "crowd.withdraw_if_too_many",
+        OURS,
+        "two launches have to pass the limit in one moment",
+    ),
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
         "*",
