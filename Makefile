@@ -36,6 +36,10 @@ drill: venv ## break every layer that ends a run, alone and with another, and sh
 test: venv-dev ## every test: unit, integration, contract, terraform, e2e
 	@.ci/test
 
+.PHONY: test-fast
+test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
+	@.ci/test-fast
+
 .PHONY: check
 check: venv-dev ## formatting, lint and types; rewrites nothing
 	@.ci/check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,10 +20,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scripts.local import cloud
+from tests.e2e import neighbour
 from tests.e2e.embedded_world import World
 from tests.proof import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
+
+E2E_SECONDS = 600
 
 JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "failing": ({}, "#!/bin/bash\necho about to fail\nexit 3\n"),
@@ -195,10 +199,24 @@ def run_make(folder: Path, *arguments: str, check: bool = True) -> subprocess.Co
     return result
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a test of e2e the time that a deployment and a run take."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(E2E_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """Copy what git would clone, start a cloud there, and deploy with a schedule."""
-    folder = tmp_path_factory.mktemp("clone")
+    """The clone that the files share whose jobs do not meet, beside a deployment left alone."""
+    with deployed_clone(tmp_path_factory) as made:
+        beside = neighbour.deploy(made.folder, made.folder / ".parris/local/neighbour.tfstate")
+        yield made
+        assert beside.changes() == []
+
+
+def copy_clone(folder: Path) -> Path:
+    """Copy what git would clone into `folder`."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -211,6 +229,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+@contextlib.contextmanager
+def deployed_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """Make a clone, start a cloud there, and deploy with a schedule."""
+    folder = copy_clone(tmp_path_factory.mktemp("clone"))
     _write_jobs(folder)
     (folder / "terraform.tfvars").write_text(VARIABLES)
     home = folder / ".parris" / "local"
@@ -234,7 +259,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         calls = recorded.read(home)
     finally:
         run_make(folder, "local-down", check=False)
-    recorded.keep(calls, f"{os.getpid()}")
+    recorded.keep(calls, f"{os.getpid()}-{folder.name}")
     assert list(recorded.strange(calls)) == []  # what the tables lack, and what was denied
 
 

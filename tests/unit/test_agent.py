@@ -31,7 +31,7 @@ TOOLS = (
 )
 
 FAKE_AWS = """
-import json, os, pathlib, shutil, sys, time
+import json, os, pathlib, subprocess, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
 if "--cli-connect-timeout" in words:
@@ -50,8 +50,18 @@ def local(name):
 
 def copy(source, target):
     assert source.is_file(), f"not a file: {{source}}"
+    store(source, target)
+
+def store(source, target):
+    content = source.read_bytes()
+    hook = root / "hook"  # what happens while a file is being sent: read, and not yet stored
+    if hook.exists():
+        subprocess.run([str(hook), str(source.resolve())], check=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    target.write_bytes(content)
+    skew = root / "s3-clock"
+    now = time.time() + (float(skew.read_text()) if skew.exists() else 0)
+    os.utime(target, (now, now))
 
 if words[:2] == ["s3", "sync"]:
     source, target = map(local, words[2:])
@@ -59,11 +69,9 @@ if words[:2] == ["s3", "sync"]:
         if path.is_file():
             stored, about = target / path.relative_to(source), path.stat()
             same = stored.exists() and stored.stat().st_size == about.st_size
-            if not same or stored.stat().st_mtime < about.st_mtime:
-                content = path.read_bytes()
-                time.sleep(0.5 if "slow" in path.name else 0)
-                stored.parent.mkdir(parents=True, exist_ok=True)
-                stored.write_bytes(content)
+            # As aws s3 sync: S3's whole seconds, by S3's clock, against the file's own time.
+            if not same or int(stored.stat().st_mtime) < about.st_mtime:
+                store(path, stored)
 elif words[:2] == ["s3", "cp"]:
     source, target = words[2:]
     if target == "-":
@@ -71,7 +79,7 @@ elif words[:2] == ["s3", "cp"]:
     elif source == "-":
         local(target).parent.mkdir(parents=True, exist_ok=True)
         local(target).write_bytes(sys.stdin.buffer.read())
-    elif source.endswith("/"):
+    elif source.endswith("/") or local(source).is_dir():
         for path in local(source).rglob("*"):
             if path.is_file():
                 copy(path, local(target) / path.relative_to(local(source)))

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
@@ -66,6 +66,9 @@ BACKLOG_EVENTS = 9_999
 """Log waiting to be streamed is at most one batch, with room for one line of ours."""
 FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
 """Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
+
+TICK_SECONDS = 2
+"""The coarsest clock of a file system: two writes within it may bear one time (FAT's)."""
 
 FOLDERS = ("output", "checkpoints")
 STORED = (*FOLDERS, "log.txt")
@@ -252,13 +255,28 @@ class LogStreamer(threading.Thread):
         return sent
 
 
+class FileState(NamedTuple):
+    """What the file system says of a file; it differs when the file was written in between."""
+
+    size: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+    @property
+    def changed(self) -> float:
+        """The time.time() at which it was changed last."""
+        return self.changed_ns / 1e9
+
+
 class Store:
     """The run's folders and its log, kept in S3."""
 
-    def __init__(self, aws: Aws, home: Path, run_uri: str) -> None:
-        self._aws, self._home, self._run_uri = aws, home, run_uri
+    def __init__(self, aws: Aws, home: Path, uri: str) -> None:
+        self._aws, self._home, self._uri = aws, home, uri
         self._locks = {name: threading.Lock() for name in STORED}
-        self._stored: dict[str, tuple[dict[Path, tuple[int, int]], Answer]] = {}
+        self._stored: dict[str, tuple[dict[Path, FileState], Answer, float]] = {}
+        self._sent: dict[Path, set[Optional[FileState]]] = {}
         self._ending = threading.Event()
 
     def start(self, interval: float) -> None:
@@ -300,39 +318,82 @@ class Store:
 
     def bytes_stored(self) -> int:
         """Return the size of what was stored."""
-        return sum(size for files, _ in self._stored.values() for size, _ in files.values())
+        return sum(file.size for files, *_ in self._stored.values() for file in files.values())
 
     def _upload(self, name: str, timeout: float) -> Answer:
         # One at a time for each name: an older copy must not arrive after the last one.
+        until = time.monotonic() + timeout
         if not self._locks[name].acquire(timeout=max(timeout, 1)):
             return Answer(1, "an upload of it did not end")
         with contextlib.ExitStack() as held:
             held.callback(self._locks[name].release)
-            before = self._files(name)
-            stored, answer = self._stored.get(name, ({}, Answer(0, "")))
-            if before == stored:
+            before, began, moment = self._files(name), time.time(), time.monotonic()
+            stored, answer, last = self._stored.get(name, ({}, Answer(0, ""), moment))
+            doubtful = [path for path, state in before.items() if self._is_doubtful(path, state)]
+            if before == stored and not doubtful:
                 return answer  # a call for nothing would cost most of a second
-            source, target = str(self._home / name), f"{self._run_uri}/{name}"
-            verb = "sync" if name in FOLDERS else "cp"
-            call = ("s3", verb, "--only-show-errors", source, target)
-            answer = self._aws.call(*call, timeout=timeout)
-            if answer.status == 0 or answer.skipped_files:
-                self._stored[name] = before, answer
-            # `aws s3 sync` compares size and time: a file that kept its size and changed while
-            # it was being sent is older than its copy in S3, and would be passed over for ever.
-            for path, state in self._files(name).items():
-                if before.get(path) != state:
-                    with contextlib.suppress(OSError):
-                        os.utime(path)
+            answer = self._send(name, doubtful if name in FOLDERS else [], until)
+            done = answer.status == 0 or answer.skipped_files
+            after = self._files(name)
+            for path, state in before.items():
+                old = state.changed < began - TICK_SECONDS
+                # A clock that was set back: what it wrote before is of a time yet to come.
+                old = old or (stored.get(path) == state and moment - last > TICK_SECONDS)
+                sent = state if old and after.get(path) == state else None
+                # After a failure S3 may have this version, or still any that it had before.
+                self._sent[path] = (set() if done else self._sent.get(path, set())) | {sent}
+            if done:
+                self._stored[name] = before, answer, moment
             return answer
 
-    def _files(self, name: str) -> dict[Path, tuple[int, int]]:
+    def _is_doubtful(self, path: Path, state: FileState) -> bool:
+        """Whether S3 may hold another version that `aws s3 sync` takes for this one.
+
+        It passes over a file whose size is the same and whose time is not later than S3's (AWS
+        CLI reference, "s3 sync"). The two times are of two clocks, S3's is of whole seconds, and
+        a file's may be set back (`cp -p`). So what may have been sent before is judged by what
+        we saw of it then, by the file system's word alone; its change time nobody can set. Two
+        writes within one tick of its clock look the same, so a file that was written less than
+        TICK_SECONDS before it was sent is None, not surely sent, as in git ("racy git").
+        """
+        sent = self._sent.get(path, set())
+        return any(old is None or (old != state and old.size == state.size) for old in sent)
+
+    def _send(self, name: str, doubtful: list[Path], until: float) -> Answer:
+        """Send the doubtful files without a comparison, then what sync finds new or longer."""
+
+        def call(verb: str, *words: str) -> Answer:
+            timeout = until - time.monotonic()
+            return self._aws.call("s3", verb, "--only-show-errors", *words, timeout=timeout)
+
+        source, target = self._home / name, f"{self._uri}/{name}"
+        first = Answer(0, "")
+        if doubtful:
+            # Their links in a folder of their own, as cp follows links: one call however many
+            # they are. In memory, as the disk may be full.
+            memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+            try:
+                with tempfile.TemporaryDirectory(dir=memory) as folder:
+                    for path in doubtful:
+                        link = Path(folder) / path.relative_to(source)
+                        link.parent.mkdir(parents=True, exist_ok=True)
+                        link.symlink_to(path.absolute())
+                    first = call("cp", "--recursive", folder, target)
+            except OSError as error:
+                first = Answer(1, str(error))
+            if first.status and not first.skipped_files:
+                return first
+        second = call("sync" if name in FOLDERS else "cp", str(source), target)
+        return second if second.status else first
+
+    def _files(self, name: str) -> dict[Path, FileState]:
         found = {}
         for path in (self._home / name).rglob("*") if name in FOLDERS else [self._home / name]:
             with contextlib.suppress(OSError):  # it went away meanwhile
                 about = path.stat()
                 if stat.S_ISREG(about.st_mode):
-                    found[path] = (about.st_size, about.st_mtime_ns)
+                    times = about.st_mtime_ns, about.st_ctime_ns
+                    found[path] = FileState(about.st_size, *times, about.st_ino)
         return found
 
 

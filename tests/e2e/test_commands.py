@@ -8,9 +8,26 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.conftest import Clone
+import pytest
+
+from tests.e2e.conftest import Clone, copy_clone, deployed_clone, run_make
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone of its own, since clean-stacks takes what other files need."""
+    with deployed_clone(tmp_path_factory) as made:
+        yield made
+
+
+@pytest.fixture
+def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose deployment the test may take away."""
+    with deployed_clone(tmp_path_factory) as made:
+        yield made
 
 
 def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
@@ -132,49 +149,51 @@ def test_init_fetches_the_provider_again_when_it_is_asked_for(clone: Clone) -> N
     assert "Unsupported Terraform Core version" in refused.stderr
 
 
-def test_destroy_keeps_results_until_a_deployment_says_otherwise(clone: Clone) -> None:
-    for name in clone.outputs["schedules"]:  # or a stack would come between two of the steps
-        clone.client("events").disable_rule(Name=f"parris-{name}")
-    clone.make("clean-stacks", "LOCAL=1", "ALL=1", "YES=1", "WAIT=1")
-    bucket = clone.outputs["results_bucket"]
+def test_destroy_keeps_results_until_a_deployment_says_otherwise(doomed: Clone) -> None:
+    for name in doomed.outputs["schedules"]:  # or a stack would come between two of the steps
+        doomed.client("events").disable_rule(Name=f"parris-{name}")
+    doomed.make("clean-stacks", "LOCAL=1", "ALL=1", "YES=1", "WAIT=1")
+    bucket = doomed.outputs["results_bucket"]
     stored = {"Bucket": bucket, "Key": "runs/default/kept/output/model.joblib"}
-    clone.client("s3").put_object(**stored, Body=b"weights")
+    doomed.client("s3").put_object(**stored, Body=b"weights")
 
-    refused = clone.make("destroy", "LOCAL=1", "YES=1", check=False)
+    refused = doomed.make("destroy", "LOCAL=1", "YES=1", check=False)
     assert refused.returncode != 0
     assert f"s3://{bucket} is not empty" in refused.stderr
     assert "force_destroy = true" in refused.stderr
-    clone.make("status", "LOCAL=1")  # which needs a deployment: nothing of it is gone
+    doomed.make("status", "LOCAL=1")  # which needs a deployment: nothing of it is gone
 
-    home = clone.folder / ".parris/local"
+    home = doomed.folder / ".parris/local"
     by_hand = subprocess.run(
         ["terraform", "destroy", "-auto-approve", "-no-color", f"-state={home}/terraform.tfstate"],
-        cwd=clone.folder,
-        env=clone.environ | {"TF_DATA_DIR": str(home / "terraform")},
+        cwd=doomed.folder,
+        env=doomed.environ | {"TF_DATA_DIR": str(home / "terraform")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert by_hand.returncode != 0
     assert "BucketNotEmpty" in by_hand.stderr
-    assert clone.client("s3").get_object(**stored)["Body"].read() == b"weights"
+    assert doomed.client("s3").get_object(**stored)["Body"].read() == b"weights"
 
-    with (clone.folder / "terraform.tfvars").open("a") as file:
+    with (doomed.folder / "terraform.tfvars").open("a") as file:
         file.write("force_destroy = true\n")
-    clone.make("deploy", "LOCAL=1", "YES=1")
-    clone.make("destroy", "LOCAL=1", "YES=1")
-    left = {bucket["Name"] for bucket in clone.client("s3").list_buckets()["Buckets"]}
+    doomed.make("deploy", "LOCAL=1", "YES=1")
+    doomed.make("destroy", "LOCAL=1", "YES=1")
+    left = {bucket["Name"] for bucket in doomed.client("s3").list_buckets()["Buckets"]}
     assert left <= {"e2e-data"}  # a bucket of a data trigger is its owner's
-    gone = clone.make("status", "LOCAL=1", check=False)
+    gone = doomed.make("status", "LOCAL=1", check=False)
     assert "nothing is deployed from here yet; run make deploy LOCAL=1 first" in gone.stderr
 
 
-def test_local_down_ends_everything_and_later_commands_say_so(clone: Clone) -> None:
-    clone.make("local-down")
-    gone = clone.make("status", "LOCAL=1", check=False)
+def test_local_down_ends_everything_and_later_commands_say_so(tmp_path: Path) -> None:
+    folder = copy_clone(tmp_path / "clone")
+    run_make(folder, "local-up", "LOCAL_PORT=0")
+    run_make(folder, "local-down")
+    gone = run_make(folder, "status", "LOCAL=1", check=False)
     assert "no embedded cloud is running here; start it with make local-up" in gone.stderr
     left = subprocess.run(
-        ["pgrep", "--full", str(clone.folder)], capture_output=True, text=True, check=False
+        ["pgrep", "--full", str(folder)], capture_output=True, text=True, check=False
     )
     assert left.stdout == ""
 
