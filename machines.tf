@@ -118,6 +118,26 @@ data "aws_iam_policy_document" "stack" {
   }
 
   statement {
+    # Should CloudFormation tag its instance in a call of its own, after RunInstances: then nothing
+    # but what was born ours, and never away from us.
+    sid       = "TagOurMachines"
+    actions   = ["ec2:CreateTags"]
+    resources = ["${local.ec2_arn}:instance/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+
+    condition {
+      test     = "StringEqualsIfExists"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
     sid       = "EndOurMachines"
     actions   = ["ec2:TerminateInstances"]
     resources = ["${local.ec2_arn}:instance/*"]
@@ -292,6 +312,13 @@ data "aws_iam_policy_document" "instance" {
     resources = [
       for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${local.runs}/*/${local.own_folder}/${name}"
     ]
+  }
+
+  statement { # for the same reason: what another machine stored may be called source/… or run.json
+    sid       = "ReadNothingThatAMachineStored"
+    effect    = "Deny"
+    actions   = ["s3:GetObject"]
+    resources = ["${local.runs}/*/*/machines/*"]
   }
 
   statement { # "*" also matches "/": without this, a folder of its own inside another's source or output

@@ -44,7 +44,7 @@ output "grace_minutes" {
 }
 
 output "training_log_group" {
-  description = "Log group with one stream <job>/<run-id> for each run."
+  description = "Log group with one stream <job>/<run-id>/<secret> for each run."
   value       = aws_cloudwatch_log_group.training.name
 }
 

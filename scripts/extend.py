@@ -85,8 +85,7 @@ def _moved(receipt: Mapping[str, Any], deadline: datetime) -> dict[str, Any]:
 def _move_stack(deployment: Deployment, stack: Mapping[str, Any], deadline: datetime) -> None:
     """Change the two parameters that hold the deadline, on which only the schedule depends.
 
-    The stack's tags stay as they are: CloudFormation would pass new ones on to the launch
-    template, whose tags cannot be changed without replacing it.
+    The stack's tags stay as they are: CloudFormation would pass new ones on to the instance.
     """
     moved = {
         "Deadline": iso(deadline),

@@ -45,7 +45,7 @@ def conclude(run: Run) -> int:
         print(
             f"trained for {outcome['trainer-seconds']:.1f} s"
             + (f", peak memory {memory / 2**20:.0f} MiB" if memory else "")
-            + f", {outcome.get('bytes-stored', 0):,} bytes stored"
+            + f", {outcome.get('bytes-stored') or 0:,} bytes stored"
         )
     for warning in outcome.get("warnings", []):
         print(f"warning: {one_line(str(warning))}")

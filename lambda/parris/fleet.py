@@ -67,7 +67,7 @@ def fill_slots(template: str, tags: Mapping[str, str], volume_key: str) -> str:
     def filled(slot: re.Match[str]) -> str:
         return "".join(f"{slot[1]}{line}\n" for line in lines[slot[2]])
 
-    return re.sub(r"^( *)# \{\{(tags|volume-key)\}\}\n", filled, template, flags=re.MULTILINE)
+    return re.sub(r"^( *)# \{\{(tags|volume-key)\}\}\r?\n", filled, template, flags=re.MULTILINE)
 
 
 def _quoted(text: str) -> str:

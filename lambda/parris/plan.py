@@ -122,7 +122,6 @@ def plan_run(
                 f"the run ends after {cap} minutes"
             )
     deadline = now + timedelta(minutes=minutes)
-    run_id = run_id_for(request)
     return RunPlan(
         run_id=run_id,
         request=request,

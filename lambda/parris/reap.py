@@ -16,7 +16,7 @@ from .machines import list_machines, read_machine
 from .objects import QUEUE
 from .outcome import read_time
 from .plan import KEEP_TAG
-from .recorder import Recorder
+from .recorder import Recorder, run_tags
 from .request import is_run_key
 from .settings import ReapSettings
 from .stacks import (
@@ -169,7 +169,9 @@ class Reaper:
         if tagged is None:
             return {"ignored": instance_id}
         machine, tags = tagged
-        stack = read_stack(self.cloudformation, tags.get("parris:stack", ""))
+        # A job's own template need not give its machine our tag; EC2 has CloudFormation's.
+        stack_id = tags.get("parris:stack") or tags.get("aws:cloudformation:stack-id")
+        stack = read_stack(self.cloudformation, stack_id) if stack_id else None
         if stack is None or not _names_a_run(tags):
             return {"ignored": instance_id}
         run_id = stack_tags(stack).get("parris:run-id")
@@ -183,7 +185,7 @@ class Reaper:
 
     def _look_at_stack(self, stack_id: str, token: str) -> dict[str, Any]:
         stack = read_stack(self.cloudformation, stack_id)
-        tags = stack_tags(stack or {})
+        tags = run_tags(stack or {})
         ours = tags.get("parris:deployment") == self.settings.deployment
         if stack is None or not ours or not _names_a_run(tags):
             return {"ignored": stack_id}
@@ -198,7 +200,7 @@ class Reaper:
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
             # The tags are the old run's again; the token is the run's that failed to replace it,
             # or not a run's at all: that of a deadline that could not be moved.
-            replacing = {**tags, "parris:run-id": token}
+            replacing = {**stack_tags(stack), "parris:run-id": token, "parris:log-stream": ""}
             if _names_a_run(replacing) and "claimed" in self.recorder.receipt(replacing):
                 self.recorder.write(replacing, self.recorder.failure(stack), None)
         return self._look_at_one(stack, machines)
@@ -241,7 +243,7 @@ class Reaper:
         self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
     ) -> tuple[Verdict, Exception | None]:
         """Return what is to become of a stack, its run's end recorded, and what prevented that."""
-        tags = stack_tags(stack)
+        tags = run_tags(stack)
         verdict = self._judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
         try:
@@ -258,7 +260,7 @@ class Reaper:
         return verdict, None
 
     def _judge(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> Verdict:
-        tags = stack_tags(stack)
+        tags = run_tags(stack)
         if not _names_a_run(tags):
             raise ParrisError(f"its tags name no run: {tags}")
         machine = machines.get(tags["parris:run-id"])
@@ -285,11 +287,12 @@ class Reaper:
             return
         for key in keys:
             name = key.removeprefix(QUEUE).removesuffix(".json")
-            if name in held:
+            if name in held or "/" in name:  # what is remembered of a job that is called queue
                 continue
             try:
-                self.launches.start(self.storage.read(key)["event"])
-                self.storage.unmark(key)
+                if waiting := self.storage.read(key):  # else another sweep has been here
+                    self.launches.start(waiting["event"])
+                    self.storage.unmark(key)
             except _ANYTHING as error:
                 failed.append(f"queue of {name}: {error}")
 
@@ -304,7 +307,7 @@ def _raise(failed: Sequence[str]) -> None:
 
 
 def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
-    """Return whether `_conclude` may still say who really ended the run."""
+    """Return whether `Recorder.conclude` may still say who really ended the run."""
     return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"
 
 

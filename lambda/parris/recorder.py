@@ -16,7 +16,7 @@ from .notify import Notifier
 from .obituary import Obituary
 from .objects import event_key
 from .plan import run_prefix
-from .stacks import first_failure
+from .stacks import first_failure, stack_tags
 from .storage import Storage
 from .verdict import POWERED_OFF_BY_ITSELF, Ending, Machine, deleted, vanished
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Gives each run its outcome, once, and tells of it; `tags` are those of its stack."""
+    """Gives each run its outcome, once, and tells of it; `tags` are its stack's `run_tags`."""
 
     storage: Storage
     cloudformation: CloudFormationClient
@@ -84,18 +84,18 @@ class Recorder:
         A machine that is terminated from outside may still store its results, and then knows only
         that it was told to power off ("shutdown"): who deleted the stack is who did it.
         """
-        if machine is not None and machine.reason == POWERED_OFF_BY_ITSELF:
-            self.write(tags, vanished(machine, deadline, self.now), machine)
-            return
-        ending = deleted(who, deadline, self.now)
         found = self.storage.read_outcome(_prefix(tags))
         # The reap function's own was written before the machine had its last word.
         waits = found is None or found.get("ended-by") == "reap"
         outcome = (self._said(tags, machine) if waits else None) or found
+        by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
+        ending = deleted(who, deadline, self.now)
+        if by_itself and machine is not None:
+            ending = vanished(machine, deadline, self.now)
         if outcome is None:
             self.write(tags, ending, machine)
             return
-        if outcome.get("ended-by") == "shutdown":
+        if outcome.get("ended-by") == "shutdown" and not by_itself:
             words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
             outcome = {**outcome, **words}
         if outcome != found:
@@ -115,39 +115,54 @@ class Recorder:
     def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
         """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""
         prefix = _prefix(tags)
-        folder = self._folder(prefix, machine)
+        folder = self._folder(tags, machine)
         if folder is None:
             return None
         said, fault = self.storage.read_machine_outcome(prefix, folder)
         if fault:
             log.warning("%smachines/%s/outcome.json counts as none: %s", prefix, folder, fault)
-        if said is None or machine is None:
+        if said is None:
             return None
-        # What EC2 knows of the machine is EC2's to say.
-        return _believed({**said, "instance-id": machine.instance_id}, folder, tags)
+        # Which machine it was is not the machine's to say.
+        return _believed({**said, "instance-id": folder.rpartition(":")[2]}, folder, tags)
 
     def _from_outside(
         self, tags: Mapping[str, str], ending: Ending, machine: Machine | None
     ) -> dict[str, Any]:
         """Return the outcome of a run whose machine left none; its log may be there."""
         prefix = _prefix(tags)
-        folder = self._folder(prefix, machine)
+        folder = self._folder(tags, machine)
         lines = self.storage.read_log_end(prefix, folder).splitlines() if folder else []
         outcome = self.obituary.write(self.receipt(tags), ending, machine, self.now)
         outcome.setdefault("last-log-line", lines[-1] if lines else None)
         return _believed(outcome, folder, tags)
 
-    def _folder(self, prefix: str, machine: Machine | None) -> str | None:
-        if machine is None:
+    def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
+        instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
+        if instance_id is None:
             return None
-        return self.storage.find_machine_folder(prefix, machine.instance_id)
+        return self.storage.find_machine_folder(_prefix(tags), instance_id)
+
+
+_INSTANCE = "parris:instance-id"
+
+
+def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return a stack's tags and, as one more, the instance that its output names.
+
+    EC2 forgets an instance about an hour after its end; CloudFormation knows it as long as it
+    knows the stack.
+    """
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+    known = {_INSTANCE: outputs["InstanceId"]} if "InstanceId" in outputs else {}
+    return {**stack_tags(stack), **known}
 
 
 def _believed(
     outcome: Mapping[str, Any], folder: str | None, tags: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return an outcome with where its machine's objects and its log are."""
-    return {**outcome, "machine": folder, "log-stream": tags.get("parris:log-stream")}
+    return {**outcome, "machine": folder, "log-stream": tags.get("parris:log-stream") or None}
 
 
 def _prefix(tags: Mapping[str, str]) -> str:

@@ -207,7 +207,7 @@ class Storage(Objects):
     def write_outcome(
         self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False
     ) -> None:
-        """Write how a run ended, unless its machine has just done so (or `replace` that)."""
+        """Write how a run ended, unless another sweep has just done so (or `replace` that)."""
         condition = {} if replace else {"IfNoneMatch": "*"}
         try:
             self.put(prefix + "outcome.json", outcome, **condition)

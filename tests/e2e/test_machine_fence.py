@@ -43,6 +43,7 @@ put denied "jobs/$PARRIS_JOB/trainer-script.sh" "$config"
 get denied "$other/outcome.json"
 get denied "$own/outcome.json"
 get denied "$other/machines/$stranger/output/x"
+get denied "$other/machines/$stranger/output/source/x"
 get denied events/forged/1.json
 try denied aws s3 ls "s3://$bucket/runs/"
 try denied aws s3 ls "s3://$bucket/$other/machines/"
@@ -97,7 +98,7 @@ def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
     assert intruder["state"] == "succeeded", intruder
     text = (clone.read("fence", intruder["run-id"], "output/answers.txt") or b"").decode()
     answers = [line.split("\t") for line in text.splitlines()]
-    assert len(answers) == 43
+    assert len(answers) == 44
     assert [line for line in answers if line[0] != line[1]] == []
     assert objects(clone, prefix) == before
     role_id, _, instance_id = intruder["machine"].partition(":")
@@ -119,4 +120,4 @@ def test_a_machine_learns_no_log_stream_but_its_own(clone: Clone) -> None:
     events = clone.client("logs").get_log_events(
         logGroupName=clone.outputs["training_log_group"], logStreamName=name
     )["events"]
-    assert isinstance(events, list)
+    assert [event["message"] for event in events]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -503,3 +503,42 @@ def test_ec2_says_which_machine_it_was_and_not_the_machine(world: World) -> None
     world.end("over", instance_id, **{"instance-id": "i-somebodyelse"})
     world.reap()
     assert world.outcome("over")["instance-id"] == instance_id
+
+
+def test_what_is_remembered_of_a_job_called_queue_waits_for_nothing(world: World) -> None:
+    key = "events/queue/0123456789abcdef/launch-failed.json"
+    world.s3.put_object(Bucket="results", Key=key, Body=b"{}")
+    assert world.reap() == {"looked-at": 0, "deleting": []}
+    assert world.functions.sent == []
+
+
+def test_a_machines_word_is_heard_when_ec2_has_forgotten_the_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_id = world.run("long-ago")
+    world.end("long-ago", instance_id)
+    (stack,) = world.cloudformation.describe_stacks(StackName="long-ago")["Stacks"]
+    output = {"OutputKey": "InstanceId", "OutputValue": instance_id}
+    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: [{**stack, "Outputs": [output]}])
+    monkeypatch.setattr("parris.reap.list_machines", lambda *_: {})
+    world.reap(now=datetime.now(UTC) + timedelta(hours=2))
+    outcome = world.outcome("long-ago")
+    assert (outcome["state"], outcome["machine"]) == ("succeeded", f"{ROLE_ID}:{instance_id}")
+
+
+def test_the_last_word_of_a_machine_that_went_off_by_itself_replaces_the_functions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance_id = world.run("late", deadline=LONG_AGO)
+    world.reap()
+    assert world.outcome("late")["exit-status"] is None
+    world.end("late", instance_id, **{"state": "succeeded", "exit-status": 0})
+    code = "Client.InstanceInitiatedShutdown"
+    found = Machine(instance_id=instance_id, state="terminated", reason=code, launched=NOW)
+    monkeypatch.setattr("parris.reap.list_machines", lambda *_: {run_id("late"): found})
+    stacks = world.cloudformation.list_stacks()["StackSummaries"]
+    world.reap(stack_event(stacks[0]["StackId"], "parris-reap-20261124T120000000000"))
+    assert (world.outcome("late")["state"], world.outcome("late")["exit-status"]) == (
+        "succeeded",
+        0,
+    )

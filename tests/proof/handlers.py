@@ -17,7 +17,7 @@ USED: Mapping[str, tuple[str, ...]] = {
     "AWS::EC2::LaunchTemplate": ("LaunchTemplateData", "TagSpecifications"),
     "AWS::Scheduler::Schedule": (),
 }
-"""The properties that training-stack.yaml sets; the stack's tags make TagSpecifications."""
+"""The properties that training-stack.yaml sets."""
 
 
 def needed(data: Mapping[str, Any]) -> set[str]:

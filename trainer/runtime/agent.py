@@ -168,7 +168,7 @@ class LogStreamer(threading.Thread):
         self._group = receipt["log-group"]
         # Whoever knows a stream's name can write to it, so it is not in the receipt, which every
         # machine can read; those of runs before this version have it.
-        self._stream = os.environ.get("PARRIS_LOG_STREAM") or receipt["log-stream"]
+        self._stream = os.environ["PARRIS_LOG_STREAM"]
         self._events: list[dict[str, Any]] = []
         self._bytes, self._last_time, self._failures = 0, 0, 0
         self._lock = threading.Lock()
@@ -851,7 +851,7 @@ class Run:
     def __init__(self, home: Path, events: Events) -> None:
         self._home, self._events = home, events
         self._uri = os.environ.get("PARRIS_RUN_URI", "")
-        self._own_uri = os.environ.get("PARRIS_MACHINE_URI") or self._uri
+        self._own_uri = os.environ["PARRIS_MACHINE_URI"]
         self._aws = Aws()
         self._store = Store(self._aws, home, self._own_uri)
         self._identity: dict[str, str] = {}

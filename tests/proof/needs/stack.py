@@ -23,6 +23,7 @@ _IMAGE = "arn:aws:ec2:{region}::image/ami-0"
 _ROLE = "arn:aws:iam::{account}:role"
 _HANDLERS = "handlers of the resource type's schema (scripts/local/handler_permissions.json)"
 _RUN = f"{_HANDLERS}; resources by the service authorization reference, RunInstances"
+_TAGS_LATER = "CloudFormation was seen to tag its instance in a second call (aws/aws-cdk #7835)"
 _BORN = {"aws:RequestTag/parris:deployment": "{deployment}"}
 _BORN_ANOTHERS = {"aws:RequestTag/parris:deployment": "another"}
 _TYPE = {"ec2:InstanceType": "t3.micro"}
@@ -103,6 +104,8 @@ NEEDS: Rows = [
         _HANDLERS,
         {**_BORN, "ec2:CreateAction": "CreateLaunchTemplate"},
     ),
+    ("ec2:CreateTags", _INSTANCE, _TAGS_LATER, {**_BORN, **OURS}),
+    ("ec2:CreateTags", _INSTANCE, _TAGS_LATER, {**OURS, "aws:TagKeys": ["Name"]}),
     (_ENCRYPTS, _KEYS, _VOLUMES, _BY_EC2, NO_KEY),
     ("kms:CreateGrant", _KEYS, _VOLUMES, _GRANT, NO_KEY),
     ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS),
@@ -173,6 +176,9 @@ REFUSALS: Rows = [
         OURS,
     ),
     ("ec2:CreateTags", _INSTANCE, "what is there already becomes ours", _BORN),
+    ("ec2:CreateTags", _INSTANCE, "another's becomes ours", {**_BORN, **ANOTHERS}),
+    ("ec2:CreateTags", _INSTANCE, "ours is given away", {**_BORN_ANOTHERS, **OURS}),
+    ("ec2:CreateTags", f"{_EC2}:vpc/vpc-0", "what is no machine", {**_BORN, **OURS}),
     (
         "ec2:CreateTags",
         _VOLUME,
