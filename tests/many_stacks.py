@@ -39,7 +39,8 @@ def make_runs(name: str, count: int) -> Deployment:
             TemplateBody=TEMPLATE,
             Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         )
-        for file, body in (("run.json", {}), ("outcome.json", {"state": "succeeded"})):
+        outcome = {"run-id": run_id, "job": "many", "state": "succeeded"}
+        for file, body in (("run.json", {}), ("outcome.json", outcome)):
             key = f"runs/many/{run_id}/{file}"
             s3.put_object(Bucket=deployment.results_bucket, Key=key, Body=json.dumps(body).encode())
 

@@ -507,8 +507,8 @@ def test_a_slow_disk_does_not_cut_the_log_off(machine: Machine) -> None:
 
 def test_a_daemon_that_never_falls_silent_is_not_waited_for(machine: Machine) -> None:
     begun = time.monotonic()
-    assert machine.run("setsid timeout 20 yes & sleep 0.2")["state"] == "succeeded"
-    assert time.monotonic() - begun < 12
+    assert machine.run("setsid timeout 90 yes & sleep 0.2", 60)["state"] == "succeeded"
+    assert time.monotonic() - begun < 45
 
 
 def test_a_lost_s3_costs_neither_the_outcome_nor_the_power_off(machine: Machine) -> None:
