@@ -112,6 +112,21 @@ def test_help_is_what_make_does_by_itself_and_changes_nothing(clone: Clone) -> N
     assert _contents(clone.folder) == before
 
 
+def test_another_architecture_needs_no_package_to_be_there(clone: Clone) -> None:
+    shutil.rmtree(clone.folder / "build")
+    variables = clone.folder / "terraform.tfvars"
+    before = variables.read_text()
+    variables.write_text(f'{before}\narchitecture = "x86_64"\n')
+    try:
+        clone.make("deploy", "LOCAL=1", "YES=1")
+        name = clone.outputs["launch_function"]
+        found = clone.client("lambda").get_function_configuration(FunctionName=name)
+        assert found["Architectures"] == ["x86_64"]
+    finally:
+        variables.write_text(before)
+        clone.make("deploy", "LOCAL=1", "YES=1")
+
+
 def test_package_builds_the_functions_zip(clone: Clone) -> None:
     shutil.rmtree(clone.folder / "build")
     said = clone.make("package").stdout
