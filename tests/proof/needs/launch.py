@@ -104,6 +104,8 @@ NEEDS: Rows = [
         "lambda:InvokeFunction",
         f"{_FUNCTION}:{{deployment}}-reap",
         "Lambda itself, for the destination of what failed",
+        {},
+        "the embedded cloud hands what failed over by itself",
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
