@@ -94,7 +94,7 @@ class Reaper:
         gone = []
         for stack in kept:
             try:
-                spared = machines is not None and not self._judge(stack, machines).delete
+                spared = machines is not None and not self._judge(stack, machines)[0].delete
             except _ANYTHING as error:
                 failed.append(f"{stack['StackName']}: {error}")
                 spared = False
@@ -244,10 +244,9 @@ class Reaper:
     ) -> tuple[Verdict, Exception | None]:
         """Return what is to become of a stack, its run's end recorded, and what prevented that."""
         tags = run_tags(stack)
-        verdict = self._judge(stack, machines)
+        verdict, outcome, only_said = self._judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
         try:
-            outcome, only_said = self.recorder.read(tags, machine)
             if verdict.ending is not None:
                 launch_failed = verdict.ending.state == "launch-failed"
                 ending = self.recorder.failure(stack) if launch_failed else verdict.ending
@@ -259,12 +258,15 @@ class Reaper:
             return verdict, error
         return verdict, None
 
-    def _judge(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> Verdict:
+    def _judge(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> tuple[Verdict, Mapping[str, Any] | None, bool]:
+        """Return what is to become of a stack, and what `Recorder.read` says of its run."""
         tags = run_tags(stack)
         if not _names_a_run(tags):
             raise ParrisError(f"its tags name no run: {tags}")
         machine = machines.get(tags["parris:run-id"])
-        outcome, _ = self.recorder.read(tags, machine)
+        outcome, only_said = self.recorder.read(tags, machine)
         keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
         facts = Facts(
             status=stack["StackStatus"],
@@ -275,7 +277,7 @@ class Reaper:
             outcome_state=None if outcome is None else str(outcome["state"]),
             over_since=read_time((outcome or {}).get("finished")),
         )
-        return judge(facts, self.now, self.settings.overdue)
+        return judge(facts, self.now, self.settings.overdue), outcome, only_said
 
     def _start_waiting(self, stacks: Sequence[Mapping[str, Any]], failed: list[str]) -> None:
         """Send the events again that wait for the name of a stack that is gone."""
