@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import hcl2
@@ -25,13 +27,18 @@ module is shown in [examples](examples/README.md).
 
 def read_blocks(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield file, name and content of each `kind` of block at the root, in the files' order."""
-    options = SerializationOptions(strip_string_quotes=True, explicit_blocks=False)
     for path in sorted(ROOT.glob("*.tf")):
-        with path.open() as file:
-            read = hcl2.load(file, serialization_options=options)
-        for block in read.get(kind, []):
+        for block in _read(path).get(kind, []):
             for name, content in block.items():
                 yield path.name, name, content
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    options = SerializationOptions(strip_string_quotes=True, explicit_blocks=False)
+    with path.open() as file:
+        read: dict[str, Any] = hcl2.load(file, serialization_options=options)
+    return read
 
 
 def render() -> str:

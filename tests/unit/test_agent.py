@@ -280,7 +280,7 @@ class Machine:
         return [event["message"] for event in self.streamed]
 
 
-def eventually(found: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(found: Callable[[], Any], seconds: float = 30) -> Any:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         if value := found():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.unit.test_agent import OWN_URI, Machine, eventually
+from tests.unit.test_agent import LOG_STREAM, OWN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
 
 
@@ -47,7 +47,10 @@ def test_twenty_megabytes_are_all_kept_and_what_was_not_streamed_is_counted(
 
 
 def test_a_batch_holds_no_more_lines_than_cloudwatch_takes(machine: Machine) -> None:
-    outcome = machine.run("seq 30000; sleep 1.2; echo last")
+    # What comes while the backlog is full is not streamed: the last line waits for one that was.
+    stream = machine.folder / "logs/parris/runs" / LOG_STREAM
+    streamed = f'[[ -e {stream} && "$(<{stream})" == *again* ]]'
+    outcome = machine.run(f"seq 30000; until {streamed}; do echo again; sleep 0.2; done; echo last")
     assert {"1", "9000", "last"} <= set(machine.messages)
     assert outcome["warnings"][0].endswith("were not streamed; log.txt has the whole log")
 

