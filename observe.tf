@@ -74,13 +74,14 @@ resource "aws_cloudwatch_metric_alarm" "failing" {
   tags                = local.tags
 }
 
-# What the sweep says of a stack whose deadline is past and which is still there (verdict.py).
+# What each sweep says of a stack whose deadline is past and which still stands, whatever its status:
+# one whose deletion hangs or fails too (reap.py).
 resource "aws_cloudwatch_log_metric_filter" "overdue" {
   count = local.alarm_count
 
   name           = "${var.name_prefix}-overdue"
   log_group_name = aws_cloudwatch_log_group.function["reap"].name
-  pattern        = "?\"its deadline is past\" ?\"an earlier deletion failed\""
+  pattern        = "\"stands past its deadline\""
 
   metric_transformation {
     namespace = "Parris"
@@ -98,7 +99,7 @@ resource "aws_cloudwatch_metric_alarm" "overdue" {
   metric_name         = one(aws_cloudwatch_log_metric_filter.overdue[*].metric_transformation[0].name)
   statistic           = "Sum"
   period              = 60 * var.sweep_minutes
-  evaluation_periods  = 2 # the first one deletes it, within the grace
+  evaluation_periods  = 2 # the first one deletes it, within the grace; the second comes after that
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
   treat_missing_data  = "notBreaching"

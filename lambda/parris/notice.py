@@ -21,7 +21,7 @@ class Notice:
     """One message."""
 
     event: str
-    """``started skipped queued status stop``, or how a run ended."""
+    """``started skipped queued status stop delete-failed``, or how a run ended."""
     job: str
     subject: str
     lines: Sequence[str]
@@ -119,6 +119,24 @@ def ended(
             "launched": begun,
             "log": tail,
         },
+    )
+
+
+def not_deleted(job: str, run_id: str, stack_name: str, reason: str) -> Notice:
+    """Return the notice of a stack that CloudFormation could not delete, and why."""
+    return Notice(
+        event="delete-failed",
+        job=job,
+        subject=f"Parris: the stack of {job} could not be deleted",
+        lines=[
+            f"CloudFormation could not delete stack {stack_name}: {reason}",
+            f"run       {run_id}",
+            "",
+            "What is left of it, a machine for one, costs money. Cure what the reason names: each "
+            "sweep tries again.",
+            "Look closer: make status; the stack's events in CloudFormation",
+        ],
+        facts={"run-id": run_id, "stack-name": stack_name, "reason": reason},
     )
 
 

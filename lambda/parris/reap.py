@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 
+STANDS = "stack %s stands past its deadline (%s)"
+"""What a sweep logs of each stack, whatever its status, that should be gone."""
+
 _LONGEST_RUN = timedelta(hours=168)
 """What max_run_hours may be at most: a stack whose deadline nobody can read has no more."""
 
@@ -86,7 +89,8 @@ class Reaper:
         step on its own, and what failed is raised at the end.
         """
         failed: list[str] = []
-        overdue = [stack for stack in stacks if self._is_overdue(stack)]
+        late = [stack for stack in stacks if self._is_late(stack)]
+        overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         # One that may be kept has yet to show that its run is over, which takes other services.
         kept = [stack for stack in overdue if stack_tags(stack).get(KEEP_TAG) != "never"]
         ended = self._each(self._end, [one for one in overdue if one not in kept], failed)
@@ -98,8 +102,12 @@ class Reaper:
             except _ANYTHING as error:
                 failed.append(f"{stack['StackName']}: {error}")
                 spared = False
-            if not spared:
+            if spared:
+                late.remove(stack)
+            else:
                 ended += self._each(self._end, [stack], failed)
+        for stack in late:  # the alarm in observe.tf counts these lines
+            log.warning(STANDS, stack["StackName"], stack["StackStatus"])
         if machines is not None:  # without them, who ended what is told when the stack is gone
             known = machines
             self._each(lambda one: self._record_end(one, known), ended, failed)
@@ -137,9 +145,8 @@ class Reaper:
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             return [done for done in pool.map(careful, stacks) if done is not None]
 
-    def _is_overdue(self, stack: Mapping[str, Any]) -> bool:
-        going = stack["StackStatus"] not in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE")
-        return going and self.now > _deadline(stack) + self.settings.overdue
+    def _is_late(self, stack: Mapping[str, Any]) -> bool:
+        return self.now > _deadline(stack) + self.settings.overdue
 
     def _end(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
         delete_stack(self.cloudformation, stack["StackId"], by="reap")
@@ -247,6 +254,8 @@ class Reaper:
         verdict, outcome, only_said = self._judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
         try:
+            if stack["StackStatus"] == "DELETE_FAILED":
+                self.recorder.tell_of_failed_deletion(tags, stack)
             if verdict.ending is not None:
                 launch_failed = verdict.ending.state == "launch-failed"
                 ending = self.recorder.failure(stack) if launch_failed else verdict.ending

@@ -16,7 +16,7 @@ from .notify import Notifier
 from .obituary import Obituary
 from .objects import event_key
 from .plan import run_prefix
-from .stacks import first_failure, stack_tags
+from .stacks import first_failure, last_failed_deletion, stack_tags
 from .storage import Storage
 from .verdict import POWERED_OFF_BY_ITSELF, Ending, Machine, deleted, vanished
 
@@ -111,6 +111,17 @@ class Recorder:
             return notice.ended(job, run_id, self.receipt(tags), outcome, log_end)
 
         self.notifier.tell_once(event_key(job, run_id, "ended"), told)
+
+    def tell_of_failed_deletion(self, tags: Mapping[str, str], stack: Mapping[str, Any]) -> None:
+        """Notify, once, that a run's stack could not be deleted, and why."""
+        job, run_id = tags["parris:job"], tags["parris:run-id"]
+
+        def told() -> Notice:
+            reason = last_failed_deletion(self.cloudformation, stack["StackId"])
+            known = reason or str(stack.get("StackStatusReason", "CloudFormation gives no reason"))
+            return notice.not_deleted(job, run_id, stack["StackName"], known)
+
+        self.notifier.tell_once(event_key(job, run_id, "delete-failed"), told)
 
     def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
         """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""

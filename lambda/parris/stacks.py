@@ -139,6 +139,19 @@ def first_failure(cloudformation: CloudFormationClient, stack_id: str) -> str:
     return failures[-1] if failures else ""
 
 
+def last_failed_deletion(cloudformation: CloudFormationClient, stack_id: str) -> str:
+    """Return why the newest resource that could not be deleted was not; "" if none."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    failures = (
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for page in pages
+        for event in page["StackEvents"]  # newest first
+        # The stack's own event only lists the resources that failed.
+        if event["ResourceStatus"] == "DELETE_FAILED" and event["PhysicalResourceId"] != stack_id
+    )
+    return next(failures, "")
+
+
 def why_not_replace(
     status: str, tags: Mapping[str, str], call: StackCall, *, replace: bool
 ) -> str | None:

@@ -85,12 +85,15 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Verdict:
         return Verdict(delete=False, why="it is being deleted")
     if facts.status == "DELETE_FAILED":
         return Verdict(delete=True, why="an earlier deletion failed")
-    if facts.status in _FAILED_CREATE:
-        ending = Ending(state="launch-failed", reason="", ended_by="cloudformation")
-        return _unless_kept(facts, facts.outcome_state or ending.state, now, ending)
     settled = not facts.status.endswith("_IN_PROGRESS")
     late = now > facts.deadline + overdue
     alive = facts.machine is not None and facts.machine.state not in _DEAD
+    if facts.status in _FAILED_CREATE:
+        ending = Ending(state="launch-failed", reason="", ended_by="cloudformation")
+        if late and alive:
+            new = None if facts.outcome_state is not None else ending
+            return Verdict(delete=True, why="its rollback left a machine", ending=new)
+        return _unless_kept(facts, facts.outcome_state or ending.state, now, ending)
     if facts.outcome_state is not None:
         if alive and facts.keep != "never" and not late and _just_ended(facts, now, overdue):
             return Verdict(delete=False, why="it is powering off, and the stack is to be kept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,11 +19,12 @@ from parris.launches import Launches
 from parris.notify import Notifier
 from parris.obituary import LAST_WORDS, Obituary
 from parris.plan import KEEP_TAG
-from parris.reap import Reaper
+from parris.reap import STANDS, Reaper
 from parris.recorder import Recorder
 from parris.settings import ReapSettings
 from parris.storage import Storage
 from parris.verdict import Machine
+from scripts.deployment import ROOT
 from tests.notices import Topic
 from tests.plans import NOW
 
@@ -542,3 +544,84 @@ def test_the_last_word_of_a_machine_that_went_off_by_itself_replaces_the_functio
         "succeeded",
         0,
     )
+
+
+@pytest.mark.parametrize(
+    "status", ["CREATE_COMPLETE", "ROLLBACK_FAILED", "DELETE_IN_PROGRESS", "DELETE_FAILED"]
+)
+@pytest.mark.parametrize("keep", ["never", "always"])
+def test_a_sweep_says_of_each_stack_past_its_deadline_that_it_stands(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: str,
+    keep: str,
+) -> None:
+    world.run("late", deadline=LONG_AGO, **{"keep-stack": keep})
+    world.run("live")
+    (late,) = world.cloudformation.describe_stacks(StackName="late")["Stacks"]
+    (live,) = world.cloudformation.describe_stacks(StackName="live")["Stacks"]
+    stacks = [{**late, "StackStatus": status}, live]  # moto never fails a deletion
+    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: stacks)
+    world.reap()
+    assert standing(caplog) == [STANDS % ("late", status)]
+
+
+def test_a_stack_within_its_grace_or_kept_with_its_machine_gone_rings_nobody(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.run("in-grace", deadline=(NOW - SETTINGS.overdue).isoformat())
+    kept = world.run("kept", deadline=LONG_AGO, **{"keep-stack": "always"})
+    world.ec2.terminate_instances(InstanceIds=[kept])
+    world.stack("foreign", LONG_AGO, deployment="theirs")
+    world.reap()
+    assert world.stacks() == {"in-grace", "kept", "foreign"}
+    assert standing(caplog) == []
+
+
+def standing(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the log that the alarm of what stands too long counts."""
+    [words] = re.findall(r'pattern += "\\"(.*)\\""', (ROOT / "observe.tf").read_text())
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+def test_a_deletion_that_failed_is_tried_again_and_told_of_once_with_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("stuck")
+    (stack,) = world.cloudformation.describe_stacks(StackName="stuck")["Stacks"]
+    failed = {**stack, "StackStatus": "DELETE_FAILED"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: [failed])
+    said = [
+        _failure(stack["StackId"], "stuck", "The following resource(s) failed to delete: [It]."),
+        _failure("i-1", "It", "not authorized to perform: ec2:TerminateInstances"),
+        _failure("i-1", "It", "what it was the last time"),
+    ]
+    monkeypatch.setattr(world.cloudformation, "get_paginator", lambda _: Pages(said))
+    assert world.reap()["deleting"] == ["stuck"]
+    (told,) = world.topic.heard("delete-failed", "job")
+    assert told["reason"] == "It: not authorized to perform: ec2:TerminateInstances"
+    assert (told["run-id"], told["stack-name"]) == (run_id("stuck"), "stuck")
+    world.reap(now=NOW + timedelta(minutes=5))
+    assert len(world.topic.heard("delete-failed")) == 1
+    assert world.stacks() == set()
+
+
+def _failure(physical_id: str, logical_id: str, reason: str) -> dict[str, str]:
+    """Return an event of a resource that could not be deleted."""
+    return {
+        "PhysicalResourceId": physical_id,
+        "LogicalResourceId": logical_id,
+        "ResourceStatus": "DELETE_FAILED",
+        "ResourceStatusReason": reason,
+    }
+
+
+class Pages:
+    """A paginator of DescribeStackEvents: newest first."""
+
+    def __init__(self, events: list[dict[str, str]]) -> None:
+        self.events = events
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return [{"StackEvents": self.events}]

@@ -104,6 +104,17 @@ def test_a_failed_creation_is_launch_failed_and_cleaned(status: str) -> None:
     assert not verdict(status=status, machine=None, keep="on-failure").delete
 
 
+@pytest.mark.parametrize("status", ["CREATE_FAILED", "ROLLBACK_FAILED"])
+def test_a_machine_that_a_rollback_left_is_kept_no_longer_than_its_run(status: str) -> None:
+    assert not verdict(status=status, keep="always").delete
+    found = verdict(-5.1, status=status, keep="always")
+    assert found.delete
+    assert found.ending is not None
+    assert found.ending.state == "launch-failed"
+    assert verdict(-5.1, status=status, keep="always", outcome_state="failed").ending is None
+    assert not verdict(-5.1, status=status, keep="always", machine=machine("terminated")).delete
+
+
 def test_a_deletion_that_failed_is_tried_again_for_ever() -> None:
     assert verdict(-100_000, status="DELETE_FAILED", keep="always").delete
 
