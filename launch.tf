@@ -4,7 +4,9 @@ locals {
   launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
   # Not the resource's attribute, which its own environment cannot hold.
   launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
-  receipt_objects     = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  # What a template may make, as the function itself has it (lambda/parris/render.py).
+  resource_types  = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule"]
+  receipt_objects = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
 }
 
 resource "aws_lambda_function" "launch" {
@@ -118,8 +120,35 @@ data "aws_iam_policy_document" "launch" {
 
   statement {
     sid       = "CreateOurStacks"
-    actions   = ["cloudformation:CreateStack", "cloudformation:TagResource"]
+    actions   = ["cloudformation:CreateStack"]
     resources = ["*"] # the stack's name is the job's, so the grant goes by tag
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+
+    # The request must name the types that its template may have, and none but these ("Example IAM
+    # identity-based policies for CloudFormation", CloudFormation user guide): of a key that is
+    # missing ForAllValues says yes.
+    condition {
+      test     = "Null"
+      variable = "cloudformation:ResourceTypes"
+      values   = ["false"]
+    }
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "cloudformation:ResourceTypes"
+      values   = local.resource_types
+    }
+  }
+
+  statement {
+    sid       = "TagThemAtBirth"
+    actions   = ["cloudformation:TagResource"]
+    resources = ["*"] # as above
 
     condition {
       test     = "StringEquals"
@@ -137,6 +166,18 @@ data "aws_iam_policy_document" "launch" {
       test     = "StringEquals"
       variable = "aws:ResourceTag/parris:deployment"
       values   = [var.name_prefix]
+    }
+
+    condition {
+      test     = "Null"
+      variable = "cloudformation:ResourceTypes"
+      values   = ["false"]
+    }
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "cloudformation:ResourceTypes"
+      values   = local.resource_types
     }
   }
 

@@ -19,6 +19,7 @@ from hcl2 import SerializationOptions
 
 from parris.claim import LEASE
 from parris.config import FIELDS
+from parris.render import RESOURCE_TYPES
 from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import package_lambda
 from scripts.config_schema import OPTIONS
@@ -172,6 +173,11 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
     ]
     [passed] = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
     assert [ast.literal_eval(key) for key in passed.keys if key] == list(declared)
+
+
+def test_a_launch_may_name_exactly_the_types_that_it_names() -> None:
+    [values] = [block["resource_types"] for block in hcl("launch.tf")["locals"]]
+    assert values == list(RESOURCE_TYPES)
 
 
 def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:

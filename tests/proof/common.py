@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from parris.render import RESOURCE_TYPES
 from tests.proof.table import Context, Rows
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/parris-digits/0"
 
 OURS: Context = {"aws:ResourceTag/parris:deployment": "{deployment}"}
 ANOTHERS: Context = {"aws:ResourceTag/parris:deployment": "another"}
-LAUNCHED_AS_OURS: Context = {
+TAGGED_AS_OURS: Context = {
     "aws:RequestTag/parris:deployment": "{deployment}",
     "aws:TagKeys": ["parris:deployment", "parris:job", "parris:run-id"],
 }
+OF_OUR_TYPES: Context = {"cloudformation:ResourceTypes": list(RESOURCE_TYPES)}
+OF_ANOTHER_TYPE: Context = {"cloudformation:ResourceTypes": [*RESOURCE_TYPES, "AWS::IAM::Role"]}
 
 
 FUNCTION = "arn:aws:lambda:{region}:{account}:function"

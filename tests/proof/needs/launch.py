@@ -2,8 +2,10 @@
 
 from tests.proof.common import (
     ANOTHERS,
-    LAUNCHED_AS_OURS,
+    OF_ANOTHER_TYPE,
+    OF_OUR_TYPES,
     OURS,
+    TAGGED_AS_OURS,
     by_key,
     in_vpc,
     not_by_key,
@@ -51,15 +53,20 @@ NEEDS: Rows = [
         "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
         "market.resolve_image",
     ),
-    ("cloudformation:CreateStack", STACK_ARN, "stacks.start_stack", LAUNCHED_AS_OURS),
+    (
+        "cloudformation:CreateStack",
+        STACK_ARN,
+        "stacks.start_stack",
+        {**TAGGED_AS_OURS, **OF_OUR_TYPES},
+    ),
     (
         "cloudformation:TagResource",
         STACK_ARN,
         "CloudFormation user guide, 'Control access with IAM': tags at creation",
-        LAUNCHED_AS_OURS,
+        TAGGED_AS_OURS,
         "the embedded cloud asks for CreateStack alone",
     ),
-    ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", OURS),
+    ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", {**OURS, **OF_OUR_TYPES}),
     (
         "cloudformation:DeleteStack",
         STACK_ARN,
@@ -126,24 +133,36 @@ REFUSALS: Rows = [
     ("s3:PutObject", "{config}/training-config.json", "jobs are people's"),
     ("s3:DeleteObject", f"{_RUN}/run.json", "a receipt stays"),
     ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
-    (
-        ["cloudformation:CreateStack", "cloudformation:TagResource"],
-        STACK_ARN,
-        "a stack of another deployment",
-        {"aws:RequestTag/parris:deployment": "another"},
+    *(
+        (action, STACK_ARN, why, {**whose, **types})
+        for action, types in (
+            ("cloudformation:CreateStack", OF_OUR_TYPES),
+            ("cloudformation:TagResource", {}),
+        )
+        for why, whose in (
+            ("a stack of another deployment", {"aws:RequestTag/parris:deployment": "another"}),
+            ("a stack of nobody", {}),
+        )
     ),
-    (
-        ["cloudformation:CreateStack", "cloudformation:TagResource"],
-        STACK_ARN,
-        "a stack of nobody",
+    *(
+        (action, STACK_ARN, why, {**whose, **types})
+        for action, types in (
+            ("cloudformation:UpdateStack", OF_OUR_TYPES),
+            ("cloudformation:DeleteStack", {}),
+        )
+        for why, whose in (("another's stack", ANOTHERS), ("nobody's stack", {}))
     ),
-    (
-        ["cloudformation:UpdateStack", "cloudformation:DeleteStack"],
-        STACK_ARN,
-        "another's stack",
-        ANOTHERS,
+    *(
+        (action, STACK_ARN, why, {**whose, **types})
+        for action, whose in (
+            ("cloudformation:CreateStack", TAGGED_AS_OURS),
+            ("cloudformation:UpdateStack", OURS),
+        )
+        for why, types in (
+            ("a template of any type", {}),
+            ("a template of another type", OF_ANOTHER_TYPE),
+        )
     ),
-    (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK_ARN, "nobody's stack"),
     ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("cloudformation")),
     ("iam:PassRole", f"{_ROLE}/admin", "another role", passed_to("scheduler")),
     (
