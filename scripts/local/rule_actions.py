@@ -1,8 +1,10 @@
-"""The CloudWatch Logs action of an IoT rule, with the rights of its role.
+"""The Lambda and CloudWatch Logs actions of an IoT rule, with the rights that they need.
 
-Stands in for the action ("CloudWatch Logs", AWS IoT developer guide: the role must allow
+Stands in for the second ("CloudWatch Logs", AWS IoT developer guide: the role must allow
 logs:CreateLogStream, logs:DescribeLogStreams and logs:PutLogEvents), which MiniStack skips. It is
-how a rule's error action says why a message could not be handed over.
+how a rule's error action says why a message could not be handed over. Of the first ("Lambda",
+same guide: the function's own policy must let iot.amazonaws.com invoke it) for the permission only,
+of which MiniStack does not ask; its words are the rules engine's in IAM's form.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ministack.services import cloudwatch_logs, iam, iot
+from ministack.core import iam_evaluator
+from ministack.services import cloudwatch_logs, iam, iot, lambda_svc
 
 from scripts.local import roles
 from scripts.local.authorization import demand, session_arn
@@ -26,20 +29,47 @@ class _Undeliverable(Exception):
 
 
 def register() -> None:
-    """Do the action where a rule has it."""
-    iot._dispatch_rule_action = _with_logs(iot._dispatch_rule_action)
+    """Do these actions where a rule has them."""
+    iot._dispatch_rule_action = _with_rights(iot._dispatch_rule_action)
 
 
-def _with_logs(dispatch: _Dispatch) -> _Dispatch:
+def _with_rights(dispatch: _Dispatch) -> _Dispatch:
     async def dispatched(
         account: str, region: str, rule: str, action: dict[str, Any], event: Any
     ) -> None:
         if settings := action.get("cloudwatchLogs"):
             _write(account, region, rule, settings, event)
-        else:
-            await dispatch(account, region, rule, action, event)
+            return
+        if settings := action.get("lambda"):
+            _check_permission(account, region, rule, settings["functionArn"])
+        await dispatch(account, region, rule, action, event)
 
     return dispatched
+
+
+def _check_permission(account: str, region: str, rule: str, function: str) -> None:
+    """Ask the policy of a function whether a rule may invoke it.
+
+    Raises:
+        _Undeliverable: if it may not.
+    """
+    source = f"arn:aws:iot:{region}:{account}:rule/{rule}"
+    request = iam_evaluator.EvalContext(
+        principal_arn=_SERVICE,
+        principal_type="Service",
+        principal_account="",
+        action="lambda:InvokeFunction",
+        resource_arn=function,
+        region=region,
+        service_context={"aws:sourcearn": source, "aws:sourceaccount": account},
+    )
+    policy, _ = lambda_svc.function_policy_for_arn(function) or (None, "")
+    said = iam_evaluator.evaluate_resource_policy(policy, request, _SERVICE)
+    if said.decision != "Allow":
+        raise _Undeliverable(
+            f"{_SERVICE} is not authorized to perform: lambda:InvokeFunction on resource: "
+            f"{function}, because no resource-based policy allows it for {source}"
+        )
 
 
 def _write(account: str, region: str, rule: str, settings: dict[str, Any], event: Any) -> None:

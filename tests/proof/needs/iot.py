@@ -4,7 +4,6 @@ from tests.proof.table import Rows
 
 _GROUP = "arn:aws:logs:{region}:{account}:log-group"
 _WHY = "AWS IoT developer guide, 'CloudWatch Logs' rule action, requirements"
-_UNSEEN = "a rule's action has to fail"
 
 NEEDS: Rows = [
     (
@@ -14,15 +13,11 @@ NEEDS: Rows = [
             f"{_GROUP}:/{{deployment}}/iot-errors:log-stream:",
         ],
         f"{_WHY}; the group by the service authorization reference",
-        {},
-        _UNSEEN,
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
         f"{_GROUP}:/{{deployment}}/iot-errors:log-stream:x",
         _WHY,
-        {},
-        _UNSEEN,
     ),
 ]
 

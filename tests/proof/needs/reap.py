@@ -24,9 +24,7 @@ NEEDS: Rows = [
     (
         "cloudformation:DescribeStackEvents",
         STACK,
-        "stacks.first_failure",
-        {},
-        "a stack has to fail; the drill, whose clouds are not recorded, lets one",
+        "stacks.first_failure, stacks.last_failed_deletion",
     ),
     ("ec2:DescribeInstances", "*", "machines.list_machines, machines.read_machine"),
     ("cloudformation:DeleteStack", STACK, "stacks.delete_stack", OURS),
