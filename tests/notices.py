@@ -9,15 +9,15 @@ import boto3
 
 
 class Topic:
-    """A topic with a queue that listens to it."""
+    """A topic with a queue of its own, by the listener's name, that listens to it."""
 
-    def __init__(self, arn: str, **endpoint: Any) -> None:
+    def __init__(self, arn: str, listener: str = "heard", **endpoint: Any) -> None:
         endpoint = {"region_name": "us-east-1"} | endpoint
         self.sns: Any = boto3.client("sns", **endpoint)
         self._sqs: Any = boto3.client("sqs", **endpoint)
         name = arn.rpartition(":")[2]
         self.sns.create_topic(Name=name)  # which may be there
-        self._queue = self._sqs.create_queue(QueueName=f"{name}-heard")["QueueUrl"]
+        self._queue = self._sqs.create_queue(QueueName=f"{name}-{listener}")["QueueUrl"]
         queue_arn = self._sqs.get_queue_attributes(
             QueueUrl=self._queue, AttributeNames=["QueueArn"]
         )["Attributes"]["QueueArn"]

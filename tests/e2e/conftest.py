@@ -22,12 +22,11 @@ from botocore.exceptions import ClientError
 from scripts.local import cloud
 from tests.e2e import neighbour
 from tests.e2e.embedded_world import World
+from tests.notices import Topic
 from tests.proof import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
-
 E2E_SECONDS = 600
-
 JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "failing": ({}, "#!/bin/bash\necho about to fail\nexit 3\n"),
     "stubborn": (
@@ -71,7 +70,6 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Jobs by name: what their config says beside the stack's name, and their script."""
 
-
 VARIABLES = """
 schedules = {
   often    = { expression = "rate(1 minute)", job = "clocked", parameters = { why = "the clock" } }
@@ -98,15 +96,19 @@ class Clone:
     def make(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return run_make(self.folder, *arguments, check=check)
 
+    @property
+    def access(self) -> dict[str, str]:
+        """Where AWS is and as whom, in boto3's words."""
+        return {
+            "endpoint_url": self.environ["AWS_ENDPOINT_URL"],
+            "region_name": self.environ["AWS_REGION"],
+            "aws_access_key_id": self.environ["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environ["AWS_SECRET_ACCESS_KEY"],
+        }
+
     def client(self, service: str) -> Any:
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.environ["AWS_ENDPOINT_URL"],
-            region_name=self.environ["AWS_REGION"],
-            aws_access_key_id=self.environ["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environ["AWS_SECRET_ACCESS_KEY"],
-            config=Config(max_pool_connections=60, read_timeout=180, retries={"max_attempts": 1}),
-        )
+        config = Config(max_pool_connections=60, read_timeout=180, retries={"max_attempts": 1})
+        return boto3.client(service, **self.access, config=config)  # type: ignore[call-overload]
 
     def invoke(self, event: object) -> dict[str, Any]:
         """Return the launch function's answer, or its error as {"errorMessage": …}."""
@@ -115,6 +117,10 @@ class Clone:
         )
         answer: dict[str, Any] = json.loads(result["Payload"].read())
         return answer
+
+    def listen(self, name: str) -> Topic:
+        """Return the notification topic as a listener of that name hears it from now on."""
+        return Topic(self.outputs["notification_topic_arn"], name, **self.access)
 
     def publish(self, topic: str, payload: bytes) -> None:
         self.client("iot-data").publish(topic=topic, qos=1, payload=payload)

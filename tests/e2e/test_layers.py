@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import neighbour, roles
 from tests.e2e.conftest import Clone, wait_for
 
 TOPIC = '{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}'
@@ -107,7 +108,7 @@ def test_a_functions_role_may_delete_stacks_of_its_deployment_and_no_others(
     functions.create_function(
         FunctionName=name,
         Runtime="python3.13",
-        Role=f"arn:aws:iam::{clone.outputs['account_id']}:role/parris-{role}-us-east-1",
+        Role=roles.role_arn(clone, role),
         Handler="probe.handler",
         Code={"ZipFile": zipped("probe.py", PROBE)},
     )
@@ -127,28 +128,41 @@ def test_a_functions_role_may_delete_stacks_of_its_deployment_and_no_others(
 
 def test_the_schedules_role_deletes_stacks_of_its_deployment_and_no_others(clone: Clone) -> None:
     cloudformation, scheduler = clone.client("cloudformation"), clone.client("scheduler")
-    soon = datetime.now(UTC) + timedelta(seconds=2)
-    for name, deployment in (("due-theirs", "theirs"), ("due-ours", "parris")):
-        tags = [{"Key": "parris:deployment", "Value": deployment}]
+    [theirs] = cloudformation.describe_stacks(StackName=neighbour.STACK)["Stacks"]
+    [machine] = [item["OutputValue"] for item in theirs["Outputs"]]
+    ours = [{"Key": "parris:deployment", "Value": "parris"}]
+    for name, tags in (("due-ours", ours), ("due-nobody", [])):
         cloudformation.create_stack(StackName=name, TemplateBody=TOPIC, Tags=tags)
+    calls: dict[str, tuple[str, dict[str, Any]]] = {
+        "ours": ("aws-sdk:cloudformation:deleteStack", {"StackName": "due-ours"}),
+        "nobody": ("aws-sdk:cloudformation:deleteStack", {"StackName": "due-nobody"}),
+        "theirs": ("aws-sdk:cloudformation:deleteStack", {"StackName": theirs["StackId"]}),
+        "machine": ("aws-sdk:ec2:terminateInstances", {"InstanceIds": [machine]}),
+    }
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    for name, (call, request) in calls.items():
         scheduler.create_schedule(
-            Name=f"parris-{name}",
+            Name=f"due-{name}",
             ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})",
             FlexibleTimeWindow={"Mode": "OFF"},
             Target={
-                "Arn": "arn:aws:scheduler:::aws-sdk:cloudformation:deleteStack",
-                "RoleArn": (
-                    f"arn:aws:iam::{clone.outputs['account_id']}:role/parris-scheduler-us-east-1"
-                ),
-                "Input": json.dumps({"StackName": name}),
+                "Arn": f"arn:aws:scheduler:::{call}",
+                "RoleArn": roles.role_arn(clone, "scheduler"),
+                "Input": json.dumps(request),
+                "RetryPolicy": {"MaximumRetryAttempts": 1},
             },
         )
     wait_for(lambda: "due-ours" not in stack_names(clone), 30)
     log = clone.folder / ".parris/local/cloud.log"
-    wait_for(lambda: "schedule parris-due-theirs, attempt 2" in log.read_text(), 30)
-    assert "due-theirs" in stack_names(clone)
-    scheduler.delete_schedule(Name="parris-due-theirs")
-    clone.delete_stack("due-theirs")
+    refused = ("nobody", "theirs", "machine")
+    over = [f"schedule due-{name}: given up after 2 attempts" for name in refused]
+    wait_for(lambda: all(said in log.read_text() for said in over), 30)
+    for name in refused:
+        assert f"schedule due-{name}, attempt 1 of 2: An error occurred" in log.read_text()
+    assert {"due-nobody", neighbour.STACK} <= stack_names(clone)
+    answer = clone.client("ec2").describe_instances(InstanceIds=[machine])
+    assert answer["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
+    clone.delete_stack("due-nobody")
 
 
 def test_extend_moves_the_deadline_in_every_layer(clone: Clone, patient: dict[str, Any]) -> None:

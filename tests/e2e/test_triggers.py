@@ -16,13 +16,7 @@ DELIVERIES = 200
 
 @pytest.fixture(scope="module")
 def topic(clone: Clone) -> Topic:
-    return Topic(
-        clone.outputs["notification_topic_arn"],
-        endpoint_url=clone.environ["AWS_ENDPOINT_URL"],
-        region_name=clone.environ["AWS_REGION"],
-        aws_access_key_id=clone.environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=clone.environ["AWS_SECRET_ACCESS_KEY"],
-    )
+    return clone.listen("triggers")
 
 
 @pytest.fixture(scope="module")
