@@ -59,6 +59,7 @@ def register(home: Path, endpoint: str) -> None:
         async_invocations,
         authorizations,
         call_resources,
+        describe_alarms,
         ec2_actions,
         ec2_tags,
         events,
@@ -88,6 +89,7 @@ def register(home: Path, endpoint: str) -> None:
     for module in (
         async_invocations,
         call_resources,
+        describe_alarms,
         ec2_actions,
         ec2_tags,
         events,

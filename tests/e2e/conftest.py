@@ -81,6 +81,8 @@ schedules = {
 data_triggers = {
   fresh = { bucket = "e2e-data", prefix = "in/", job = "fresh", settle_seconds = 10 }
 }
+alarm_topic_arns = []
+dashboard        = true
 button_jobs = { long-button = "long", low = "told", many-button = "crowded" }
 """
 
