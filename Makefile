@@ -123,6 +123,10 @@ package: ## build the function's zip (terraform apply does it by itself)
 format: venv-dev ## rewrite HCL and Python in the one format
 	@.ci/format
 
+.PHONY: lock
+lock: ## write the requirements' locks (versions and hashes) again, after a change of a .in
+	@python3 scripts/lock.py $(if $(filter-out 0,$(UPGRADE)),--upgrade)
+
 # Not in the list: what the others stand on.
 .PHONY: venv venv-dev
 venv:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Make .venv hold what a requirements file asks for; plain python3, called by the Makefile.
+"""Make .venv hold what a requirements file locks; plain python3, called by the Makefile.
 
 Quick when nothing changed: it compares the content of the requirements with what was installed.
+The requirements name each package's hashes (`make lock` writes them), and pip takes no other file.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ ORDER = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
 
 
 def digest(name: str) -> str:
-    """Return what stands for the content of requirements file `name` and all it builds on."""
-    files = [*ORDER[: ORDER.index(name) + 1], "constraints.txt"]
-    return hashlib.sha256(b"".join((ROOT / file).read_bytes() for file in files)).hexdigest()
+    """Return what stands for the content of requirements file `name`."""
+    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
 
 
 def is_satisfied(name: str) -> bool:
@@ -41,6 +41,41 @@ def find_python() -> str | None:
     return next(
         (found for minor in (13, 12, 11) if (found := shutil.which(f"python3.{minor}"))), None
     )
+
+
+def install(folder: Path, name: str, python: str, *options: str) -> str | None:
+    """Make `folder` a virtual environment of what requirements file `name` locks.
+
+    Args:
+        python: the interpreter to make it with.
+        options: further ones for ``python -m venv``.
+
+    Returns:
+        Why it could not, pip's own words first, or None.
+    """
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    for command in (
+        [python, "-m", "venv", *options, str(folder)],
+        # pip: "Secure installs": a file whose hash is not named is not installed.
+        [*pip, "install", "--quiet", "--require-hashes", "-r", str(ROOT / name)],
+    ):
+        result = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        if result.returncode:
+            said = result.stdout.decode(errors="replace").strip()
+            return f"{folder.name} could not be set up\n{said}\n{_advice(said, name)}"
+    return None
+
+
+def _advice(said: str, name: str) -> str:
+    if "DO NOT MATCH THE HASHES" in said:
+        return (
+            f"A package is not the file that {name} locks; pip names it above, and nothing was "
+            "installed. Do not trust it: look at the package index, or run make lock if the "
+            "lock itself is wrong"
+        )
+    return "If python3 lacks venv, install it (Debian: apt install python3-venv)"
 
 
 def main(argv: list[str]) -> int:
@@ -61,28 +96,9 @@ def main(argv: list[str]) -> int:
         return 1
     print(f"setting up .venv from {name} (a minute or two, once)", flush=True)
     started = time.monotonic()
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    install = [
-        *pip,
-        "install",
-        "--quiet",
-        "-r",
-        str(ROOT / name),
-        "-c",
-        str(ROOT / "constraints.txt"),
-    ]
-    for command in ([python, "-m", "venv", str(VENV)], install):
-        result = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-        if result.returncode:
-            print(result.stdout.decode(errors="replace"), file=sys.stderr)
-            print(
-                "error: .venv could not be set up; pip's own words are above. If python3 lacks "
-                "venv, install it (Debian: apt install python3-venv)",
-                file=sys.stderr,
-            )
-            return 1
+    if problem := install(VENV, name, python):
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
     (VENV / name).write_text(digest(name))
     print(f".venv is ready after {time.monotonic() - started:.0f} s")
     return 0

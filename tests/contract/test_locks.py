@@ -1,0 +1,58 @@
+"""The locked requirements are those that people wrote down, and pip verifies them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from scripts import lock, venv
+
+LOCKED = [lock.WHOLE, *lock.PARTS, *lock.APART]
+ENTRY = re.compile(
+    r"^(\S+)==(\S+)(?: ; .*?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", re.MULTILINE
+)
+
+
+def entries(name: str) -> set[tuple[str, str]]:
+    return set(ENTRY.findall((venv.ROOT / f"{name}.txt").read_text()))
+
+
+def test_every_requirements_file_is_locked() -> None:
+    assert sorted(f"{name}.in" for name in LOCKED) == written("in")
+    assert sorted(f"{name}.txt" for name in LOCKED) == written("txt")
+    assert {f"{name}.txt" for name in (*lock.PARTS, lock.WHOLE)} == set(venv.ORDER)
+
+
+def written(suffix: str) -> list[str]:
+    return sorted(path.name for path in Path(venv.ROOT).glob(f"requirements*.{suffix}"))
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_a_lock_is_of_what_is_written_down_now(name: str) -> None:
+    text = (venv.ROOT / f"{name}.txt").read_text()
+    assert text.startswith(lock.header(name)), "run make lock"
+    for source in lock.sources(name):
+        for line in source.read_text().splitlines():
+            if line and not line.startswith(("#", "-r ")):
+                asked = Requirement(line)
+                found = {version for one, version in entries(name) if one == plain(asked.name)}
+                assert {f"=={version}" for version in found} == {str(asked.specifier)}, line
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_a_lock_has_nothing_but_versions_with_hashes(name: str) -> None:
+    _, _, body = (venv.ROOT / f"{name}.txt").read_text().partition("\n")
+    assert ENTRY.sub("", body).strip() == ""
+    assert entries(name)
+
+
+@pytest.mark.parametrize("name", lock.PARTS)
+def test_who_has_one_environment_has_one_version(name: str) -> None:
+    assert entries(name) < entries(lock.WHOLE)
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
