@@ -40,6 +40,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
       PARRIS_STACK_ROLE_ARN      = local.stack_role_arn
       PARRIS_INSTANCE_PROFILES   = join(",", concat([local.instance_profile], sort(var.instance_role_names)))
+      PARRIS_INSTANCE_ROLE       = local.instance_role
       PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
       PARRIS_SCHEDULER_ROLE_ARN  = local.scheduler_role_arn
       PARRIS_SCHEDULE_GROUP      = aws_scheduler_schedule_group.run.name

@@ -273,6 +273,9 @@ data "aws_iam_instance_profile" "brought" {
 locals {
   instance_profile  = coalesce(var.instance_profile_name, one(aws_iam_instance_profile.instance[*].name))
   instance_role_arn = coalesce(one(data.aws_iam_instance_profile.brought[*].role_arn), one(aws_iam_role.instance[*].arn))
+  # The id is what S3 knows its machines by (machines.tf, own_folder). Whose role another's profile has may
+  # change, so its machines ask for themselves: ":" says so (a variable of a function is never empty).
+  instance_role = var.instance_profile_name == null ? "${aws_iam_role.instance[0].name}:${aws_iam_role.instance[0].unique_id}" : ":"
   # Roles made elsewhere may have this deployment's path or none.
   further_role_arns = [
     for one in distinct(flatten([for name in sort(var.instance_role_names) : ["/${name}", "${var.iam_path}${name}"]])) :

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lock what requirements*.in ask for: each package's version and hashes; plain python3.
 
-The locks serve every Python from 3.11 on, on Linux and macOS, whatever the processor: uv resolves for
-all at once and writes the hashes of all files of a version. What a lock has stays as it is
+The locks serve every Python from 3.11 on, on Linux and macOS, whatever the processor: uv resolves
+for all at once and writes the hashes of all files of a version. What a lock has stays as it is
 unless its .in asks for something else; ``--upgrade`` takes the newest of what no .in pins.
 """
 

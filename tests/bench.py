@@ -140,6 +140,7 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_RESULTS_BUCKET": "results",
         "PARRIS_STACK_ROLE_ARN": "arn:aws:iam::123456789012:role/stack",
         "PARRIS_INSTANCE_PROFILES": "parris-instance",
+        "PARRIS_INSTANCE_ROLE": "",
         "PARRIS_TRAINING_LOG_GROUP": "/parris/training",
         "PARRIS_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "PARRIS_SCHEDULE_GROUP": "parris",

@@ -22,6 +22,7 @@ SETTINGS = Settings(
     results_bucket="parris-results",
     stack_role_arn="arn:aws:iam::123456789012:role/stack",
     instance_profiles=("parris-instance", "extra"),
+    instance_role="parris-instance:AROAEXAMPLE",
     training_log_group="/parris/training",
     scheduler_role_arn="arn:aws:iam::123456789012:role/scheduler",
     schedule_group="parris",

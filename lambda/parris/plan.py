@@ -44,6 +44,8 @@ class RunPlan:
     """What the run may cost, if that counts; `within_budget` turns it into a deadline."""
     price: Price | None
     instance_profile: str
+    role: str
+    """``<name>:<unique id>`` of the machine's role; empty if only AWS STS can tell its id."""
     image: str
     """An image id, or the public SSM parameter that holds one."""
     subnet_id: str
@@ -134,6 +136,7 @@ def plan_run(
         budget_usd=config.cost_limit_usd if limited else None,
         price=None,
         instance_profile=profile,
+        role=settings.instance_role if profile == settings.instance_profiles[0] else "",
         image=image,
         subnet_id=config.subnet_id or settings.fleet.subnet(run_id),
         security_group_ids=(config.security_group_id,)

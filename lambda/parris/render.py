@@ -46,6 +46,7 @@ def render_user_data(script: str, plan: RunPlan) -> str:
         "PARRIS_RUN_URI": f"s3://{plan.results_bucket}/{plan.prefix.rstrip('/')}",
         "PARRIS_LIMIT_MINUTES": str(plan.limit_minutes),
         "PARRIS_LOG_STREAM": plan.log_stream,
+        "PARRIS_ROLE": plan.role,
         "AWS_DEFAULT_REGION": plan.region,
     }
     first, _, rest = script.partition("\n")

@@ -18,6 +18,7 @@ VARIABLES = (
     "PARRIS_RESULTS_BUCKET",
     "PARRIS_STACK_ROLE_ARN",
     "PARRIS_INSTANCE_PROFILES",
+    "PARRIS_INSTANCE_ROLE",
     "PARRIS_TRAINING_LOG_GROUP",
     "PARRIS_SCHEDULER_ROLE_ARN",
     "PARRIS_SCHEDULE_GROUP",
@@ -54,6 +55,8 @@ class Settings:
     stack_role_arn: str
     instance_profiles: tuple[str, ...]
     """Instance profiles a job may run with; the first is the default."""
+    instance_role: str
+    """``<name>:<unique id>`` of the first one's role, if Terraform made it; else empty."""
     scheduler_role_arn: str
     schedule_group: str
     training_log_group: str
@@ -86,6 +89,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
         stack_role_arn=environment["PARRIS_STACK_ROLE_ARN"],
         instance_profiles=tuple(environment["PARRIS_INSTANCE_PROFILES"].split(",")),
+        instance_role=environment["PARRIS_INSTANCE_ROLE"].rstrip(":"),
         scheduler_role_arn=environment["PARRIS_SCHEDULER_ROLE_ARN"],
         schedule_group=environment["PARRIS_SCHEDULE_GROUP"],
         training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],

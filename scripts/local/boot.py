@@ -130,6 +130,8 @@ def start(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
+    if "no-sts" in faults:
+        environment["AWS_ENDPOINT_URL_STS"] = guest_faults.NOBODY
     if patience := base.get("PARRIS_LOCAL_STOP_SECONDS"):
         environment["PARRIS_LOCAL_STOP_SECONDS"] = patience
     argv = [sys.executable, "-m", "scripts.local.guest", str(directory), instance_id]

@@ -1,8 +1,9 @@
 """Stands in for CloudWatch's DescribeAlarms, whose Query answer MiniStack cuts short.
 
-AWS answers with all of a MetricAlarm (CloudWatch API reference, "MetricAlarm"). MiniStack keeps it all
-and gives it to callers of JSON and CBOR; as XML it leaves out period, statistic, dimensions, actions and
-TreatMissingData, so that version 5 of Terraform's provider, which asks for XML, sees a change in each plan.
+AWS answers with all of a MetricAlarm (CloudWatch API reference, "MetricAlarm"). MiniStack keeps it
+all and gives it to callers of JSON and CBOR; as XML it leaves out period, statistic, dimensions,
+actions and TreatMissingData, so that version 5 of Terraform's provider, which asks for XML, sees a
+change in each plan.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ Every key may be left out, and ``*`` is any stack. Faults of machines hold from 
 - ``no-shutdown``: shutdown, poweroff, halt, reboot and systemctl say that they do it, and do not.
 - ``no-endpoint``: ``AWS_ENDPOINT_URL`` of the guest is a port where nobody listens. Metadata, which
   on EC2 needs no network either, still answers.
+- ``no-sts``: the same for AWS STS alone, as in a subnet whose only way out is an endpoint for S3.
 - ``user-data-dies``: the first line of user data after ``#!`` ends it with an error.
 - ``disk-full[:KiB]``: the machine's files (PARRIS_HOME, HOME, TMPDIR) lie on a file system of so
   many KiB (1024 by default), where a write beyond them fails with ENOSPC as on any full disk. It is

@@ -39,6 +39,7 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {},
         "#!/bin/bash\n" + "# a comment of a script that is long\n" * 8200 + "pwd\n",
     ),
+    "private": ({}, "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x.txt\n"),
     "clocked": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
     "many": ({}, "#!/bin/bash\nsleep 5\n"),
     "skipping": ({}, "#!/bin/bash\nsleep 75\n"),

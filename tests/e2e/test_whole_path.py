@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scripts.local import faults
 from tests.e2e.conftest import JOBS, Clone, wait_for
 
 pytestmark = pytest.mark.usefixtures("stubborn")
@@ -69,6 +70,20 @@ def test_fifty_deliveries_of_one_event_make_one_stack(clone: Clone) -> None:
     assert len(clone.run_ids("many")) == 1
     assert clone.outcome("many", answers[0]["run-id"])["state"] == "succeeded"
     assert clone.invoke(event)["duplicate"] is True  # and however late
+
+
+def test_a_machine_that_reaches_s3_and_not_sts_trains_all_the_same(clone: Clone) -> None:
+    home = clone.folder / ".parris/local"
+    faults.write(home, {"machines": {"e2e-private": ["no-sts"]}})
+    try:
+        run_id = clone.invoke({"job": "private", "event-id": "private"})["run-id"]
+        outcome = clone.outcome("private", run_id)
+    finally:
+        faults.write(home, {})
+    assert outcome["state"] == "succeeded", outcome
+    role = clone.client("iam").get_role(RoleName=f"parris-instance-{clone.outputs['region']}")
+    assert outcome["machine"] == f"{role['Role']['RoleId']}:{outcome['instance-id']}"
+    assert clone.read("private", run_id, "output/x.txt") == b"kept\n"
 
 
 def test_a_trainer_that_fails_is_reported_with_its_last_line(clone: Clone) -> None:

@@ -203,7 +203,7 @@ run "roles_that_were_brought" {
   }
 
   assert {
-    condition     = aws_lambda_function.launch.environment[0].variables["PARRIS_STACK_ROLE_ARN"] == var.stack_role_arn && aws_lambda_function.launch.environment[0].variables["PARRIS_SCHEDULER_ROLE_ARN"] == var.scheduler_role_arn && aws_lambda_function.launch.environment[0].variables["PARRIS_INSTANCE_PROFILES"] == "theirs"
+    condition     = aws_lambda_function.launch.environment[0].variables["PARRIS_STACK_ROLE_ARN"] == var.stack_role_arn && aws_lambda_function.launch.environment[0].variables["PARRIS_SCHEDULER_ROLE_ARN"] == var.scheduler_role_arn && aws_lambda_function.launch.environment[0].variables["PARRIS_INSTANCE_PROFILES"] == "theirs" && aws_lambda_function.launch.environment[0].variables["PARRIS_INSTANCE_ROLE"] == ":"
     error_message = "a launch passes the roles that were brought"
   }
 

@@ -98,6 +98,16 @@ def test_user_data_keeps_its_shebang_and_survives_any_value() -> None:
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
+def test_a_machine_of_the_deployments_own_role_is_told_its_id() -> None:
+    text = render_user_data(USER_DATA, plan())
+    assert "\nexport PARRIS_ROLE=parris-instance:AROAEXAMPLE\n" in text
+
+
+def test_a_machine_of_another_role_is_told_none() -> None:
+    text = render_user_data(USER_DATA, plan('{"instance-iam-role-name": "extra"}'))
+    assert "\nexport PARRIS_ROLE=''\n" in text
+
+
 def test_the_real_user_data_fits_ec2() -> None:
     assert len(render_user_data(USER_DATA, plan()).encode()) <= MAX_USER_DATA_BYTES
 

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_agent import LOG_STREAM, OWN_URI, RUN_URI, Machine, eventually
+from tests.unit.test_agent import (
+    LOG_STREAM,
+    OWN_NAME,
+    OWN_URI,
+    RUN_URI,
+    Machine,
+    eventually,
+    metadata,
+)
 from tests.unit.test_agent import machine as machine
 
 USER_DATA = Path(__file__).resolve().parents[2] / "trainer/runtime/user-data.sh"
@@ -37,6 +45,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
     assert content.count("read -r -t 15 ") == 1
     first, rest = content.replace("read -r -t 15 ", f"read -r -t {wait} ").split("\n", 1)
     exports = {name: value for name, value in machine.environ.items() if _is_rendered(name)}
+    exports |= {name: value for name, value in environ.items() if name == "PARRIS_ROLE"}
     lines = [f"export {name}={value}" for name, value in exports.items()]
     script = machine.folder / "user-data"
     script.write_text("\n".join([first, *lines, rest]))
@@ -222,6 +231,51 @@ def test_a_machine_that_learns_no_name_says_so_on_its_console(impatient: Machine
     assert _outcome_on_console(impatient)["reason"].startswith("AWS STS does not say who")
     assert impatient.calls[-1] == "shutdown --poweroff now"
     assert impatient.stored("outcome.json") is None
+
+
+ROLE = "meta-data/iam/security-credentials/"
+ROLE_ID, _, INSTANCE = OWN_NAME.partition(":")
+
+
+@pytest.mark.parametrize("end", ["", "exit 3"])
+def test_a_machine_of_the_known_role_needs_no_sts(machine: Machine, end: str) -> None:
+    machine.break_aws({"match": "get-caller-identity", "status": 255, "said": "unreachable"})
+    machine.script(end)
+    with metadata({ROLE: "parris-instance", "meta-data/instance-id": INSTANCE}) as service:
+        endpoint = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint}
+        start(machine, PARRIS_ROLE=f"parris-instance:{ROLE_ID}", **endpoint).wait(30)
+        eventually(lambda: machine.stored("outcome.json"))
+    assert machine.outcome()["state"] == ("failed" if end else "succeeded"), machine.console
+    assert not any("get-caller-identity" in call for call in machine.calls)
+
+
+def test_a_machine_that_fails_early_needs_no_sts_to_say_so(machine: Machine) -> None:
+    machine.break_aws({"match": "get-caller-identity", "status": 255, "said": "unreachable"})
+    machine.record("systemd-run", "exit 1")
+    with metadata({ROLE: "parris-instance", "meta-data/instance-id": INSTANCE}) as service:
+        endpoint = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint}
+        start(machine, PARRIS_ROLE=f"parris-instance:{ROLE_ID}", **endpoint).wait(30)
+    assert machine.outcome()["reason"] == "systemd did not start the supervisor"
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        ({ROLE: "another", "meta-data/instance-id": INSTANCE}, "the machine has role another, not"),
+        ({"meta-data/instance-id": INSTANCE}, "instance metadata: HTTP Error 404"),
+    ],
+)
+def test_a_machine_of_another_role_asks_sts(
+    machine: Machine, documents: dict[str, str], said: str
+) -> None:
+    machine.script("echo trained")
+    with metadata(documents) as service:
+        endpoint = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint}
+        start(machine, PARRIS_ROLE="parris-instance:AROAOTHER", **endpoint).wait(30)
+        eventually(lambda: machine.stored("outcome.json"))
+    assert machine.outcome()["state"] == "succeeded", machine.console
+    assert sum("get-caller-identity" in call for call in machine.calls) == 1
+    assert f"parris: {said}" in machine.console
 
 
 def test_credentials_that_come_late_are_waited_for(machine: Machine) -> None:

@@ -29,9 +29,40 @@ STATE=failed
 REASON="user data ended before the supervisor was started"
 HANDED_OVER=no
 
-# A machine may write to one folder of its run, which has the name that AWS has for it. Asking for
-# that takes no permission (STS API reference, GetCallerIdentity).
+# A machine may write to one folder of its run, which has the name that AWS has for it: for a machine
+# `aws:userid` is "<role id>:<instance id>" (IAM user guide, "IAM policy elements: Variables and tags",
+# "Principal key values"). The launch function knows the id of the deployment's own role; metadata,
+# which needs no network, says the rest, and whether this machine has that role at all.
+name_by_metadata() {
+  timeout 30 python3 - <<'PYTHON'
+import os, sys, urllib.request
+
+base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def ask(path, headers, method="GET"):
+    request = urllib.request.Request(f"{base}/latest/{path}", headers=headers, method=method)
+    with no_proxy.open(request, timeout=5) as response:
+        return response.read().decode().strip()
+
+try:
+    token = ask("api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"}, "PUT")
+    session = {"X-aws-ec2-metadata-token": token}
+    role, instance = (ask(f"meta-data/{path}", session) for path in ("iam/security-credentials/", "instance-id"))
+except OSError as error:
+    sys.exit(f"parris: instance metadata: {error}")
+name, _, role_id = os.environ["PARRIS_ROLE"].rpartition(":")
+if role != name:
+    sys.exit(f"parris: the machine has role {role}, not {name}")
+print(f"{role_id}:{instance}")
+PYTHON
+}
+
+# Of any other role AWS has to be asked, which takes no permission (STS API reference, GetCallerIdentity).
 ask_own_name() {
+  if [[ -n "${PARRIS_ROLE:-}" ]] && name_by_metadata; then
+    return
+  fi
   AWS_STS_REGIONAL_ENDPOINTS=regional timeout 60 aws sts get-caller-identity --query UserId \
     --output text --cli-connect-timeout 10
 }
