@@ -35,6 +35,19 @@ def test_nothing_configures_a_provider_so_that_callers_can() -> None:
     assert list(read_blocks("provider")) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"data\.aws_region\.\w+\.name\b", "id"),
+        (r"aws_s3_bucket\.\w+(\[.*?\])?\.region\b", "bucket_region"),
+    ],
+)
+def test_nothing_is_read_that_version_6_of_the_provider_gives_up(old: str, new: str) -> None:
+    # "Terraform AWS Provider Version 6 Upgrade Guide"; version 5 would not warn of it.
+    for path in [*ROOT.glob("*.tf"), *ROOT.glob("docs/examples/*/*.tf")]:
+        assert re.findall(old, path.read_text()) == [], f"{path.name}: read {new}"
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the module and its examples, whose init leaves nothing in this one."""
