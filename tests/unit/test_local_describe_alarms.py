@@ -50,6 +50,7 @@ def ask(action: str, **parameters: object) -> bytes:
 def described() -> Any:
     model = botocore.session.get_session().get_service_model("cloudwatch")
     shape = model.operation_model("DescribeAlarms").output_shape
+    assert shape is not None
     answer = {"status_code": 200, "headers": {}, "body": ask("DescribeAlarms")}
     return QueryParser().parse(answer, shape)["MetricAlarms"]
 
