@@ -14,8 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from parris.stacks import delete_stack, stack_tags
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local, read_deployment
+from scripts.deployment import Deployment, read_deployment
 from scripts.runs import list_stacks, read_runs
+from scripts.which_cloud import hint, is_local
+from scripts.words import counted
 
 Stack = Mapping[str, Any]
 
@@ -45,12 +47,12 @@ def main(argv: list[str]) -> int:
         return 0
     failed = delete(deployment, doomed)
     asked = [stack for stack in doomed if stack["StackName"] not in failed]
-    print(f"{len(asked)} deletions asked for; what their runs stored stays in S3")
+    print(f"{counted(len(asked), 'deletion')} asked for; what was stored stays in S3")
     if options.wait:
         failed |= wait_until_gone(deployment, asked)
-        print(f"{len(doomed) - len(failed)} stacks are gone")
+        print(f"{counted(len(doomed) - len(failed), 'stack is', 'stacks are')} gone")
     elif asked:
-        print("CloudFormation carries them out; make status shows what is left, WAIT=1 waits")
+        print(hint("CloudFormation is at it; make status shows what is left, WAIT=1 waits"))
     for name, reason in failed.items():
         console.fail(f"stack {name} was not deleted: {reason}; run make clean-stacks again")
     return 1 if failed else 0
@@ -125,9 +127,10 @@ def _announce(verb: str, stacks: Sequence[tuple[Stack, str]]) -> None:
 def _ask(count: int) -> None:
     if not sys.stdin.isatty():
         raise Refused(
-            f"{count} live runs would be ended; say --yes (make clean-stacks ALL=1 YES=1)"
+            f"{counted(count, 'live run')} would be ended; say --yes "
+            "(make clean-stacks ALL=1 YES=1)"
         )
-    if input(f"End {count} live runs? Type yes: ").strip() != "yes":
+    if input(f"End {counted(count, 'live run')}? Type yes: ").strip() != "yes":
         raise Refused("nothing was deleted")
 
 

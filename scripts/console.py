@@ -18,7 +18,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from scripts.plain_text import one_line, plain_output, terminal
+from scripts.plain_text import nobody_reads, one_line, plain_output, terminal
+from scripts.which_cloud import forgotten, hint
 
 T = TypeVar("T")
 
@@ -29,10 +30,6 @@ class Refused(Exception):
     """Something a person can mend; the text says what was found and what to do."""
 
 
-_CREDENTIALS = (
-    "there are no usable AWS credentials; run aws configure (or aws sso login), set AWS_PROFILE, "
-    "or add LOCAL=1 to use the embedded cloud"
-)
 _CREDENTIAL_CODES = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -44,9 +41,17 @@ _CREDENTIAL_CODES = {
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C."""
+    """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C.
+
+    It is also 0 if whoever read the output, `head` for one, has seen enough.
+    """
     with plain_output():
-        status = _run(main)
+        try:
+            status = _run(main)
+            sys.stdout.flush()  # or the interpreter would find nobody there when it ends
+        except BrokenPipeError:
+            nobody_reads()
+            status = 0
     sys.exit(status)
 
 
@@ -56,18 +61,15 @@ def _run(main: Callable[[list[str]], int]) -> int:
     except Refused as error:
         status = fail(str(error))
     except (NoCredentialsError, PartialCredentialsError) as error:
-        status = fail(f"{_CREDENTIALS} ({error})")
+        status = fail(f"{_no_credentials()} ({error})")
     except (TokenRetrievalError, UnauthorizedSSOTokenError) as error:
-        status = fail(f"{_CREDENTIALS} ({error})")
+        status = fail(f"{_no_credentials()} ({error})")
     except EndpointConnectionError as error:
         status = fail(f"{error}; is the region right, and the network there?")
     except ClientError as error:
         status = fail(explain(error))
     except BotoCoreError as error:
         status = fail(f"AWS: {error}")
-    except BrokenPipeError:
-        status = 1  # whoever read our output, `head` for one, has seen enough
-        sys.stderr.close()
     except KeyboardInterrupt:
         print("\nstopped; nothing on AWS was undone by that", file=sys.stderr)
         status = 130
@@ -78,7 +80,7 @@ def explain(error: ClientError) -> str:
     """Return AWS's refusal as one line with what to do next."""
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in _CREDENTIAL_CODES:
-        return f"{_CREDENTIALS} (AWS says {code}: {message})"
+        return f"{_no_credentials()} (AWS says {code}: {message})"
     if code in ("AccessDenied", "AccessDeniedException"):
         return (
             f"AWS refused {error.operation_name}: {message}; are these credentials for the "
@@ -90,6 +92,14 @@ def explain(error: ClientError) -> str:
             "is not there with these credentials: check the account, or run make deploy"
         )
     return f"AWS refused {error.operation_name}: {code}: {message}"
+
+
+def _no_credentials() -> str:
+    local = forgotten() or "make local-up starts an embedded cloud, which LOCAL=1 uses"
+    return (
+        "there are no usable AWS credentials; run aws configure (or aws sso login), or set "
+        f"AWS_PROFILE; {local}"
+    )
 
 
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
@@ -136,7 +146,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error, with its commands as they have to be typed; return the exit status."""
+    print(f"error: {hint(message)}", file=sys.stderr)
     return 1
 
 

@@ -17,19 +17,13 @@ import boto3
 from botocore.config import Config
 
 from scripts.console import Refused
+from scripts.which_cloud import LOCAL_HOME, forgotten, is_local, say_forgotten
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL_HOME = Path(os.environ.get("PARRIS_LOCAL_HOME", ROOT / ".parris" / "local"))
-"""Where the embedded cloud of LOCAL=1 lives; the drill has several."""
 
 CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90
 )
-
-
-def is_local(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether LOCAL=1 asks for the embedded cloud."""
-    return environ.get("LOCAL", "") not in ("", "0")
 
 
 def make_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
@@ -141,24 +135,26 @@ def read_deployment() -> Deployment:
             "(https://developer.hashicorp.com/terraform/install)"
         )
     outputs, trouble = read_outputs(os.environ)
-    apply = "make deploy LOCAL=1" if is_local() else "make deploy (or terraform apply)"
+    apply = "make deploy" if is_local() else "make deploy (or terraform apply)"
+    local = f". But {words}" if (words := forgotten()) else ""
     if trouble:
-        init = "make init LOCAL=1" if is_local() else "make init"
-        raise Refused(f"terraform output failed ({trouble}); run {init} and try again")
+        raise Refused(f"terraform output failed ({trouble}); run make init and try again{local}")
     if "launch_function" not in outputs:
         if _has_resources():
             raise Refused(
                 "Terraform's state has resources but no outputs, as a destroy that was refused "
-                f"leaves it; run {apply}, which changes nothing else"
+                f"leaves it; run {apply}, which changes nothing else{local}"
             )
-        raise Refused(f"nothing is deployed from here yet; run {apply} first")
+        raise Refused(f"nothing is deployed from here yet; run {apply} first{local}")
     fields = Deployment.__dataclass_fields__
     if missing := fields.keys() - outputs.keys():
         raise Refused(
             f"what is deployed was applied by another version of Parris (it has no output "
             f"{', '.join(sorted(missing))}); run {apply}"
         )
-    return Deployment(**{name: outputs[name] for name in fields})
+    deployment = Deployment(**{name: outputs[name] for name in fields})
+    say_forgotten(f"AWS account {deployment.account_id}, {deployment.region}")
+    return deployment
 
 
 def _has_resources() -> bool:

@@ -17,15 +17,10 @@ from parris.obituary import cost
 from parris.stacks import stack_tags
 from scripts import clean_stacks, console, terraform
 from scripts.console import Refused
-from scripts.deployment import (
-    LOCAL_HOME,
-    ROOT,
-    Deployment,
-    is_local,
-    make_client,
-    read_deployment,
-)
+from scripts.deployment import ROOT, Deployment, make_client, read_deployment
 from scripts.runs import Run, list_stacks, read_runs
+from scripts.which_cloud import LOCAL_HOME, hint, is_local
+from scripts.words import counted
 
 
 def main(argv: list[str]) -> int:
@@ -61,10 +56,11 @@ def _offer(deployment: Deployment) -> None:
     print("These stacks need the deployment's roles, to end their machines and to be deleted:")
     for stack, run in zip(stacks, read_runs(deployment, keys, stacks), strict=True):
         print(f"  {stack['StackName']}: run {run.run_id} is {run.state}{_spent(run)}")
-    command = f"make clean-stacks ALL=1{' LOCAL=1' if is_local() else ''}"
+    command = "make clean-stacks ALL=1"
     if not sys.stdin.isatty():
-        raise Refused(f"{len(stacks)} stacks stand: {names}; run {command} first")
-    if input(f"Run {command} now? What runs is ended, results are kept. Type yes: ") != "yes":
+        standing = counted(len(stacks), "stack stands", "stacks stand")
+        raise Refused(f"{standing}: {names}; run {command} first")
+    if input(f"Run {hint(command)} now? What runs is ended, results are kept. Type yes: ") != "yes":
         raise Refused("nothing was destroyed")
     if clean_stacks.main(["--all", "--yes", "--wait"]) != 0:
         raise Refused("not every stack is gone; nothing was destroyed")
@@ -98,12 +94,10 @@ def _refuse_to_lose() -> None:
     held = [bucket["bucket"] for bucket in kept if _holds_anything(bucket)]
     if held:
         lines = "\n".join(f"  s3://{name} is not empty" for name in held)
-        again = " LOCAL=1" if is_local() else ""
         raise Refused(
             f"nothing was destroyed, since what is stored would be lost\n{lines}\n"
             "Save what you want to keep (make results, or aws s3 sync). To delete the rest, write\n"
-            f"force_destroy = true into terraform.tfvars; then make deploy{again} and "
-            f"make destroy{again}."
+            "force_destroy = true into terraform.tfvars; then make deploy and make destroy."
         )
 
 

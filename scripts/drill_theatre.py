@@ -14,10 +14,11 @@ from parris.stacks import deleter, read_stack
 from scripts import launch as launching
 from scripts import terraform
 from scripts.console import Refused
-from scripts.deployment import LOCAL_HOME, Deployment, read_deployment
+from scripts.deployment import Deployment, read_deployment
 from scripts.drill_cases import CASES, ONE, Case
 from scripts.local import cloud, faults
 from scripts.runs import believed_folder, find_machine, find_run
+from scripts.which_cloud import LOCAL_HOME
 
 GRACE_MINUTES = 2
 DELETION_SECONDS = 30

@@ -16,8 +16,9 @@ from parris.render import schedule_time
 from parris.stacks import first_failure, stack_parameters
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local, read_deployment
+from scripts.deployment import Deployment, read_deployment
 from scripts.runs import change_receipt, find_run
+from scripts.which_cloud import is_local
 
 _SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
@@ -43,10 +44,9 @@ def main(argv: list[str]) -> int:
     new = old + timedelta(minutes=options.minutes)
     latest, why = latest_deadline(run.receipt, deployment.max_run_hours)
     if new > latest:
-        left = max(0, int((latest - old).total_seconds() // 60))
-        raise Refused(
-            f"run {run.run_id} must be over at {iso(latest)}: {why}; MINUTES={left} at most"
-        )
+        left = int((latest - old).total_seconds() // 60)
+        most = f"MINUTES={left} at most" if left > 0 else "it cannot be given more time"
+        raise Refused(f"run {run.run_id} must be over at {iso(latest)}: {why}; {most}")
     # From the outside in: at no moment would a layer end what an inner one still allows.
     _move_stack(deployment, run.stack, new)
     print(

@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 
 from parris.errors import plain
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local
+from scripts.deployment import Deployment
 from scripts.plain_text import one_line
 from scripts.runs import Run, believed_folder, find_run, log_stream
+from scripts.which_cloud import hint, is_local
 
 
 def follow(deployment: Deployment, job: str, run_id: str) -> int:
@@ -27,7 +28,7 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
         if run.state != state:
             state = run.state
             elapsed = time.monotonic() - started
-            why = f": {run.reason}" if run.reason else ""
+            why = f": {hint(run.reason)}" if run.reason else ""
             print(one_line(f"[{elapsed:5.0f} s] {state}{why}"), flush=True)
         for line in tail.new_lines(run):
             # A carriage return begins a line too, which must not pass for one of ours.

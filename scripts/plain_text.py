@@ -6,9 +6,12 @@ and by whoever else may write to a bucket or a topic. A terminal would obey the 
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import TextIO, cast
 
 from parris.errors import plain
@@ -43,6 +46,18 @@ def plain_output() -> Iterator[None]:
         redirect_stderr(cast(TextIO, PlainOutput(sys.stderr))),
     ):
         yield
+
+
+def nobody_reads() -> None:
+    """Let what is still to be written go nowhere: whoever read it is gone.
+
+    Python flushes its streams when it ends, and would find that out once more (Python library
+    reference, "signal", note on SIGPIPE).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        real = stream.stream if isinstance(stream, PlainOutput) else stream
+        with suppress(io.UnsupportedOperation), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), real.fileno())
 
 
 def terminal() -> TextIO:

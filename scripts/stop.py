@@ -11,6 +11,7 @@ from scripts.console import Refused
 from scripts.deployment import read_deployment
 from scripts.follow import follow
 from scripts.runs import change_receipt, find_run
+from scripts.which_cloud import hint
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +33,12 @@ def main(argv: list[str]) -> int:
         f"the trainer {grace} s after SIGTERM, and stores the results"
     )
     if not options.wait:
-        print("follow it with make logs WAIT=1; if it does not answer: make clean-stacks ALL=1")
+        print(
+            hint(
+                f"follow it with make logs RUN={run.run_id} WAIT=1; "
+                "if it does not answer: make clean-stacks ALL=1"
+            )
+        )
         return 0
     follow(deployment, run.job, run.run_id)
     return 0 if find_run(deployment, run.job, run.run_id).state == "stopped" else 1

@@ -18,14 +18,13 @@ from botocore.exceptions import NoCredentialsError
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import (
-    LOCAL_HOME,
     ROOT,
     environment,
-    is_local,
     make_client,
     read_outputs,
     state_arguments,
 )
+from scripts.which_cloud import LOCAL_HOME, is_local, say_forgotten
 
 PROVIDER = Path("registry.terraform.io/hashicorp/aws")
 
@@ -121,6 +120,7 @@ def say_where(action: str) -> None:
     elsewhere = mismatch(deployed, account=identity["Account"], region=region)
     if elsewhere:
         raise Refused(elsewhere)
+    say_forgotten(f"AWS account {identity['Account']}, {region}")
     print(f"terraform {action}: account {identity['Account']}, region {region}", flush=True)
 
 
@@ -186,6 +186,7 @@ def main(argv: list[str]) -> int:
     if options.action == "init" or not is_initialised(environ):
         init(environ)
     if options.action == "init":
+        say_forgotten("AWS")
         print("terraform is ready")
         return 0
     if not is_local():
