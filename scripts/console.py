@@ -18,6 +18,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from scripts.columns import GAP, Column, fitting
 from scripts.plain_text import nobody_reads, one_line, plain_output, terminal
 from scripts.which_cloud import forgotten, hint
 
@@ -123,26 +124,40 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
             print(f"{count} of {total} {what}", flush=True)
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: on a terminal as wide as that, else plain lines for grep and for files."""
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+    """Print a table: on a terminal what fits its width, else whole lines for grep and for files.
+
+    Returns:
+        Whether every column was shown.
+    """
+    headings = [column.heading for column in columns]
     rows = [[one_line(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
         for row in (headings, *rows):
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
-        return
-    from rich import box
+            print((" " * GAP).join(cells).rstrip())
+        return True
+    from rich.cells import cell_len  # only whoever looks pays for the import
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
     # Neither markup nor names of emoji in a cell mean anything.
-    Console(file=terminal(), highlight=False, markup=False, emoji=False).print(table)
+    drawn = Console(file=terminal(), highlight=False, markup=False, emoji=False)
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    shown = fitting(columns, widths, drawn.width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for place in shown:
+        whole = columns[place].least is None
+        least = widths[place] if whole else None
+        table.add_column(headings[place], overflow="fold", no_wrap=whole, min_width=least)
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
+    needed = sum(widths[place] + GAP for place in shown if columns[place].least is None) - GAP
+    # A terminal too narrow for what is always shown breaks its lines itself, and copies them whole.
+    drawn.width = max(drawn.width, needed)
+    drawn.print(table)
+    return len(shown) == len(columns)
 
 
 def fail(message: str) -> int:

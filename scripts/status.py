@@ -1,4 +1,4 @@
-"""List runs and stacks: `make status [JOB=x]`."""
+"""List runs and stacks, or show one run in full: `make status [JOB=x] [RUN=id]`."""
 
 from __future__ import annotations
 
@@ -7,84 +7,147 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.obituary import cost
 from parris.stacks import stack_tags
 from scripts import console
-from scripts.deployment import read_deployment
-from scripts.runs import Run, list_run_keys, list_stacks, read_runs
+from scripts.columns import Column
+from scripts.deployment import Deployment, read_deployment
+from scripts.one_run import cost_of, describe, was_refused
+from scripts.plain_text import one_line
+from scripts.runs import Run, find_machine, find_run, list_run_keys, list_stacks, read_runs
+from scripts.which_cloud import hint
+from scripts.words import ago, counted
+
+LOOKED_THROUGH = 10
+"""Times the runs asked for: so many launches are looked through at most to find them."""
+
+AT_ONCE = 8
+"""Receipts read side by side, at least."""
 
 
 def main(argv: list[str]) -> int:
-    """List the newest runs with their states and reasons, and the stacks that stand."""
+    """List the newest runs with their states and reasons, and the stacks that stand; or one run."""
     parser = argparse.ArgumentParser(prog="make status", description=main.__doc__)
     parser.add_argument("--job", help="only runs of this job")
+    parser.add_argument("--run", help="this run in full")
     parser.add_argument("--count", type=int, default=20, help="how many runs (default 20)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     deployment = read_deployment()
+    if options.run:
+        _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
+        return 0
     stacks = list_stacks(deployment)
     keys = list_run_keys(deployment, options.job or None)
-    runs = read_runs(deployment, keys[: options.count], stacks)
+    runs, refused = read_newest(deployment, keys, stacks, options.count)
     if options.json:
         console.print_json(
-            {"runs": [_plain(run) for run in runs], "stacks": [_plain_stack(s) for s in stacks]}
+            {
+                "runs": [_plain(run) for run in runs],
+                "refused": [_plain(run) for run in refused],
+                "stacks": [_plain_stack(s) for s in stacks],
+            }
         )
         return 0
-    if not runs:
+    whole = True
+    if runs:
+        whole = console.print_table(_COLUMNS, [_row(run, datetime.now(UTC)) for run in runs])
+    else:
         of = f" of job {options.job}" if options.job else ""
-        print(f"no run{of} yet; make upload-config and make launch start the first")
-        return 0
-    _print_table(runs)
-    if len(keys) > len(runs):
-        print(f"{len(keys) - len(runs)} older runs not shown")
+        print(hint(f"no run{of} yet; {_first(options.job)} starts the first"))
+    older = len(keys) - len(runs) - len(refused)
+    if older:
+        print(f"{counted(older, 'older run')} not shown")
+    for line in refusals(refused, datetime.now(UTC)):
+        print(one_line(line))
+    if not whole:
+        print(hint(f"make status RUN={runs[0].run_id} shows a run in full"))
     over = [run for run in runs if run.is_over and run.stack is not None]
     if over:
-        print(
-            f"{len(over)} stacks of runs that are over still stand; make clean-stacks removes them"
-        )
+        stands = "stack of a run that is over still stands"
+        stand = "stacks of runs that are over still stand"
+        removes = "make clean-stacks removes " + ("it" if len(over) == 1 else "them")
+        print(hint(f"{counted(len(over), stands, stand)}; {removes}"))
     return 0
 
 
-_HEADINGS = ("RUN", "JOB", "STATE", "ENDED BY", "STACK", "CLAIMED", "DEADLINE", "COST", "WHY")
+_COLUMNS = (
+    Column(heading="RUN", rank=0),
+    Column(heading="JOB", rank=1),
+    Column(heading="STATE", rank=0),
+    Column(heading="ENDED BY", rank=6),
+    Column(heading="STACK", rank=7),
+    Column(heading="CLAIMED", rank=3),
+    Column(heading="DEADLINE", rank=5),
+    Column(heading="COST", rank=4),
+    Column(heading="WHY", rank=2, least=22),
+)
 
 
-def _print_table(runs: Sequence[Run]) -> None:
-    rows = [
-        (
-            run.run_id,
-            run.job,
-            run.state,
-            run.ended_by or "-",
-            run.stack["StackStatus"] if run.stack else "-",
-            _age(run.receipt.get("claimed")),
-            "-" if run.is_over else str(run.receipt.get("deadline", "-")),
-            _cost(run),
-            run.reason,
-        )
-        for run in runs
-    ]
-    console.print_table(_HEADINGS, rows)
+def read_newest(
+    deployment: Deployment,
+    keys: Sequence[tuple[str, str]],
+    stacks: Sequence[Mapping[str, Any]],
+    count: int,
+) -> tuple[list[Run], list[Run]]:
+    """Return the newest `count` runs, and the launches among them that were refused.
+
+    A refusal leaves a receipt too; a hundred of them must not hide the run that they wanted to
+    replace. So many of them are looked through, and no more.
+    """
+    runs: list[Run] = []
+    refused: list[Run] = []
+    seen = 0
+    while len(runs) < count and seen < min(len(keys), LOOKED_THROUGH * count):
+        more = max(AT_ONCE, count - len(runs))
+        for run in read_runs(deployment, keys[seen : seen + more], stacks):
+            if len(runs) < count:
+                (refused if was_refused(run) else runs).append(run)
+        seen += more
+    return runs, refused
 
 
-def _age(claimed: str | None) -> str:
-    if claimed is None:
-        return "-"
-    seconds = int((datetime.now(UTC) - datetime.fromisoformat(claimed)).total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+def refusals(refused: Sequence[Run], now: datetime) -> list[str]:
+    """Return a line for each job with launches that came to nothing; `refused` newest first."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in refused:
+        groups.setdefault((run.job, run.state), []).append(run)
+    lines = []
+    for (job, state), found in groups.items():
+        newest, what = found[0], "skipped" if state == "skipped" else "refused"
+        claimed = newest.receipt.get("claimed")
+        when = f" {ago(datetime.fromisoformat(claimed), now)}" if claimed else ""
+        last = "" if len(found) == 1 else ", the last"
+        said = f"{counted(len(found), 'launch', 'launches')} of job {job} {what}{last}{when}"
+        lines.append(f"{said}, {newest.run_id}: {hint(newest.reason)}")
+    return lines
 
 
-def _cost(run: Run) -> str:
-    """Return what a run has cost: at its end by its outcome, before that so far."""
-    if run.outcome is not None:
-        spent = run.outcome.get("cost-usd")
-    elif run.is_over or "claimed" not in run.receipt:
-        spent = None
-    else:
-        spent = cost(run.receipt, datetime.fromisoformat(run.receipt["claimed"]), datetime.now(UTC))
-    return "-" if spent is None else f"${spent:.4f}"
+def _first(job: str | None) -> str:
+    named = f" JOB={job}" if job else ""
+    return f"make upload-config{named} and then make launch{named}"
+
+
+def _row(run: Run, now: datetime) -> tuple[str, ...]:
+    claimed = run.receipt.get("claimed")
+    return (
+        run.run_id,
+        run.job,
+        run.state,
+        run.ended_by or "-",
+        run.stack["StackStatus"] if run.stack else "-",
+        ago(datetime.fromisoformat(claimed), now) if claimed else "-",
+        "-" if run.is_over else str(run.receipt.get("deadline", "-")),
+        cost_of(run, now),
+        hint(run.reason),
+    )
+
+
+def _show_one(deployment: Deployment, run: Run, as_json: bool) -> None:
+    if as_json:
+        console.print_json(_plain(run))
+        return
+    machine = find_machine(deployment, run.run_id)
+    print(*describe(run, machine, deployment.results_bucket, datetime.now(UTC)), sep="\n")
 
 
 def _plain(run: Run) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""One run in full, as `make status RUN=id` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from parris.obituary import cost
+from scripts.plain_text import one_line
+from scripts.runs import Run
+from scripts.which_cloud import hint
+from scripts.words import ago
+
+
+def was_refused(run: Run) -> bool:
+    """Return whether a launch was refused or skipped: nothing of it ever came to exist."""
+    if run.outcome is not None or run.stack is not None or "stack-id" in run.receipt:
+        return False
+    return run.state in ("launch-failed", "skipped")
+
+
+def cost_of(run: Run, now: datetime) -> str:
+    """Return what a run has cost, by its outcome or else so far; "-" where nobody knows."""
+    if run.outcome is not None:
+        spent = run.outcome.get("cost-usd")
+    elif run.is_over or "claimed" not in run.receipt:
+        spent = None
+    else:
+        spent = cost(run.receipt, datetime.fromisoformat(run.receipt["claimed"]), now)
+    return "-" if spent is None else f"${spent:.4f}"
+
+
+def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) -> list[str]:
+    """Return all there is to say of a run: a line each, what it is of first, then the commands.
+
+    Args:
+        instance: the run's machine, as DescribeInstances gives it.
+        bucket: of the results.
+    """
+    receipt, outcome = run.receipt, run.outcome or {}
+    launched = instance.get("LaunchTime")
+    began = outcome.get("started") or outcome.get("booted") or (launched and launched.isoformat())
+    facts = {
+        "run": run.run_id,
+        "job": run.job,
+        "state": run.state,
+        "reason": hint(run.reason) or "-",
+        "ended by": run.ended_by or "-",
+        "trigger": _trigger(receipt.get("trigger")),
+        "claimed": _moment(receipt.get("claimed"), now),
+        "began": _moment(began, now),
+        "ended": _moment(outcome.get("finished"), now),
+        "deadline": str(receipt.get("deadline", "-")),
+        "machine": _machine(receipt, outcome, instance),
+        "stack": f"{run.stack['StackName']}, {run.stack['StackStatus']}" if run.stack else "-",
+        "price": _price(receipt.get("price")),
+        "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
+        "results": f"s3://{bucket}/{run.prefix}",
+    }
+    facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
+    lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
+    lines += [one_line(f"warning   {said}") for said in outcome.get("warnings", [])]
+    return [*lines, *(f"next      {hint(command)}" for command in next_commands(run))]
+
+
+def next_commands(run: Run) -> Sequence[str]:
+    """Return the commands that make sense for a run in its state."""
+    if was_refused(run):
+        return [f"make launch JOB={run.job}"]
+    results = f"make results RUN={run.run_id}"
+    if run.is_over:
+        left = ["make clean-stacks"] if run.stack is not None else []
+        return [f"make logs RUN={run.run_id}", results, *left]
+    if run.state != "running":
+        return [f"make logs RUN={run.run_id} WAIT=1", f"make stop RUN={run.run_id}"]
+    extend = f"make extend RUN={run.run_id} MINUTES=30"
+    return [f"make logs RUN={run.run_id} WAIT=1", results, f"make stop RUN={run.run_id}", extend]
+
+
+def _moment(text: str | None, now: datetime) -> str:
+    if not text:
+        return "-"
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ} ({ago(moment, now)})"
+
+
+def _trigger(trigger: Mapping[str, Any] | None) -> str:
+    known = {key: value for key, value in (trigger or {}).items() if value not in ("", None)}
+    more = ", ".join(f"{key} {value}" for key, value in known.items() if key != "kind")
+    return f"{known.get('kind', '-')}{f' ({more})' if more else ''}"
+
+
+def _machine(
+    receipt: Mapping[str, Any], outcome: Mapping[str, Any], instance: Mapping[str, Any]
+) -> str:
+    name = outcome.get("instance-id") or instance["InstanceId"] or "none"
+    kind = f"{receipt.get('instance-type', '?')} {receipt.get('market', '?')}"
+    state = instance["State"]["Name"]
+    return f"{name}, {kind}" + ("" if state == "none" else f", {state}")
+
+
+def _price(price: Mapping[str, Any] | None) -> str:
+    if not price:
+        return "-"
+    source = f" ({price['source']})" if price.get("source") else ""
+    return f"${price['hourly-usd']} an hour{source}"
