@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+from parris.plan import iso
 from scripts import console
 from scripts.deployment import ROOT, Deployment, read_deployment
 from scripts.inside import NotInside, path_inside
 from scripts.runs import Run, believed_folder, find_run
+from scripts.which_cloud import hint
+from scripts.words import ago, counted
 
 _RECORD = ("run.json", "outcome.json", "agent.py")
+
+
+@dataclass(kw_only=True)
+class Fetched:
+    """What came of a fetch."""
+
+    count: int = 0
+    """Objects that are here now."""
+    refused: list[str] = field(default_factory=list)
+    """Those that are not, each with the reason."""
+    stored: datetime | None = None
+    """When the machine stored the newest of them; None if nothing of it came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One object of a run."""
+
+    key: str
+    name: str
+    """Where it belongs below the run's local folder."""
+    size: int
+    """Bytes."""
+    by_machine: bool
+    modified: datetime
 
 
 def main(argv: list[str]) -> int:
@@ -24,40 +54,53 @@ def main(argv: list[str]) -> int:
     deployment = read_deployment()
     run = find_run(deployment, options.job or None, options.run or None)
     folder = options.to / run.job / run.run_id
-    count, refused = fetch(deployment, run, folder)
+    fetched = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
-    print(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/")
-    if refused:
-        print(f"{len(refused)} objects were not fetched:")
-        print(*(f"  {line}" for line in refused), sep="\n")
-    return 1 if refused else 0
+    where = f" in {shown}/" if fetched.count else ""
+    files = counted(fetched.count, "file")
+    print(f"run {run.run_id} of job {run.job}: {run.state}; {files}{where}")
+    if not run.is_over:
+        print(hint(_how_old(run, fetched.stored, datetime.now(UTC))))
+    if fetched.refused:
+        were = counted(len(fetched.refused), "object was", "objects were")
+        print(f"{were} not fetched:", *fetched.refused, sep="\n  ")
+    return 1 if fetched.refused else 0
 
 
-def fetch(deployment: Deployment, run: Run, folder: Path) -> tuple[int, list[str]]:
-    """Download the run's objects into `folder`, saying each.
+def _how_old(run: Run, stored: datetime | None, now: datetime) -> str:
+    """Return how far behind a run that goes on its fetched results are, and what fetches more."""
+    pause = run.receipt.get("sync-interval-seconds")
+    every = f" (it stores every {pause} s)" if pause else ""
+    if stored is None:
+        what = "its machine has stored nothing yet"
+    else:
+        what = f"its machine stored the newest of this {ago(stored, now)}, {iso(stored)}"
+    again = f"make results RUN={run.run_id} fetches what has come since"
+    return f"the run goes on: {what}{every}; {again}"
 
-    Returns:
-        How many there are, and those that were refused, each with the reason.
-    """
-    s3 = deployment.client("s3")
-    count, refused = 0, []
-    for key, name, size in list_objects(deployment, run):
+
+def fetch(deployment: Deployment, run: Run, folder: Path) -> Fetched:
+    """Download the run's objects into `folder`, saying each."""
+    s3, fetched = deployment.client("s3"), Fetched()
+    for item in list_objects(deployment, run):
         try:
-            path = path_inside(folder, name)
+            path = path_inside(folder, item.name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            s3.download_file(deployment.results_bucket, key, str(path))
+            s3.download_file(deployment.results_bucket, item.key, str(path))
         except NotInside as error:
-            refused.append(f"{key!r}: {error}")
+            fetched.refused.append(f"{item.key!r}: {error}")
         except OSError as error:  # a file where a folder is to be, a name too long, a full disk
-            refused.append(f"{key!r}: {error.strerror or error}")
+            fetched.refused.append(f"{item.key!r}: {error.strerror or error}")
         else:
-            print(f"  {name} ({size:,} bytes)")
-            count += 1
-    return count, refused
+            print(f"  {item.name} ({item.size:,} bytes)")
+            fetched.count += 1
+            if item.by_machine:
+                fetched.stored = max(fetched.stored or item.modified, item.modified)
+    return fetched
 
 
-def list_objects(deployment: Deployment, run: Run) -> Iterator[tuple[str, str, int]]:
-    """Yield key, name below the run's local folder, and bytes of what is the run's own.
+def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
+    """Yield what is the run's own.
 
     Its record and source are at its root, what its machine stored in that machine's folder; a run
     of an older version has all at its root. Another machine's folder is nobody's word.
@@ -73,7 +116,13 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[tuple[str, str, i
             theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
             wanted = ours if at_root else theirs
             if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
-                yield item["Key"], name, item["Size"]
+                yield Stored(
+                    key=item["Key"],
+                    name=name,
+                    size=item["Size"],
+                    by_machine=theirs,
+                    modified=item["LastModified"],
+                )
 
 
 if __name__ == "__main__":

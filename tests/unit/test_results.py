@@ -76,8 +76,8 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
     mine = [f"machines/{OURS}/{name}" for name in ("output/a", "checkpoints/c", "log.txt")]
     put(s3, *mine, f"machines/{OURS}/outcome.json")
     folder = tmp_path / "job" / RUN_ID
-    count, refused = results.fetch(deployment(s3), run({"machine": OURS}), folder)
-    assert (count, refused) == (7, [])
+    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert (done.count, done.refused) == (7, [])
     assert fetched(folder) == {name: name for name in RECORD} | {
         name.removeprefix(f"machines/{OURS}/"): name for name in mine
     }
@@ -86,7 +86,8 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
 def test_an_older_run_has_its_results_at_its_root(s3: Any, tmp_path: Path) -> None:
     put(s3, *RECORD, "output/a", "checkpoints/c", "log.txt", f"machines/{OURS}/output/a")
     folder = tmp_path / "job" / RUN_ID
-    assert results.fetch(deployment(s3), run({"state": "succeeded"}), folder) == (7, [])
+    done = results.fetch(deployment(s3), run({"state": "succeeded"}), folder)
+    assert (done.count, done.refused) == (7, [])
     assert fetched(folder)["output/a"] == "output/a"
 
 
@@ -112,9 +113,9 @@ def test_a_key_that_leads_out_is_refused_by_name_and_the_rest_comes(
     put(s3, "run.json", f"machines/{OURS}/output/a")
     folder = tmp_path / "job" / RUN_ID
     put(s3, f"machines/{OURS}/{name}")
-    count, refused = results.fetch(deployment(s3), run({"machine": OURS}), folder)
-    assert count == 2
-    (line,) = refused
+    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert done.count == 2
+    (line,) = done.refused
     assert line.startswith(repr(f"{PREFIX}machines/{OURS}/{name}"))
     assert set(fetched(tmp_path)) == {f"job/{RUN_ID}/run.json", f"job/{RUN_ID}/output/a"}
 
@@ -126,17 +127,17 @@ def test_a_link_that_is_there_is_not_followed(s3: Any, tmp_path: Path, link: str
     elsewhere.mkdir()
     (to / link).parent.mkdir(parents=True)
     (to / link).symlink_to(elsewhere)
-    count, refused = results.fetch(deployment(s3), run({"machine": OURS}), to / "job" / RUN_ID)
-    assert (count, len(refused)) == (0, 1)
-    assert "symbolic link" in refused[0]
+    done = results.fetch(deployment(s3), run({"machine": OURS}), to / "job" / RUN_ID)
+    assert (done.count, len(done.refused)) == (0, 1)
+    assert "symbolic link" in done.refused[0]
     assert list(elsewhere.iterdir()) == []
 
 
 def test_a_file_where_a_folder_is_to_be_is_refused(s3: Any, tmp_path: Path) -> None:
     put(s3, f"machines/{OURS}/output/a", f"machines/{OURS}/output/a/b")
     folder = tmp_path / "job" / RUN_ID
-    count, refused = results.fetch(deployment(s3), run({"machine": OURS}), folder)
-    assert (count, len(refused)) == (1, 1)
+    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert (done.count, len(done.refused)) == (1, 1)
 
 
 def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
