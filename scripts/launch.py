@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.request import DEFAULT_JOB
-from scripts import console
+from scripts import console, stale
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local, read_deployment
+from scripts.deployment import Deployment, read_deployment
 from scripts.follow import follow
+from scripts.which_cloud import hint
 
 
 def main(argv: list[str]) -> int:
@@ -26,9 +27,21 @@ def main(argv: list[str]) -> int:
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="for the trainer"
     )
     parser.add_argument("--event-id", help="launch at most once for this id")
+    parser.add_argument(
+        "--upload",
+        choices=["0", "1", ""],
+        default="",
+        help="1: first upload what has changed in the job's folder; 0: never; default: ask",
+    )
     options = parser.parse_args(argv)
 
     deployment = read_deployment()
+    stale.settle(
+        deployment,
+        options.job or DEFAULT_JOB,
+        {"": None, "0": False, "1": True}[options.upload],
+        ask=sys.stdin.isatty() and sys.stdout.isatty() and not options.json,
+    )
     event: dict[str, Any] = {
         "job": options.job or DEFAULT_JOB,
         "event-id": options.event_id or str(uuid.uuid4()),
@@ -45,12 +58,17 @@ def main(argv: list[str]) -> int:
         _print(answer)
     if not options.wait:
         if not options.json:
-            print("follow it with make logs or make status; its results come with make results")
+            print(
+                hint(
+                    f"follow it with make logs RUN={answer['run-id']} WAIT=1 or make status; "
+                    f"its results come with make results RUN={answer['run-id']}"
+                )
+            )
         return 0
     try:
         return follow(deployment, answer["job"], answer["run-id"])
     except KeyboardInterrupt:
-        again = f"make logs RUN={answer['run-id']} WAIT=1{' LOCAL=1' if is_local() else ''}"
+        again = hint(f"make logs RUN={answer['run-id']} WAIT=1")
         print(f"\nthe run goes on; {again} follows it again", file=sys.stderr)
         return 130
 
@@ -79,7 +97,7 @@ def _print(answer: dict[str, Any]) -> None:
     print(f"  stack    {answer['stack-name']}")
     print(f"  deadline {answer['deadline']}")
     for note in answer.get("notes", []):
-        print(f"  note     {note}")
+        print(f"  note     {hint(note)}")
 
 
 def _split(item: str) -> tuple[str, str]:

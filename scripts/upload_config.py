@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parris.request import DEFAULT_JOB
 from parris.storage import JOBS_FOLDER, job_prefix
-from scripts import console, jobs
+from scripts import console, jobs, uploaded
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
+from scripts.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,28 +36,34 @@ def main(argv: list[str]) -> int:
 
     folders = jobs.job_folders()
     chosen = jobs.choose(folders, options.job or None)
-    problems = [
-        problem for job, folder in chosen.items() for problem in jobs.check_job(job, folder)[1]
-    ]
-    for source, variables in jobs.read_tfvars().items():
-        problems += jobs.check_triggers(variables, folders, source)
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise Refused(f"{count}\n{lines}\nNothing was uploaded.")
+    refuse_problems(chosen, folders)
     if options.check:
         print(f"{', '.join(chosen)}: no problem found")
         return 0
 
     deployment = read_deployment()
     for job, folder in chosen.items():
-        changes = compare(deployment, job, folder)
-        apply(deployment, changes)
-        print(
-            f"{job}: {len(changes.upload)} uploaded, {len(changes.delete)} removed, "
-            f"{changes.unchanged} unchanged, in s3://{deployment.config_bucket}/{job_prefix(job)}"
-        )
+        apply(deployment, job, compare(deployment, job, folder))
     return 0
+
+
+def refuse_problems(chosen: Mapping[str, Path], folders: Mapping[str, Path]) -> None:
+    """Check the jobs `chosen`, and the triggers of all.
+
+    Args:
+        folders: of every job there is, by its name.
+
+    Raises:
+        Refused: with every fault, each naming its place.
+    """
+    problems = [
+        problem for job, folder in chosen.items() for problem in jobs.check_job(job, folder)[1]
+    ]
+    for source, variables in jobs.read_tfvars().items():
+        problems += jobs.check_triggers(variables, folders, source)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise Refused(f"{counted(len(problems), 'problem')}\n{lines}\nNothing was uploaded.")
 
 
 def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
@@ -65,7 +73,13 @@ def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
     if job == DEFAULT_JOB:
         there = {key: tag for key, tag in there.items() if not key.startswith(JOBS_FOLDER)}
     here = {prefix + name: path for name, path in jobs.job_files(job, folder).items()}
-    upload = {key: path for key, path in here.items() if there.get(key) != _etag(path)}
+    noted = uploaded.read(deployment.config_bucket)
+    digests = {key: _etag(path.read_bytes()) for key, path in here.items()}
+    upload = {
+        key: path
+        for key, path in here.items()
+        if there.get(key) != digests[key] and noted.get(key) != (there.get(key), digests[key])
+    }
     return Changes(
         upload=upload,
         delete=tuple(sorted(there.keys() - here.keys())),
@@ -73,15 +87,25 @@ def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
     )
 
 
-def apply(deployment: Deployment, changes: Changes) -> None:
+def apply(deployment: Deployment, job: str, changes: Changes) -> None:
     """Upload and remove, saying each; a removed file stays as an old version of its object."""
     s3, bucket = deployment.client("s3"), deployment.config_bucket
+    noted = {}
     for key, path in changes.upload.items():
-        print(f"  upload {key} ({path.stat().st_size} bytes)")
-        s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+        body = path.read_bytes()
+        print(f"  upload {key} ({len(body)} bytes)")
+        etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"]
+        if etag != _etag(body):
+            noted[key] = (etag, _etag(body))
+    if noted:
+        uploaded.note(bucket, noted)
     for key in changes.delete:
         print(f"  remove {key} (no longer in the folder; the bucket keeps its versions)")
         s3.delete_object(Bucket=bucket, Key=key)
+    print(
+        f"{job}: {len(changes.upload)} uploaded, {len(changes.delete)} removed, "
+        f"{changes.unchanged} unchanged, in s3://{bucket}/{job_prefix(job)}"
+    )
 
 
 def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
@@ -89,9 +113,9 @@ def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
     return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
 
-def _etag(path: Path) -> str:
+def _etag(body: bytes) -> str:
     """Return S3's ETag of a whole upload under SSE-S3: the MD5 (S3 API reference, "Object")."""
-    return f'"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}"'
+    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 
 if __name__ == "__main__":

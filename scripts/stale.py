@@ -1,0 +1,97 @@
+"""A job's folder that has changed since it was uploaded: what a launch says and asks of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from parris.config import CONFIG_FILENAME
+from parris.storage import job_prefix
+from scripts import jobs, upload_config
+from scripts.console import Refused
+from scripts.deployment import Deployment
+from scripts.upload_config import Changes
+from scripts.which_cloud import hint
+from scripts.words import counted
+
+MAX_NAMED = 10
+
+
+def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) -> None:
+    """Upload the job's folder before a launch if it differs from the bucket and that is wanted.
+
+    A job that only the bucket has is launched as it is there, without a word.
+
+    Args:
+        answer: UPLOAD=1 or UPLOAD=0, given beforehand; None if nothing was said.
+        ask: whether somebody is there to be asked; else one line on standard error says that the
+            bucket's files are launched.
+
+    Raises:
+        Refused: if what is to be uploaded is wrong, or the question was answered neither way.
+    """
+    folder = jobs.job_folders().get(job)
+    if answer is False or folder is None or not (folder / CONFIG_FILENAME).is_file():
+        return
+    try:
+        changes = upload_config.compare(deployment, job, folder)
+    except ClientError as error:  # whoever may launch need not be allowed to look there
+        if answer or error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return
+    if not (changes.upload or changes.delete):
+        return
+    names = differing(job, changes)
+    if answer is None and not ask:
+        print(
+            hint(
+                f"note: trainer files of job {job} differ from the bucket ({_some(names)}); the "
+                f"bucket's are launched; make launch JOB={job} UPLOAD=1 uploads them first"
+            ),
+            file=sys.stderr,
+        )
+        return
+    if answer or _wanted(job, names):
+        _upload(deployment, job, folder, changes)
+
+
+def differing(job: str, changes: Changes) -> list[str]:
+    """Return what differs, a line each, by path below the job's folder."""
+    prefix = job_prefix(job)
+    here = [key.removeprefix(prefix) for key in changes.upload]
+    gone = [f"{key.removeprefix(prefix)} (only in the bucket)" for key in changes.delete]
+    return [*here, *gone]
+
+
+def _wanted(job: str, names: Sequence[str]) -> bool:
+    print(f"Job {job} has changed since it was uploaded:")
+    print(*(f"  {name}" for name in names[:MAX_NAMED]), sep="\n")
+    if len(names) > MAX_NAMED:
+        print(f"  and {len(names) - MAX_NAMED} more")
+    try:
+        said = input("Upload this before the launch? [Y/n] ").strip().lower()
+    except EOFError:
+        said = "nothing"
+    if said not in ("", "y", "yes", "n", "no"):
+        raise Refused("neither yes nor no; nothing was uploaded or launched")
+    return not said.startswith("n")
+
+
+def _upload(deployment: Deployment, job: str, folder: Path, changes: Changes) -> None:
+    try:
+        upload_config.refuse_problems({job: folder}, jobs.job_folders())
+    except Refused as error:
+        raise Refused(
+            f"{error} Nor was anything launched; make launch JOB={job} UPLOAD=0 launches what the "
+            "bucket holds."
+        ) from error
+    upload_config.apply(deployment, job, changes)
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])} and {counted(len(names) - 2, 'more', 'more')}"
