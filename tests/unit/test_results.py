@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,9 @@ from typing import Any, cast
 import boto3
 import pytest
 from moto import mock_aws
+from moto.s3.models import s3_backends
 
+from parris.plan import iso
 from scripts import results
 from scripts.deployment import Deployment
 from scripts.inside import NotInside, path_inside
@@ -163,3 +166,42 @@ def test_the_logs_name_comes_from_the_stack_then_the_record_then_an_older_receip
     assert log_stream(run(over, receipt=old)) == "of-the-outcome"
     assert log_stream(run(None, receipt=old)) == "of-the-receipt"
     assert log_stream(run(None)) == ""
+
+
+def said(s3: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, found: Run) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "read_deployment", lambda: deployment(s3, (OURS.split(":")[1],)))
+        patch.setattr(results, "find_run", lambda *_: found)
+        assert results.main(["--to", str(tmp_path)]) == 0
+    return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  ")]
+
+
+def test_a_run_that_goes_on_says_how_old_its_results_are(
+    s3: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    going = run(None, state="running", receipt={"sync-interval-seconds": 60})
+    put(s3, "run.json")
+    *_, counted, age = said(s3, capsys, tmp_path, going)
+    assert counted.startswith(f"run {RUN_ID} of job job: running; 1 file in ")
+    assert age == (
+        "the run goes on: its machine has stored nothing yet (it stores every 60 s); "
+        f"make results RUN={RUN_ID} fetches what has come since"
+    )
+    put(s3, f"machines/{OURS}/output/a", f"machines/{OURS}/log.txt")
+    now = datetime.now(UTC).replace(microsecond=0)
+    stored = {f"machines/{OURS}/output/a": 500, f"machines/{OURS}/log.txt": 200, "run.json": 0}
+    for name, seconds in stored.items():  # run.json changes too, as when make extend moves it
+        key = s3_backends["123456789012"]["aws"].buckets["results"].keys[PREFIX + name]
+        key.last_modified = (now - timedelta(seconds=seconds)).replace(tzinfo=None)
+    *_, counted, age = said(s3, capsys, tmp_path, going)
+    assert "; 3 files in " in counted
+    newest = iso(now - timedelta(seconds=200))
+    assert f"its machine stored the newest of this 3 min ago, {newest} (it st" in age
+
+
+def test_a_run_that_is_over_has_results_of_no_age(
+    s3: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    put(s3, "run.json", f"machines/{OURS}/output/a")
+    lines = said(s3, capsys, tmp_path, run({"machine": OURS}, state="succeeded"))
+    assert len(lines) == 1

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -133,8 +134,8 @@ def test_where_nothing_is_deployed_a_forgotten_local_is_offered(
     running.setattr("shutil.which", lambda _name: "/usr/bin/terraform")
     running.setattr(deployment, "_has_resources", lambda: False)
     running.setattr("os.environ", {})
-    for answer in (({}, ""), ({}, "Error: Backend initialization required")):
-        running.setattr(deployment, "read_outputs", lambda _environ, answer=answer: answer)
+    for trouble in ("", "Error: Backend initialization required"):
+        running.setattr(deployment, "read_outputs", Mock(return_value=({}, trouble)))
         with pytest.raises(Refused, match="LOCAL=1 would go there"):
             deployment.read_deployment()
 
