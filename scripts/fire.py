@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from parris.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
 from scripts.console import Refused
-from scripts.deployment import Deployment, is_local, make_client, read_deployment
+from scripts.deployment import Deployment, make_client, read_deployment
+from scripts.which_cloud import hint, is_local
 
 CLICKS = ("SINGLE", "DOUBLE", "LONG")
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
             "e.g. make fire TRIGGER=button CLICK=DOUBLE"
         )
     print(TRIGGERS[options.trigger](read_deployment(), options))
-    print("make status shows what comes of it")
+    print(hint("make status shows what comes of it"))
     return 0
 
 
@@ -100,8 +101,8 @@ def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
         told = s3.get_bucket_notification_configuration(Bucket=bucket)
         if "EventBridgeConfiguration" not in told:
             raise Refused(
-                f"s3://{bucket} does not tell EventBridge of its objects; in the console: "
-                "Properties, Amazon EventBridge, On"
+                f"s3://{bucket} does not tell EventBridge of its objects; "
+                f"make bucket NAME={bucket} lets it"
             )
         if options.file:
             s3.upload_file(str(_file(options.file)), bucket, options.key)
@@ -117,7 +118,8 @@ def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
         if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket", "404"):
             raise
         raise Refused(
-            f"there is no s3://{bucket}/{options.key}; FILE=path puts a file there"
+            f"there is no s3://{bucket}/{options.key}; FILE=path puts a file there, and "
+            f"make bucket NAME={bucket} makes the bucket"
         ) from error
     return f"renewed s3://{bucket}/{options.key} (trigger {name})"
 
