@@ -1,4 +1,4 @@
-"""Start, stop and find the embedded cloud: ``python -m scripts.local.cloud up|down|status|env``.
+"""The embedded cloud: ``python -m scripts.local.cloud up|down|status|env|mail``.
 
 One cloud per home directory, ``.parris/local`` of the clone unless told otherwise. Everything it
 writes lies there; it keeps its resources in memory, so what is down is gone.
@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.local import daemon
+from scripts.local import daemon, mailbox
 from scripts.local.daemon import Cloud, CloudError
+from scripts.which_cloud import hint
 
 __all__ = ["Cloud", "CloudError", "down", "environment", "local_environ", "read_cloud", "up"]
 
@@ -134,7 +135,7 @@ def down(home: Path = DEFAULT_HOME) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Run one command: 0 done, 1 refused or failed, 2 usage."""
     parser = argparse.ArgumentParser(prog="python -m scripts.local.cloud", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "env"])
+    parser.add_argument("command", choices=list(_COMMANDS))
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="where its files lie")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
     arguments = parser.parse_args(argv)
@@ -156,6 +157,10 @@ def _up_command(home: Path, port: int) -> int:
     begun = time.monotonic()
     cloud = up(home, port)
     print(f"The embedded cloud is up at {cloud.endpoint} ({time.monotonic() - begun:.1f} s).")
+    print(
+        "All that it holds is gone when it ends: with make local-down, or with this machine.\n"
+        "LOCAL=1 turns a command to it, and make local-env prints what an aws CLI needs."
+    )
     return 0
 
 
@@ -175,11 +180,25 @@ def _status_command(home: Path, _port: int) -> int:
 
 
 def _env_command(home: Path, _port: int) -> int:
-    ours = environment(home) | _unproxied(os.environ)
+    # LOCAL too: with these variables nothing else would be reached.
+    ours = environment(home) | _unproxied(os.environ) | {"LOCAL": "1"}
     for name, value in ours.items():
         print(f"export {name}={shlex.quote(value)}")
     lost = os.environ.keys() - local_environ(os.environ, home).keys()
     print(f"unset {' '.join(sorted(lost.union(UNSET)))}")
+    return 0
+
+
+def _mail_command(home: Path, _port: int) -> int:
+    environment(home)  # only for its refusal
+    mails = mailbox.read(home)
+    for path, text in mails.items():
+        print(f"== {path}\n\n{hint(text)}\n")
+    if not mails:
+        print(
+            "No e-mail yet: each run that starts, ends or is refused sends one to each of "
+            "notification_emails in terraform.tfvars."
+        )
     return 0
 
 
@@ -188,7 +207,10 @@ _COMMANDS: dict[str, Callable[[Path, int], int]] = {
     "down": _down_command,
     "status": _status_command,
     "env": _env_command,
+    "mail": _mail_command,
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from scripts import console  # it needs boto3, which whoever imports this may not have
+
+    console.run(main)

@@ -139,7 +139,7 @@ def remove_leftovers(home: Path) -> None:
         processes.kill_until_gone(_find(machine.name))
     for name in ("cloud.json", "faults.json"):
         (home / name).unlink(missing_ok=True)
-    for name in ("data", "instances", "tmp"):
+    for name in ("data", "instances", "mail", "tmp"):
         shutil.rmtree(home / name, ignore_errors=True)
     for state in home.glob("terraform.tfstate*"):
         state.unlink()

@@ -67,6 +67,7 @@ def register(home: Path, endpoint: str) -> None:
         images,
         instance_resource,
         instances,
+        mail,
         object_events,
         passed_roles,
         policy_variables,
@@ -85,6 +86,7 @@ def register(home: Path, endpoint: str) -> None:
     authorizations.register(home)
     faults.register(home)
     instances.register(home, endpoint)
+    mail.register(home)
     universal_targets.register(endpoint)
     for module in (
         async_invocations,
