@@ -179,7 +179,7 @@ def test_whoever_may_not_look_there_may_still_launch(
     from botocore.exceptions import ClientError
 
     def refuse(*_: Any) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")  # type: ignore[arg-type]
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
 
     monkeypatch.setattr(upload_config, "compare", refuse)
     stale.settle(deployment, "mine", None, ask=True)
@@ -201,9 +201,7 @@ def test_a_bucket_whose_etags_do_not_tell_is_known_by_what_was_uploaded(
         "jobs/mine/trainer-script.sh"
     ]
     upload_config.apply(deployment, "mine", upload_config.compare(deployment, "mine", folder))
-    s3.put_object(
-        Bucket="config-bucket", Key="jobs/mine/trainer-script.sh", Body=b"another's"
-    )
+    s3.put_object(Bucket="config-bucket", Key="jobs/mine/trainer-script.sh", Body=b"another's")
     assert len(upload_config.compare(deployment, "mine", folder).upload) == 1
     monkeypatch.setattr(uploaded.read, "__defaults__", (folder / "none",))
     assert len(upload_config.compare(deployment, "mine", folder).upload) == 2
