@@ -103,6 +103,7 @@ data "aws_iam_policy_document" "operator" {
     for_each = length(local.fired_buckets) == 0 ? [] : [local.fired_buckets]
 
     content {
+      # `make bucket`, which makes one or changes whom it tells, is its owner's to run.
       sid       = "SeeWhereDataComes"
       actions   = ["s3:GetBucketNotification", "s3:ListBucket"]
       resources = statement.value

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from parris.config import CONFIG_FILENAME
 from parris.storage import job_prefix
-from scripts import jobs, upload_config
+from scripts import jobs, uploads
 from scripts.console import Refused
 from scripts.deployment import Deployment
-from scripts.upload_config import Changes
+from scripts.uploads import Changes
 from scripts.which_cloud import hint
 from scripts.words import counted
 
@@ -37,7 +37,7 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
     if answer is False or folder is None or not (folder / CONFIG_FILENAME).is_file():
         return
     try:
-        changes = upload_config.compare(deployment, job, folder)
+        changes = uploads.compare(deployment, job, folder)
     except ClientError as error:  # whoever may launch need not be allowed to look there
         if answer or error.response["Error"]["Code"] != "AccessDenied":
             raise
@@ -82,13 +82,13 @@ def _wanted(job: str, names: Sequence[str]) -> bool:
 
 def _upload(deployment: Deployment, job: str, folder: Path, changes: Changes) -> None:
     try:
-        upload_config.refuse_problems({job: folder}, jobs.job_folders())
+        uploads.refuse_problems({job: folder}, jobs.job_folders())
     except Refused as error:
         raise Refused(
             f"{error} Nor was anything launched; make launch JOB={job} UPLOAD=0 launches what the "
             "bucket holds."
         ) from error
-    upload_config.apply(deployment, job, changes)
+    uploads.apply(deployment, job, changes)
 
 
 def _some(names: Sequence[str]) -> str:

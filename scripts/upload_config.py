@@ -3,28 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from parris.request import DEFAULT_JOB
-from parris.storage import JOBS_FOLDER, job_prefix
-from scripts import console, jobs, uploaded
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.words import counted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    """What would make the config bucket hold one job as it lies on disk."""
-
-    upload: dict[str, Path]
-    """Files by key."""
-    delete: tuple[str, ...]
-    unchanged: int
+from scripts import console, jobs, uploads
+from scripts.deployment import read_deployment
 
 
 def main(argv: list[str]) -> int:
@@ -36,86 +17,15 @@ def main(argv: list[str]) -> int:
 
     folders = jobs.job_folders()
     chosen = jobs.choose(folders, options.job or None)
-    refuse_problems(chosen, folders)
+    uploads.refuse_problems(chosen, folders)
     if options.check:
         print(f"{', '.join(chosen)}: no problem found")
         return 0
 
     deployment = read_deployment()
     for job, folder in chosen.items():
-        apply(deployment, job, compare(deployment, job, folder))
+        uploads.apply(deployment, job, uploads.compare(deployment, job, folder))
     return 0
-
-
-def refuse_problems(chosen: Mapping[str, Path], folders: Mapping[str, Path]) -> None:
-    """Check the jobs `chosen`, and the triggers of all.
-
-    Args:
-        folders: of every job there is, by its name.
-
-    Raises:
-        Refused: with every fault, each naming its place.
-    """
-    problems = [
-        problem for job, folder in chosen.items() for problem in jobs.check_job(job, folder)[1]
-    ]
-    for source, variables in jobs.read_tfvars().items():
-        problems += jobs.check_triggers(variables, folders, source)
-    if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise Refused(f"{counted(len(problems), 'problem')}\n{lines}\nNothing was uploaded.")
-
-
-def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
-    """Return what differs between the job on disk and in the bucket."""
-    prefix = job_prefix(job)
-    there = _list(deployment.client("s3"), deployment.config_bucket, prefix)
-    if job == DEFAULT_JOB:
-        there = {key: tag for key, tag in there.items() if not key.startswith(JOBS_FOLDER)}
-    here = {prefix + name: path for name, path in jobs.job_files(job, folder).items()}
-    noted = uploaded.read(deployment.config_bucket)
-    digests = {key: _etag(path.read_bytes()) for key, path in here.items()}
-    upload = {
-        key: path
-        for key, path in here.items()
-        if there.get(key) != digests[key] and noted.get(key) != (there.get(key), digests[key])
-    }
-    return Changes(
-        upload=upload,
-        delete=tuple(sorted(there.keys() - here.keys())),
-        unchanged=len(here) - len(upload),
-    )
-
-
-def apply(deployment: Deployment, job: str, changes: Changes) -> None:
-    """Upload and remove, saying each; a removed file stays as an old version of its object."""
-    s3, bucket = deployment.client("s3"), deployment.config_bucket
-    noted = {}
-    for key, path in changes.upload.items():
-        body = path.read_bytes()
-        print(f"  upload {key} ({len(body)} bytes)")
-        etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"]
-        if etag != _etag(body):
-            noted[key] = (etag, _etag(body))
-    if noted:
-        uploaded.note(bucket, noted)
-    for key in changes.delete:
-        print(f"  remove {key} (no longer in the folder; the bucket keeps its versions)")
-        s3.delete_object(Bucket=bucket, Key=key)
-    print(
-        f"{job}: {len(changes.upload)} uploaded, {len(changes.delete)} removed, "
-        f"{changes.unchanged} unchanged, in s3://{bucket}/{job_prefix(job)}"
-    )
-
-
-def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
-
-
-def _etag(body: bytes) -> str:
-    """Return S3's ETag of a whole upload under SSE-S3: the MD5 (S3 API reference, "Object")."""
-    return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scripts import jobs, launch, stale, upload_config, uploaded
+from scripts import jobs, launch, stale, uploaded, uploads
 from scripts.console import Refused
 
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 def edited(deployment: Any, folder: Path) -> Path:
     """A job that was uploaded and then changed: one file other, one new, one gone."""
     (folder / "gone.txt").write_text("old")
-    upload_config.apply(deployment, "mine", upload_config.compare(deployment, "mine", folder))
+    uploads.apply(deployment, "mine", uploads.compare(deployment, "mine", folder))
     (folder / "gone.txt").unlink()
     (folder / "new.txt").write_text("new")
     (folder / "trainer-script.sh").write_text("#!/bin/bash\necho new\n")
@@ -181,7 +181,7 @@ def test_whoever_may_not_look_there_may_still_launch(
     def refuse(*_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
 
-    monkeypatch.setattr(upload_config, "compare", refuse)
+    monkeypatch.setattr(uploads, "compare", refuse)
     stale.settle(deployment, "mine", None, ask=True)
     with pytest.raises(ClientError):
         stale.settle(deployment, "mine", True, ask=True)
@@ -193,18 +193,18 @@ def test_a_bucket_whose_etags_do_not_tell_is_known_by_what_was_uploaded(
 ) -> None:
     """As under SSE-KMS: the ETag is no digest of the content."""
     _foreign_etags(s3)
-    changes = upload_config.compare(deployment, "mine", folder)
-    upload_config.apply(deployment, "mine", changes)
-    assert upload_config.compare(deployment, "mine", folder).upload == {}
+    changes = uploads.compare(deployment, "mine", folder)
+    uploads.apply(deployment, "mine", changes)
+    assert uploads.compare(deployment, "mine", folder).upload == {}
     (folder / "trainer-script.sh").write_text("#!/bin/bash\necho new\n")
-    assert list(upload_config.compare(deployment, "mine", folder).upload) == [
+    assert list(uploads.compare(deployment, "mine", folder).upload) == [
         "jobs/mine/trainer-script.sh"
     ]
-    upload_config.apply(deployment, "mine", upload_config.compare(deployment, "mine", folder))
+    uploads.apply(deployment, "mine", uploads.compare(deployment, "mine", folder))
     s3.put_object(Bucket="config-bucket", Key="jobs/mine/trainer-script.sh", Body=b"another's")
-    assert len(upload_config.compare(deployment, "mine", folder).upload) == 1
+    assert len(uploads.compare(deployment, "mine", folder).upload) == 1
     monkeypatch.setattr(uploaded.read, "__defaults__", (folder / "none",))
-    assert len(upload_config.compare(deployment, "mine", folder).upload) == 2
+    assert len(uploads.compare(deployment, "mine", folder).upload) == 2
 
 
 def _foreign_etags(s3: Any) -> None:

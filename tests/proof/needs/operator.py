@@ -16,9 +16,9 @@ NEEDS: Rows = [
     (
         "s3:ListBucket",
         ["{config}", "{results}"],
-        "upload_config._list, results.fetch, runs.find_folder",
+        "uploads._list, results.fetch, runs.find_folder",
     ),
-    (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "upload_config.apply"),
+    (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "uploads.apply"),
     (
         "s3:GetObject",
         [

@@ -1,0 +1,47 @@
+"""How far a run may be extended, as `make extend` says it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from scripts import extend
+from scripts.console import Refused
+from scripts.runs import Run
+
+CLAIMED = "2026-11-24T12:00:00Z"
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, deadline: str) -> str:
+    stack = {
+        "StackName": "s",
+        "StackStatus": "CREATE_COMPLETE",
+        "Parameters": [{"ParameterKey": "Deadline", "ParameterValue": deadline}],
+    }
+    found = Run(
+        job="mine",
+        run_id="r-0123456789abcdef",
+        receipt={"claimed": CLAIMED},
+        outcome=None,
+        stack=stack,
+        state="running",
+        reason="",
+        ended_by="",
+    )
+    monkeypatch.setattr(extend, "read_deployment", lambda: SimpleNamespace(max_run_hours=2))
+    monkeypatch.setattr(extend, "find_run", lambda *_: found)
+    with pytest.raises(Refused) as refused:
+        extend.main(["--minutes", "90"])
+    return str(refused.value)
+
+
+def test_what_is_left_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, "2026-11-24T13:30:30Z")
+    assert said.endswith("max_run_hours is 2; MINUTES=29 at most")
+
+
+@pytest.mark.parametrize("deadline", ["2026-11-24T13:59:30Z", "2026-11-24T14:00:00Z"])
+def test_nothing_left_is_no_offer(monkeypatch: pytest.MonkeyPatch, deadline: str) -> None:
+    said = refusal(monkeypatch, deadline)
+    assert said.endswith("max_run_hours is 2; it cannot be given more time")
