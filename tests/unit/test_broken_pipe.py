@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+ENVIRON |= {"PYTHONPATH": "lambda:."}
 MANY = "import sys\nfrom scripts import console\ndef main(argv):\n"
 
 
@@ -29,7 +31,7 @@ def test_a_reader_that_leaves_makes_no_error(body: str, both: bool) -> None:
     ended = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": "lambda:."},
+        env=ENVIRON,
         stdout=writer,
         stderr=writer if both else subprocess.PIPE,
         text=True,
@@ -46,7 +48,7 @@ def test_the_embedded_clouds_commands_end_so_too(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "scripts.local.cloud", "down", "--home", str(tmp_path / "none")],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": "lambda:."},
+        env=ENVIRON,
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
