@@ -54,7 +54,7 @@ def choose(folders: Mapping[str, Path], job: str | None) -> dict[str, Path]:
     if job is None:
         return dict(folders)
     if job not in folders:
-        raise Refused(f"there is no job {job!r} below trainer/jobs; jobs: {', '.join(folders)}")
+        raise Refused(f"there is no folder trainer/jobs/{job}; jobs: {', '.join(folders)}")
     return {job: folders[job]}
 
 

@@ -53,3 +53,9 @@ def test_a_variable_file_that_is_none_is_refused_by_name(
     (tmp_path / name).write_text(text)
     with pytest.raises(Refused, match=f"{name}: cannot be read as a variable file"):
         jobs.read_tfvars(tmp_path)
+
+
+def test_a_job_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    folders = {"default": tmp_path, "mine": tmp_path / "jobs/mine"}
+    with pytest.raises(Refused, match="there is no folder trainer/jobs/x; jobs: default, mine"):
+        jobs.choose(folders, "x")

@@ -205,3 +205,11 @@ def test_a_run_that_is_over_has_results_of_no_age(
     put(s3, "run.json", f"machines/{OURS}/output/a")
     lines = said(s3, capsys, tmp_path, run({"machine": OURS}, state="succeeded"))
     assert len(lines) == 1
+
+
+def test_where_nothing_was_fetched_no_folder_is_named(
+    s3: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (line,) = said(s3, capsys, tmp_path, run(None, state="launch-failed"))
+    assert line == f"run {RUN_ID} of job job: launch-failed; 0 files"
+    assert list(tmp_path.iterdir()) == []
