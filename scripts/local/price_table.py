@@ -1,35 +1,29 @@
-"""What EC2 costs in us-east-1: the few rows that the embedded cloud's price APIs know.
+"""What EC2 costs in us-east-1, for the embedded cloud's price APIs and for checks without AWS.
 
-Source: the public price lists of AWS for us-east-1 ("Amazon EC2 On-Demand Pricing", Linux;
-"Amazon EBS pricing"; "Amazon VPC pricing", public IPv4 addresses), as they stood on `PUBLISHED`.
-They are here to calculate with: on a real account the real Price List answers.
+On-demand prices are in on_demand_prices.json, which names its source and its date: every type,
+of current and previous generations, that is sold by the hour. What is only sold as a dedicated
+host (mac) or a capacity block (trn2) has no such price. Storage and addresses: the public price
+lists ("Amazon EBS pricing"; "Amazon VPC pricing", public IPv4 addresses). They are here to
+calculate with: on a real account the real Price List answers.
 """
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
 
 REGION = "us-east-1"
 LOCATION = "US East (N. Virginia)"
-PUBLISHED = "2025-07-01T00:00:00Z"
+
+_LIST = json.loads(Path(__file__).with_name("on_demand_prices.json").read_text())
+PUBLISHED: str = _LIST["published"]
 
 HOURLY_USD = {
-    "c5.large": Decimal("0.085"),
-    "c7g.large": Decimal("0.0725"),
-    "c7i.large": Decimal("0.08925"),
-    "g4dn.xlarge": Decimal("0.526"),
-    "g5.xlarge": Decimal("1.006"),
-    "g6.xlarge": Decimal("0.8048"),
-    "m5.large": Decimal("0.096"),
-    "m5.xlarge": Decimal("0.192"),
-    "p3.2xlarge": Decimal("3.06"),
-    "r5.large": Decimal("0.126"),
-    "t3.large": Decimal("0.0832"),
-    "t3.medium": Decimal("0.0416"),
-    "t3.micro": Decimal("0.0104"),
-    "t3.small": Decimal("0.0208"),
-    "t3.xlarge": Decimal("0.1664"),
-    "t4g.medium": Decimal("0.0336"),
+    f"{family}.{size}": Decimal(usd)
+    for family, sizes in _LIST["hourly-usd"].items()
+    for size, usd in sizes.items()
 }
 """On-demand, Linux, shared tenancy, per hour."""
 
@@ -43,6 +37,14 @@ SPOT_SHARE = Decimal("0.36")
 SPOT_SHARE_STEP = Decimal("0.02")
 """Spot prices as a share of on-demand: of the first zone, and by how much each next one is dearer.
 Made up, near what the spot price history shows for most types."""
+
+
+def nearest(instance_type: str) -> str | None:
+    """Return what to say to somebody who named a type that the list has not; None if it has."""
+    if instance_type in HOURLY_USD:
+        return None
+    close = get_close_matches(instance_type, HOURLY_USD, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def spot_usd(instance_type: str, zone: str) -> Decimal | None:
