@@ -97,21 +97,90 @@ def test_retries_end_before_the_machines_own_timer_but_uploads_may_go_on() -> No
     assert agent.upload_limits(1000.0, 900.0) == (1020.0, 1200.0)
 
 
-def test_a_trainer_that_powers_the_machine_off_loses_nothing(machine: Machine) -> None:
+POWERED_OFF = """until [[ -s $HOME/agent.pid ]]; do sleep 0.1; done
+echo kept > $PARRIS_OUTPUT_DIR/x
+%s
+"""
+
+
+def powered_off(machine: Machine, script: str) -> dict[str, Any]:
+    """Return the outcome of a script whose `poweroff` tells the machine to stop, as it does."""
     machine.record("poweroff", 'kill -TERM "$(cat ${BASH_SOURCE%/*}/../agent.pid)"')
-    machine.script(
-        "until [[ -s $HOME/agent.pid ]]; do sleep 0.1; done\n"
-        "echo kept > $PARRIS_OUTPUT_DIR/x\npoweroff now"
-    )
+    machine.script(POWERED_OFF % script)
     process = machine.start()
     (machine.folder / "agent.pid").write_text(str(process.pid))
     process.wait(30)
-    outcome = machine.outcome()
-    assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer")
-    assert outcome["reason"] == (
-        "trainer-script.sh exited with status 0 and the machine was told to power off"
-    )
     assert machine.stored("output/x") == b"kept\n"
+    return machine.outcome()
+
+
+@pytest.mark.parametrize(
+    ("training", "state", "status"), [("true", "succeeded", 0), ("(exit 7)", "failed", 7)]
+)
+@pytest.mark.parametrize("end", ["\npoweroff", "\npoweroff now", "; poweroff &", " && poweroff"])
+def test_a_power_off_at_the_end_of_a_script_does_not_hide_how_the_training_ended(
+    machine: Machine, training: str, state: str, status: int, end: str
+) -> None:
+    outcome = powered_off(machine, f"{training}{end}\n# bye")
+    assert (outcome["state"], outcome["ended-by"]) == (state, "trainer")
+    assert outcome["exit-status"] == status
+    (warning,) = outcome["warnings"]
+    assert "trainer-script.sh ends in `poweroff" in warning
+    assert "it was left out of this run" in warning
+
+
+@pytest.mark.parametrize("training", ["true", "false"])
+def test_what_a_power_off_within_a_script_hides_is_said_to_be_unknown(
+    machine: Machine, training: str
+) -> None:
+    outcome = powered_off(machine, f"{training}\nif true; then\n  poweroff\nfi")
+    assert (outcome["state"], outcome["ended-by"]) == ("interrupted", "shutdown")
+    assert outcome["exit-status"] == 0
+    assert "whether the training succeeded is unknown" in outcome["reason"]
+
+
+@pytest.mark.parametrize("training", ["true", "false"])
+def test_a_power_off_that_systemd_refuses_is_not_the_trainings_failure(
+    machine: Machine, training: str
+) -> None:
+    machine.record("poweroff", "echo Too many arguments. >&2; exit 1")  # as to `poweroff now`
+    outcome = machine.run(f"{training}\nif true; then\n  poweroff now\nfi")
+    assert (outcome["state"], outcome["exit-status"]) == ("interrupted", 1)
+    assert "systemd refused its own power-off" in outcome["reason"]
+    assert "whether the training succeeded is unknown" in outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("#!/usr/bin/env bash\ntrain\n\n# turn it off\npoweroff now\n", (5, "poweroff now")),
+        (
+            "#!/bin/sh\ntrain\nsudo -n /sbin/shutdown -h now # bye",
+            (3, "sudo -n /sbin/shutdown -h now"),
+        ),
+        (
+            "train || sudo systemctl poweroff >/dev/null 2>&1",
+            (1, "sudo systemctl poweroff >/dev/null 2>&1"),
+        ),
+        ("train\ninit 0", (2, "init 0")),
+        ("train\nhalt -p || true\n", (2, "halt -p")),
+        ("#!/usr/bin/python3\npoweroff", None),
+        ("train\nshutdown -h +5", None),
+        ("train\nshutdown -h +$TERMINATION_TIME_LIMIT &", None),
+        ("train\nshutdown -r now", None),
+        ("poweroff\ntrain", None),
+        ("if train; then poweroff; fi", None),
+        ("echo poweroff", None),
+        ("echo 'and then; poweroff now'", None),
+        ("poweroff-later", None),
+        ("", None),
+    ],
+)
+def test_a_scripts_own_power_off_is_found_where_it_is_the_end(
+    script: str, found: tuple[int, str] | None
+) -> None:
+    said = agent.last_power_off(script.encode())
+    assert (said and (said.line, said.command)) == found
 
 
 def test_a_machine_told_to_stop_interrupts_the_trainer_gently(machine: Machine) -> None:

@@ -91,6 +91,14 @@ def say(text: str) -> None:
         print(f"parris {text}".encode("ascii", "backslashreplace").decode(), flush=True)
 
 
+TOO_MANY = "Too many arguments."
+"""What systemd says to `poweroff now`, with status 1 (systemctl-compat-halt.c)."""
+UNKNOWN = (
+    "whether the training succeeded is unknown: let the script end with the training's own exit "
+    "status, and without a power-off, which is not needed"
+)
+
+
 class RunError(Exception):
     """The run cannot go on; the text is its reason."""
 
@@ -413,6 +421,52 @@ def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
     return values
 
 
+# Power-off now, as the last command of a line: with sudo or a path, options, and something thrown
+# away behind it. systemctl-compat-halt.c and -shutdown.c of systemd take these.
+POWER_OFF = re.compile(
+    rb"""(?P<before>(?:.*?(?:;|&&?|\|\|))?[ \t]*)
+    (?P<command>(?:sudo[ \t]+(?:-\S+[ \t]+)*)?(?:/\S*/)?
+      (?:(?:poweroff|halt)
+        |shutdown(?:[ \t]+-(?:h|P|H|hP|-poweroff|-halt|-no-wall))*[ \t]+(?:now|\+?0)
+        |systemctl(?:[ \t]+-\S+)*[ \t]+(?:poweroff|halt)
+        |(?:tel)?init[ \t]+0
+      )(?![\w./=-])(?:[^;&|\#'"]|>&)*)
+    (?P<behind>(?:;|&|\|\|[ \t]*true)?)[ \t]*(?:\#.*)?""",
+    re.VERBOSE,
+)
+SHELL = re.compile(rb"#![ \t]*/\S*?(?:/env[ \t]+(?:-S[ \t]+)?|/)(?:ba|da|z|k|a)?sh(?:[ \t\r]|$)")
+
+
+class PowerOff(NamedTuple):
+    """A script's own power-off, where it is the last thing that the script does."""
+
+    line: int
+    command: str
+    start: int
+    """Where the command stands in the script, in bytes; `end` is behind what belongs to it."""
+    end: int
+
+
+def last_power_off(content: bytes) -> PowerOff | None:
+    """Return the power-off in which a shell's script ends; None if it ends in something else."""
+    lines = content.split(b"\n")
+    if content.startswith(b"#!") and not SHELL.match(lines[0]):
+        return None
+    start = len(content) + 1
+    for number in range(len(lines), 0, -1):
+        line = lines[number - 1]
+        start -= len(line) + 1
+        if line.strip() and not line.lstrip().startswith(b"#"):
+            found = POWER_OFF.fullmatch(line.rstrip())
+            if not found:
+                return None
+            text = found["command"].decode(errors="replace").rstrip()
+            return PowerOff(
+                number, text, start + found.start("command"), start + found.end("behind")
+            )
+    return None
+
+
 def trainer_command(folder: Path, script: str) -> tuple[list[str], list[str]]:
     """Return the command that runs the job's script, and warnings; repair what can be repaired.
 
@@ -430,6 +484,14 @@ def trainer_command(folder: Path, script: str) -> tuple[list[str], list[str]]:
             path.write_bytes(content)
             warnings.append(
                 f"{script} had Windows line endings (CRLF); they were repaired for this run"
+            )
+        if found := last_power_off(content):
+            # `exit` has the status of what came before (bash(1), "exit"): the training's own.
+            content = content[: found.start] + b"exit" + content[found.end :]
+            path.write_bytes(content)
+            warnings.append(
+                f"{script} ends in `{found.command}` (line {found.line}); it was left out of this "
+                "run, since it hides how the training ended: the machine powers off by itself"
             )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     except OSError as error:
@@ -457,6 +519,7 @@ class Trainer:
         self.peak_memory: int | None = None
         self.last_line = self.log_error = ""
         self._oom_kills = oom_kills()
+        self._names_power_off = False
         self._group: int | None = None
         self._reader: threading.Thread | None = None
         self._reading, self._pipe = False, -1
@@ -470,6 +533,8 @@ class Trainer:
         """
         script = self._receipt["script"]
         command, self.warnings = trainer_command(self._home / "source", script)
+        content = (self._home / "source" / script).read_bytes()
+        self._names_power_off = bool(re.search(rb"\b(?:poweroff|halt)\b", content))
         log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
         try:
             process = subprocess.Popen(
@@ -523,6 +588,9 @@ class Trainer:
     def judge(self) -> Verdict:
         """Return the verdict on a trainer that ended by itself."""
         script, status = self._receipt["script"], self.exit_status or 0
+        if status == 1 and self.last_line == TOO_MANY and self._names_power_off:
+            reason = f"{script} exited with status 1, as systemd refused its own power-off"
+            return Verdict("interrupted", f"{reason} ({TOO_MANY}): {UNKNOWN}", "trainer")
         if status == 0:
             return Verdict("succeeded", f"{script} exited with status 0", "trainer")
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
@@ -829,8 +897,8 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
     if isinstance(event, Verdict):
         return event
     if ended_by_itself and trainer.exit_status == 0:
-        verdict = trainer.judge()
-        return verdict._replace(reason=f"{verdict.reason} and the machine was told to power off")
+        reason = "the trainer exited with status 0 just after the machine was told to power off"
+        return Verdict("interrupted", f"{reason}; if it said so itself, {UNKNOWN}", "shutdown")
     if told_to_stop and not near_deadline:
         reason = "the machine was told to power off while the trainer ran"
         return Verdict("interrupted", reason, "shutdown")
