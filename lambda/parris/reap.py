@@ -28,7 +28,7 @@ from .stacks import (
     stack_tags,
 )
 from .storage import Storage
-from .verdict import Ending, Facts, Machine, Verdict, judge
+from .verdict import Facts, Machine, Verdict, deleted, judge, replaced
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -182,11 +182,13 @@ class Reaper:
         if stack is None or not _names_a_run(tags):
             return {"ignored": instance_id}
         run_id = stack_tags(stack).get("parris:run-id")
-        if tags.get("parris:run-id") != run_id:  # replaced by a newer run, which goes on
-            ending = Ending(
-                state="interrupted", reason=f"run {run_id} replaced it", ended_by="replacement"
-            )
-            self.recorder.write(tags, ending, machine)
+        if tags.get("parris:run-id") != run_id:  # the stack holds another run, which goes on
+            # While an update is undone it is the new run's machine that goes: `_look_at_stack`.
+            if not stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
+                known = read_time(self.recorder.receipt(tags).get("deadline"))
+                self.recorder.conclude(
+                    tags, known or _deadline(stack), replaced(str(run_id)), machine
+                )
             return {"ignored": instance_id}
         return self._look_at_one(stack, {str(run_id): machine})
 
@@ -199,11 +201,12 @@ class Reaper:
         machines = list_machines(self.ec2, self.settings.deployment)
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
-            self.recorder.conclude(tags, _deadline(stack), deleter(token), machine)
+            who, deadline = deleter(token), _deadline(stack)
+            self.recorder.conclude(tags, deadline, deleted(who, deadline, self.now), machine)
             failed: list[str] = []
             self._start_waiting(list_stacks(self.cloudformation, self.settings.deployment), failed)
             _raise(failed)
-            return {"deleted": stack["StackName"], "by": deleter(token)}
+            return {"deleted": stack["StackName"], "by": who}
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
             # The tags are the old run's again; the token is the run's that failed to replace it,
             # or not a run's at all: that of a deadline that could not be moved.

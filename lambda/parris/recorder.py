@@ -18,7 +18,7 @@ from .objects import event_key
 from .plan import run_prefix
 from .stacks import first_failure, last_failed_deletion, stack_tags
 from .storage import Storage
-from .verdict import POWERED_OFF_BY_ITSELF, Ending, Machine, deleted, vanished
+from .verdict import POWERED_OFF_BY_ITSELF, Ending, Machine, vanished
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -77,19 +77,18 @@ class Recorder:
         self.promote(tags, outcome)
 
     def conclude(
-        self, tags: Mapping[str, str], deadline: datetime, who: str, machine: Machine | None
+        self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
     ) -> None:
-        """Say who ended a run whose stack is gone, if that is who deleted the stack.
+        """Say how a run ended whose machine CloudFormation took away, if that is what ended it.
 
         A machine that is terminated from outside may still store its results, and then knows only
-        that it was told to power off ("shutdown"): who deleted the stack is who did it.
+        that it was told to power off ("shutdown"): `ending` says by whom.
         """
         found = self.storage.read_outcome(_prefix(tags))
         # The reap function's own was written before the machine had its last word.
         waits = found is None or found.get("ended-by") == "reap"
         outcome = (self._said(tags, machine) if waits else None) or found
         by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
-        ending = deleted(who, deadline, self.now)
         if by_itself and machine is not None:
             ending = vanished(machine, deadline, self.now)
         if outcome is None:

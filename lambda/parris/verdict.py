@@ -148,6 +148,12 @@ def deleted(who: str, deadline: datetime, now: datetime) -> Ending:
     return Ending(state="stopped", reason=f"{who} deleted its stack{late}", ended_by=who)
 
 
+def replaced(run_id: str) -> Ending:
+    """Return how a run ended whose stack was given to run `run_id`."""
+    reason = f"run {run_id} replaced it"
+    return Ending(state="interrupted", reason=reason, ended_by="replacement")
+
+
 def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
     return facts.over_since is not None and now - facts.over_since < overdue
 

@@ -270,6 +270,48 @@ def test_a_replaced_machine_ends_its_run_and_not_the_stack(world: World) -> None
 
 
 @pytest.mark.parametrize(
+    ("state", "ended_by", "told"),
+    [
+        ("interrupted", "shutdown", ("interrupted", "replacement")),
+        ("succeeded", "trainer", ("succeeded", "trainer")),
+        ("timed-out", "agent", ("timed-out", "agent")),
+    ],
+)
+def test_a_replaced_machine_that_stored_its_results_was_replaced_unless_it_had_ended(
+    world: World, state: str, ended_by: str, told: tuple[str, str]
+) -> None:
+    old = world.run("old")
+    world.run("new")
+    world.ec2.create_tags(
+        Resources=[old], Tags=[{"Key": "parris:stack", "Value": world.stack_id("new")}]
+    )
+    world.ec2.terminate_instances(InstanceIds=[old])
+    said = {"state": state, "ended-by": ended_by, "reason": "its own", "bytes-stored": 7}
+    world.end("old", old, **said)
+    world.reap(machine_event(old))
+    outcome = world.outcome("old")
+    assert (outcome["state"], outcome["ended-by"]) == told
+    replaced = f"run {run_id('new')} replaced it"
+    assert outcome["reason"] == (replaced if ended_by == "shutdown" else "its own")
+    assert outcome["bytes-stored"] == 7  # what the machine alone knows stays
+    assert [notice["event"] for notice in world.topic.heard()] == [told[0]]
+
+
+def test_a_machine_that_goes_as_a_replacement_is_undone_was_not_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("old")
+    new = world.run("new")
+    (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    undone = {**stack, "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.read_stack", lambda *_: undone)
+    world.ec2.terminate_instances(InstanceIds=[new])
+    assert world.reap(machine_event(new)) == {"ignored": new}
+    listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
+    assert [item["Key"] for item in listed if item["Key"].endswith("outcome.json")] == []
+
+
+@pytest.mark.parametrize(
     ("token", "written"), [(run_id("new"), {"new"}), ("", set()), ("9f0c-not-a-run", set())]
 )
 def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
