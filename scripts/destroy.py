@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from parris.obituary import cost
+from parris.budget import cost
 from parris.stacks import stack_tags
 from scripts import clean_stacks, console, terraform
 from scripts.console import Refused

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,8 +97,16 @@ def _print(answer: dict[str, Any]) -> None:
         print(f"run {answer['run-id']} of job {answer['job']} launched")
     print(f"  stack    {answer['stack-name']}")
     print(f"  deadline {answer['deadline']}")
+    print(f"  cost     {cost_of(answer)}")
     for note in answer.get("notes", []):
         print(f"  note     {hint(note)}")
+
+
+def cost_of(answer: Mapping[str, Any]) -> str:
+    """Return what a launch's answer says of its price, an hour and at most."""
+    if not answer.get("hourly-usd"):
+        return "price unknown"
+    return f"${answer['hourly-usd']} an hour, ${answer['most-usd']} at most, by its deadline"
 
 
 def _split(item: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.obituary import cost
+from parris.budget import cost
 from scripts.plain_text import one_line
 from scripts.runs import Run
 from scripts.which_cloud import hint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -44,6 +44,19 @@ class Price:
 
 class BudgetTooSmall(ValueError):
     """A budget buys less than MINIMUM_MINUTES; the text says what would do."""
+
+
+def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float | None:
+    """Return what a machine costs from `since` to `until`, in US dollars; None without a price.
+
+    EC2 bills Linux instances by the second with a minimum of 60 s (EC2 user guide, "On-Demand
+    Instances").
+    """
+    price = receipt.get("price")
+    if not price:
+        return None
+    seconds = max(60, (until - since.astimezone(UTC)).total_seconds())
+    return round(float(Decimal(price["hourly-usd"]) * Decimal(seconds) / 3600), 4)
 
 
 def minutes_for_budget(budget_usd: Decimal, hourly_usd: Decimal) -> int:

@@ -45,6 +45,11 @@ _CONFIG = Config(
     max_pool_connections=16,
 )
 
+_BRIEFLY = _CONFIG.merge(
+    Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
+)
+"""For what a launch can do without: a price list that nobody can reach must not outlast it."""
+
 
 def launch(event: object, context: Any) -> dict[str, Any]:
     """Start the training that `event` asks for and return the answer.
@@ -136,10 +141,10 @@ def _session() -> Any:
     return get_session()
 
 
-def _client(service: str, region: str | None = None) -> Any:
+def _client(service: str, region: str | None = None, config: Config = _CONFIG) -> Any:
     # A session is not for two threads at once (boto3 guide, "Multithreading").
     with _making:
-        return _session().create_client(service, region_name=region, config=_CONFIG)
+        return _session().create_client(service, region_name=region, config=config)
 
 
 @functools.cache
@@ -183,7 +188,7 @@ def _sns() -> SNSClient:
 
 @functools.cache
 def _pricing() -> PricingClient:
-    client: PricingClient = _client("pricing", price_region(_settings().region))
+    client: PricingClient = _client("pricing", price_region(_settings().region), _BRIEFLY)
     return client
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clicks, market, notice, render, settle
 from . import config as configuration
-from .budget import Price
+from .budget import Price, cost
 from .claim import RunClaim, claim_run
 from .config import CONFIG_FILENAME, read_config
 from .crowd import Crowd
@@ -23,7 +23,7 @@ from .fleet import fill_slots
 from .notify import Notifier
 from .objects import event_key
 from .overlap import hold_back
-from .plan import RunPlan, iso, plan_run, receipt, within_budget
+from .plan import RunPlan, iso, plan_run, receipt, within_budget, without_price
 from .settings import Settings
 from .stacks import StackCall, start_stack
 from .storage import Storage
@@ -122,7 +122,7 @@ def launch(
             )
             waiting.append(pool.submit(crowd.refuse_another, config.stack_name))
             if pricing is not None:
-                plan = within_budget(plan, pricing.result())
+                plan = _priced(plan, pricing.result)
                 waiting.append(pool.submit(_write_limits, claim, plan))
             image, template = imaging.result(), templating.result()
             call = _stack_call(plan, settings, template, image, machine, claim.attempt)
@@ -137,8 +137,8 @@ def launch(
                 return _answer(plan, None) | held
             _give_up(claim, plan, error)
             raise
-    if plan.price is None:
-        plan = _priced(plan, clients)
+    if pricing is None:
+        plan = _priced(plan, lambda: _price(plan, clients))
     _complete(claim, plan, stack_id, image)
     answer = _answer(plan, stack_id)
     key = event_key(plan.job, plan.run_id, "started")
@@ -158,12 +158,12 @@ def _price(plan: RunPlan, clients: Clients) -> Price:
     )
 
 
-def _priced(plan: RunPlan, clients: Clients) -> RunPlan:
-    """Return `plan` with its price, or with a note why it has none: nothing hangs on it."""
+def _priced(plan: RunPlan, read: Callable[[], Price]) -> RunPlan:
+    """Return `plan` with its price, or with a note why it has none if no end hangs on it."""
     try:
-        return within_budget(plan, _price(plan, clients))
+        return within_budget(plan, read())
     except PriceUnknown as error:
-        return replace(plan, notes=(*plan.notes, f"no price: {error}"))
+        return without_price(plan, error)
 
 
 def _check_files(plan: RunPlan, files: Mapping[str, int]) -> None:
@@ -227,7 +227,7 @@ def _give_up(claim: RunClaim, plan: RunPlan, error: Exception) -> None:
 def _write_limits(claim: RunClaim, plan: RunPlan) -> None:
     """Put the deadline that a budget buys where the machine will read it."""
     planned = receipt(plan)
-    names = ("deadline", "time-limit-minutes", "price")
+    names = ("deadline", "time-limit-minutes", "cost-limit-usd", "price")
     claim.write(**{name.replace("-", "_"): planned[name] for name in names})
 
 
@@ -249,11 +249,10 @@ def _answer(plan: RunPlan, stack_id: str | None) -> dict[str, Any]:
         "deadline": iso(plan.deadline),
         "duplicate": False,
         "results": f"s3://{plan.results_bucket}/{plan.prefix}",
+        **_costs(receipt(plan)),
     }
     if plan.request.ignored:
         answer["ignored"] = list(plan.request.ignored)
-    if plan.price:
-        answer["hourly-usd"] = f"{plan.price.hourly_usd:.4f}"
     if plan.notes:
         answer["notes"] = list(plan.notes)
     return answer
@@ -267,4 +266,17 @@ def _duplicate(held: Mapping[str, Any]) -> dict[str, Any]:
         "stack-id": held.get("stack-id"),
         "deadline": held["deadline"],
         "duplicate": True,
+        **_costs(held),
     }
+
+
+def _costs(held: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what an hour of a run costs, and all of it if it goes on to its deadline, in dollars.
+
+    Both are None where no price is known.
+    """
+    begun, over = (datetime.fromisoformat(held[key]) for key in ("claimed", "deadline"))
+    most = cost(held, begun, over)
+    if most is None:
+        return {"hourly-usd": None, "most-usd": None}
+    return {"hourly-usd": f"{float(held['price']['hourly-usd']):.4f}", "most-usd": f"{most:.4f}"}

@@ -99,7 +99,8 @@ def read_price(
                 read=datetime.now(UTC),
                 spot=spot,
             )
-        except (ClientError, BotoCoreError) as error:
+        # An answer in a form that nobody expects is no price either, and no launch hangs on it.
+        except (ClientError, BotoCoreError, LookupError, ValueError, ArithmeticError) as error:
             raise PriceUnknown(
                 f"the price of {instance_type} could not be read: {error}"
             ) from error

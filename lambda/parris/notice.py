@@ -50,7 +50,9 @@ class Notice:
 def started(answer: Mapping[str, Any], kind: str) -> Notice:
     """Return the notice of a launch that was accepted, from the launch function's answer."""
     job, run_id = answer["job"], answer["run-id"]
-    cost = f", about ${answer['hourly-usd']} an hour" if "hourly-usd" in answer else ""
+    cost = "price unknown"
+    if answer.get("hourly-usd"):
+        cost = f"${answer['hourly-usd']} an hour, ${answer['most-usd']} at most"
     return Notice(
         event="started",
         job=job,
@@ -59,7 +61,8 @@ def started(answer: Mapping[str, Any], kind: str) -> Notice:
             f"Job {job} was started by {_KINDS.get(kind, kind)}.",
             f"run       {run_id}",
             f"stack     {answer['stack-name']}",
-            f"deadline  {answer['deadline']}{cost}",
+            f"deadline  {answer['deadline']}",
+            f"cost      {cost}",
             *answer.get("notes", []),
             "",
             f"Look closer: make logs RUN={run_id} WAIT=1",

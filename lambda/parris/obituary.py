@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .budget import cost
 from .machines import read_console
 from .outcome import read_outcome
 from .plan import iso
@@ -77,19 +77,6 @@ class Obituary:
         except (ClientError, BotoCoreError):
             log.exception("the console of %s could not be read", machine.instance_id)
             return ""
-
-
-def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float | None:
-    """Return what a machine cost from `since` to `until`, in US dollars; None without a price.
-
-    EC2 bills Linux instances by the second with a minimum of 60 s (EC2 user guide, "On-Demand
-    Instances").
-    """
-    price = receipt.get("price")
-    if not price:
-        return None
-    seconds = max(60, (until - since.astimezone(UTC)).total_seconds())
-    return round(float(Decimal(price["hourly-usd"]) * Decimal(seconds) / 3600), 4)
 
 
 def _last_words(console: str, job: str, run_id: str) -> dict[str, Any] | None:

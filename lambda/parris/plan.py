@@ -12,7 +12,7 @@ from typing import Any
 from . import config as configuration
 from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .config import TrainingConfig
-from .errors import InvalidConfig
+from .errors import InvalidConfig, PriceUnknown
 from .images import default_image, has_gpu
 from .parameters import environment_name
 from .request import LaunchRequest
@@ -160,7 +160,8 @@ def within_budget(plan: RunPlan, price: Price) -> RunPlan:
         InvalidConfig: if the budget is too small to begin.
     """
     if plan.budget_usd is None:
-        return replace(plan, price=price)
+        moves = ("the spot price may rise, to the on-demand price at most",) if price.spot else ()
+        return replace(plan, price=price, notes=(*plan.notes, *moves))
     try:
         minutes = minutes_for_budget(plan.budget_usd, price.hourly_usd)
     except BudgetTooSmall as error:
@@ -174,6 +175,23 @@ def within_budget(plan: RunPlan, price: Price) -> RunPlan:
         deadline=plan.deadline - timedelta(minutes=spare),
         delete_at=plan.delete_at - timedelta(minutes=spare),
     )
+
+
+def without_price(plan: RunPlan, error: PriceUnknown) -> RunPlan:
+    """Return `plan` with a note on why it has no price.
+
+    Raises:
+        PriceUnknown: if nothing but its budget would end the run (``around-cost``).
+    """
+    if plan.budget_usd is None:
+        return replace(plan, notes=(*plan.notes, f"price unknown: {error}"))
+    if plan.config.termination_method == configuration.COST:
+        raise error
+    note = (
+        f"cost-limit {plan.budget_usd} has no effect, since the price is unknown ({error}); "
+        f"the time-limit ends the run after {plan.limit_minutes} minutes"
+    )
+    return replace(plan, budget_usd=None, notes=(*plan.notes, note))
 
 
 def receipt(plan: RunPlan) -> dict[str, Any]:

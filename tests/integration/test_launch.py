@@ -303,8 +303,59 @@ def test_a_price_that_cannot_be_had_is_an_error_for_a_budget_only(world: World) 
     assert world.stacks() == []
     world.put("training-config.json", '{"training-job-name": "one"}')
     answer = world.launch()
-    assert "no price for t3.medium" in answer["notes"][0]
+    assert answer["notes"][0].startswith("price unknown: AWS lists no price for t3.medium")
     assert world.receipt(answer["run-id"])["price"] is None
+
+
+FIXED = (
+    '{"training-job-name": "one", "termination-method": "at-fixed-time", "time-limit": 90, '
+    '"cost-limit": 0.048}'
+)
+
+
+def test_with_a_fixed_time_a_budget_is_a_cap_where_a_price_is_known(world: World) -> None:
+    world.put("training-config.json", FIXED)
+    assert world.launch()["deadline"] == "2026-11-24T13:00:00Z"
+
+
+def test_with_a_fixed_time_a_budget_is_a_note_where_no_price_is_known(world: World) -> None:
+    world.prices.usd["instanceType"] = ""
+    world.put("training-config.json", FIXED)
+    answer = world.launch()
+    assert answer["deadline"] == "2026-11-24T13:30:00Z"
+    (note,) = answer["notes"]
+    assert note.startswith("cost-limit 0.048 has no effect, since the price is unknown")
+    assert "the time-limit ends the run after 90 minutes" in note
+    held = world.receipt(answer["run-id"])
+    assert (held["cost-limit-usd"], held["price"]) == (None, None)
+
+
+def test_every_launch_says_what_it_costs_an_hour_and_at_most(world: World) -> None:
+    answer = world.launch()
+    assert (answer["hourly-usd"], answer["most-usd"]) == ("0.0480", "1.1520")  # for 24 hours
+    again = world.launch()
+    assert (again["hourly-usd"], again["most-usd"]) == ("0.0480", "1.1520")
+    (told,) = world.topic.heard()
+    assert (told["event"], told["most-usd"]) == ("started", "1.1520")
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"PriceList": ["{"]}, {"PriceList": ['{"terms": {"OnDemand": {"A": {}}}}']}]
+)
+def test_no_launch_hangs_on_a_price_list_that_answers_in_a_form_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(world.prices, "get_products", lambda **_: answer)
+    launched = world.launch()
+    assert (launched["hourly-usd"], launched["most-usd"]) == (None, None)
+    assert launched["notes"][0].startswith("price unknown: ")
+    assert world.receipt(launched["run-id"])["stack-id"] == launched["stack-id"]
+
+
+def test_a_spot_price_is_said_to_move_where_no_budget_holds_it(world: World) -> None:
+    config = '{"training-job-name": "one", "market": "spot", "instance-type": "c5.large"}'
+    world.put("training-config.json", config)
+    assert world.launch()["notes"] == ["the spot price may rise, to the on-demand price at most"]
 
 
 def test_a_spot_budget_is_the_requests_maximum_price(world: World) -> None:

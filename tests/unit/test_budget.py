@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parris.budget import MINIMUM_MINUTES, BudgetTooSmall, Price, minutes_for_budget
-from parris.obituary import cost
+from parris.budget import MINIMUM_MINUTES, BudgetTooSmall, Price, cost, minutes_for_budget
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 AMOUNTS = st.decimals(Decimal("0.0001"), Decimal(100_000), places=4)

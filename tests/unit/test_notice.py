@@ -49,6 +49,19 @@ def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("prices", "line"),
+    [
+        (("0.0480", "1.1520"), "cost      $0.0480 an hour, $1.1520 at most"),
+        ((None, None), "cost      price unknown"),
+    ],
+)
+def test_a_start_says_what_it_costs(prices: tuple[str | None, str | None], line: str) -> None:
+    answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
+    costs = {"hourly-usd": prices[0], "most-usd": prices[1]}
+    assert line in forms(notice.started(answer | costs, "direct"))["email"].splitlines()
+
+
 def test_a_machine_gets_the_same_as_json() -> None:
     told = notice.ended("digits", "r-1", {}, OUTCOME, "")
     record = json.loads(forms(told)["default"])
