@@ -5,8 +5,9 @@ locals {
   # Not the resource's attribute, which its own environment cannot hold.
   launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
   # What a template may make, as the function itself has it (lambda/parris/render.py).
-  resource_types  = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule"]
-  receipt_objects = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  resource_types    = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule"]
+  instance_profiles = concat([local.instance_profile], sort(var.instance_role_names))
+  receipt_objects   = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
 }
 
 resource "aws_lambda_function" "launch" {
@@ -39,7 +40,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
       PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
       PARRIS_STACK_ROLE_ARN      = local.stack_role_arn
-      PARRIS_INSTANCE_PROFILES   = join(",", concat([local.instance_profile], sort(var.instance_role_names)))
+      PARRIS_INSTANCE_PROFILES   = join(",", local.instance_profiles)
       PARRIS_INSTANCE_ROLE       = local.instance_role
       PARRIS_TRAINING_LOG_GROUP  = aws_cloudwatch_log_group.training.name
       PARRIS_SCHEDULER_ROLE_ARN  = local.scheduler_role_arn

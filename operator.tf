@@ -58,6 +58,12 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
+    sid       = "SeeWhatJobsName"
+    actions   = ["ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeKeyPairs"]
+    resources = ["*"] # EC2's describe actions take no resource
+  }
+
+  statement {
     sid = "ExtendAndDeleteOurStacks"
     # The stack goes on with the role it has: whoever may change it need not be allowed to pass that
     # (CloudFormation user guide, "AWS CloudFormation service role").

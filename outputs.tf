@@ -43,6 +43,11 @@ output "grace_minutes" {
   value       = var.grace_minutes
 }
 
+output "instance_profiles" {
+  description = "What a job may give as instance-iam-role-name; the first is the default."
+  value       = local.instance_profiles
+}
+
 output "training_log_group" {
   description = "Log group with one stream <job>/<run-id>/<secret> for each run."
   value       = aws_cloudwatch_log_group.training.name

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ class Deployment:
     reap_function: str
     max_run_hours: int
     grace_minutes: int
+    instance_profiles: Sequence[str]
+    """What jobs may name as instance-iam-role-name; the first is the default."""
     training_log_group: str
     schedules: Mapping[str, Mapping[str, Any]]
     data_triggers: Mapping[str, Mapping[str, Any]]

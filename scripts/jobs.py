@@ -19,6 +19,7 @@ from parris.request import DEFAULT_JOB, JOB_NAME
 from parris.storage import MAX_JOB_FILES
 from scripts.console import Refused
 from scripts.deployment import ROOT
+from trainer.runtime.agent import last_power_off
 
 TRAINER = ROOT / "trainer"
 _NOT_THE_DEFAULT_JOBS = {"jobs", "runtime"}
@@ -89,7 +90,25 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
     problems += _check_template(config, files)
     if len(files) > MAX_JOB_FILES:
         problems.append(f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket")
-    return config, [f"{place}/{CONFIG_FILENAME}: {problem}" for problem in problems]
+    return config, [f"{config_place(folder)}: {problem}" for problem in problems]
+
+
+def config_place(folder: Path) -> str:
+    """Return how to name the configuration of the job in `folder` to a person."""
+    return f"{_place(folder)}/{CONFIG_FILENAME}"
+
+
+def notes(folder: Path, config: TrainingConfig) -> list[str]:
+    """Return what is worth knowing of a job that has no fault: its script's own power-off."""
+    script = folder / config.script
+    found = last_power_off(script.read_bytes()) if script.is_file() else None
+    if found is None:
+        return []
+    return [
+        f"{_place(script)}, line {found.line}: `{found.command}` is not needed, since the machine "
+        "powers off by itself when the script ends; it is left out of each run, where it would "
+        "hide how the training ended"
+    ]
 
 
 def check_triggers(variables: Mapping[str, Any], known: Iterable[str], source: str) -> list[str]:

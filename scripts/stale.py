@@ -82,7 +82,7 @@ def _wanted(job: str, names: Sequence[str]) -> bool:
 
 def _upload(deployment: Deployment, job: str, folder: Path, changes: Changes) -> None:
     try:
-        uploads.refuse_problems({job: folder}, jobs.job_folders())
+        uploads.refuse_problems(deployment, {job: folder}, jobs.job_folders())
     except Refused as error:
         raise Refused(
             f"{error} Nor was anything launched; make launch JOB={job} UPLOAD=0 launches what the "

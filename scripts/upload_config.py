@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from scripts import console, jobs, uploads
-from scripts.deployment import read_deployment
+from scripts.console import Refused
+from scripts.deployment import Deployment, read_deployment
 
 
 def main(argv: list[str]) -> int:
@@ -17,15 +18,24 @@ def main(argv: list[str]) -> int:
 
     folders = jobs.job_folders()
     chosen = jobs.choose(folders, options.job or None)
-    uploads.refuse_problems(chosen, folders)
+    deployment = None if options.check else _deployment()
+    uploads.refuse_problems(deployment, chosen, folders)
     if options.check:
         print(f"{', '.join(chosen)}: no problem found")
         return 0
 
-    deployment = read_deployment()
+    deployment = deployment or read_deployment()
     for job, folder in chosen.items():
         uploads.apply(deployment, job, uploads.compare(deployment, job, folder))
     return 0
+
+
+def _deployment() -> Deployment | None:
+    """Return the deployment; None without one: what is wrong with the files is told first."""
+    try:
+        return read_deployment()
+    except Refused:
+        return None
 
 
 if __name__ == "__main__":

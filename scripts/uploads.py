@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from parris.request import DEFAULT_JOB
 from parris.storage import JOBS_FOLDER, job_prefix
 from scripts import jobs, uploaded
+from scripts.account_check import check_account, problems_here
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.words import counted
@@ -26,23 +29,47 @@ class Changes:
     unchanged: int
 
 
-def refuse_problems(chosen: Mapping[str, Path], folders: Mapping[str, Path]) -> None:
-    """Check the jobs `chosen`, and the triggers of all.
+def refuse_problems(
+    deployment: Deployment | None, chosen: Mapping[str, Path], folders: Mapping[str, Path]
+) -> None:
+    """Check the jobs `chosen`, and the triggers of all; print what is worth a note.
 
     Args:
+        deployment: whose account is asked for what a job names of it; None asks nobody.
         folders: of every job there is, by its name.
 
     Raises:
         Refused: with every fault, each naming its place.
     """
-    problems = [
-        problem for job, folder in chosen.items() for problem in jobs.check_job(job, folder)[1]
-    ]
+    problems, notes = check(deployment, chosen)
     for source, variables in jobs.read_tfvars().items():
         problems += jobs.check_triggers(variables, folders, source)
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise Refused(f"{counted(len(problems), 'problem')}\n{lines}\nNothing was uploaded.")
+    for note in notes:
+        print(f"note: {note}")
+
+
+def check(deployment: Deployment | None, chosen: Mapping[str, Path]) -> tuple[list[str], list[str]]:
+    """Return the faults of the jobs, also what the account lacks that one names, and notes."""
+    checked = {job: jobs.check_job(job, folder) for job, folder in chosen.items()}
+    problems = [problem for _, faults in checked.values() for problem in faults]
+    notes: list[str] = []
+    for job, (config, _) in checked.items():
+        if config is None:
+            continue
+        place = jobs.config_place(chosen[job])
+        found, unasked = problems_here(config), list[str]()
+        if deployment is not None:
+            try:
+                found, unasked = check_account(deployment, config)
+            except (BotoCoreError, ClientError):
+                if not problems:  # what is wrong with the files is told first
+                    raise
+        problems += [f"{place}: {problem}" for problem in found]
+        notes += [f"{place}: {note}" for note in unasked] + jobs.notes(chosen[job], config)
+    return problems, notes
 
 
 def compare(deployment: Deployment, job: str, folder: Path) -> Changes:

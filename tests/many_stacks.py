@@ -22,6 +22,7 @@ def make_runs(name: str, count: int) -> Deployment:
         reap_function="",
         max_run_hours=24,
         grace_minutes=15,
+        instance_profiles=[],
         training_log_group=f"/{name}/training",
         schedules={},
         data_triggers={},

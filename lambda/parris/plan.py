@@ -105,7 +105,8 @@ def plan_run(
             source,
             [
                 f'instance-iam-role-name: "{profile}" is not one of '
-                f"{', '.join(settings.instance_profiles)}; add it to the Terraform variable "
+                f"{', '.join(settings.instance_profiles)}; leave the key out for "
+                f"{settings.instance_profiles[0]}, or add it to the Terraform variable "
                 "instance_role_names and apply"
             ],
         )

@@ -45,6 +45,14 @@ NEEDS: Rows = [
         "a run has to end without a record while somebody looks",
     ),
     ("ec2:DescribeInstances", "*", "runs._machine_state, runs.find_machine"),
+    (
+        [
+            *("ec2:DescribeInstanceTypes", "ec2:DescribeSubnets"),
+            *("ec2:DescribeSecurityGroups", "ec2:DescribeKeyPairs"),
+        ],
+        "*",
+        "account_check._questions",
+    ),
     ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),
     ("cloudformation:DeleteStack", STACK, "clean_stacks.delete", OURS),
     (
