@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parris.config import COST, FIELDS, FIXED_TIME, LIMITS
+from parris.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL
 from parris.fields import Amount, Choice, Field, Flag, Text, Whole
 from parris.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
@@ -32,6 +32,7 @@ MEANINGS = {
     "subnet-id": "Subnet of the machine; one of the default VPC if empty.",
     "ec2-keypair-name": "EC2 key pair for SSH; none if empty.",
     "stack-replacement": "Whether a launch replaces what the job's stack runs.",
+    "several-at-once": "Whether runs of the job may go side by side, each in a stack of its own.",
     "keep-stack": "Whether the stack stays when its run is over, without a machine.",
     "image": "Image to boot; one that fits the instance type if empty.",
     "volume-size-gb": "Size of the root volume, in GiB.",
@@ -99,6 +100,7 @@ def schema() -> dict[str, Any]:
             *_not_in_both_places(),
             _needs(FIXED_TIME, "time-limit"),
             _needs(COST, "cost-limit"),
+            _several_at_once(),
         ],
     }
 
@@ -139,12 +141,30 @@ def _not_in_both_places() -> list[dict[str, Any]]:
     return [{"not": {"allOf": [_has(key), _options_have(key)]}} for key in LIMITS]
 
 
+def _is(key: str, chosen: Any) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"const": chosen}}} for name in spellings(key)
+        ]
+    }
+
+
 def _needs(method: str, limit: str) -> dict[str, Any]:
-    chosen = [
-        {"required": [name], "properties": {name: {"const": method}}}
-        for name in spellings("termination-method")
-    ]
-    return {"if": {"anyOf": chosen}, "then": {"anyOf": [_has(limit), _options_have(limit)]}}
+    return {
+        "if": _is("termination-method", method),
+        "then": {"anyOf": [_has(limit), _options_have(limit)]},
+    }
+
+
+def _several_at_once() -> dict[str, Any]:
+    name = {"maxLength": LONGEST_OF_SEVERAL}
+    return {
+        "if": _is("several-at-once", True),
+        "then": {
+            "not": _is("stack-replacement", True),
+            "properties": dict.fromkeys(spellings("training-job-name"), name),
+        },
+    }
 
 
 def _has(key: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from parris.stacks import first_failure, stack_parameters
 from scripts import console
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
-from scripts.runs import change_receipt, find_run
+from scripts.runs import change_receipt
+from scripts.several import pick_run_to_change
 from scripts.which_cloud import is_local
 
 _SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
     if options.minutes < 1:
         raise Refused(f"MINUTES={options.minutes} is not 1 or more; make stop ends a run early")
     deployment = read_deployment()
-    run = find_run(deployment, options.job or None, options.run or None)
+    run = pick_run_to_change(deployment, options.job or None, options.run or None, "make extend")
     if run.is_over or run.stack is None:
         raise Refused(f"run {run.run_id} of job {run.job} is not under way: {run.state}")
     if run.stack["StackStatus"] not in _SETTLED:

@@ -7,7 +7,7 @@ import argparse
 from scripts import console
 from scripts.deployment import read_deployment
 from scripts.follow import follow, print_log
-from scripts.runs import find_run
+from scripts.several import pick_run
 
 
 def main(argv: list[str]) -> int:
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--wait", action="store_true")
     options = parser.parse_args(argv)
     deployment = read_deployment()
-    run = find_run(deployment, options.job or None, options.run or None)
+    run = pick_run(deployment, options.job or None, options.run or None, "make logs")
     if options.wait and not run.is_over:
         return follow(deployment, run.job, run.run_id)
     print_log(deployment, run)

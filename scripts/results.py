@@ -12,7 +12,8 @@ from parris.plan import iso
 from scripts import console
 from scripts.deployment import ROOT, Deployment, read_deployment
 from scripts.inside import NotInside, path_inside
-from scripts.runs import Run, believed_folder, find_run
+from scripts.runs import Run, believed_folder
+from scripts.several import pick_run
 from scripts.which_cloud import hint
 from scripts.words import ago, counted
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--to", type=Path, default=ROOT / "results")
     options = parser.parse_args(argv)
     deployment = read_deployment()
-    run = find_run(deployment, options.job or None, options.run or None)
+    run = pick_run(deployment, options.job or None, options.run or None, "make results")
     folder = options.to / run.job / run.run_id
     fetched = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder

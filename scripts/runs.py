@@ -16,7 +16,7 @@ from parris import stacks as cloudformation
 from parris.request import JOB_NAME, RUN_ID, is_run_key
 from parris.stacks import deleter, first_failure, stack_tags
 from parris.storage import Storage
-from parris.verdict import Ending, deleted
+from parris.verdict import Ending, deleted, replaced
 from scripts.console import Refused
 from scripts.deployment import Deployment
 
@@ -76,7 +76,10 @@ def read_runs(
 ) -> list[Run]:
     """Return the runs `keys`, in that order, with what their stacks say."""
     s3, storage = deployment.client("s3"), _storage(deployment)
+    stacks = list(stacks)
     held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
+    # A replacement that failed is undone, tags and all: then it is not a newer run that has it.
+    taken = {one["StackId"]: one for one in stacks if "ROLLBACK" not in one["StackStatus"]}
     keys = list(keys)
 
     def read(key: tuple[str, str]) -> Run:
@@ -88,7 +91,11 @@ def read_runs(
             prefix = f"runs/{job}/{run_id}/"
             receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
             outcome = storage.read_outcome(prefix) or _said(storage, prefix, stack)
-        ending = ending_of(deployment, receipt, outcome, stack)
+        now_of = taken.get(receipt.get("stack-id"))
+        if stack is None and outcome is None and now_of is not None:
+            ending = replaced(stack_tags(now_of).get("parris:run-id", "unknown"))
+        else:
+            ending = ending_of(deployment, receipt, outcome, stack)
         return Run(
             job=job,
             run_id=run_id,

@@ -11,6 +11,7 @@ from scripts.console import Refused
 from scripts.deployment import read_deployment
 from scripts.follow import follow
 from scripts.runs import change_receipt, find_run
+from scripts.several import pick_run_to_change
 from scripts.which_cloud import hint
 
 
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--wait", action="store_true", help="follow it to its end")
     options = parser.parse_args(argv)
     deployment = read_deployment()
-    run = find_run(deployment, options.job or None, options.run or None)
+    run = pick_run_to_change(deployment, options.job or None, options.run or None, "make stop")
     if run.is_over:
         raise Refused(f"run {run.run_id} of job {run.job} is over already: {run.state}")
     stop = {"requested": iso(datetime.now(UTC)), "by": "make stop"}

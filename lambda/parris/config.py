@@ -17,6 +17,12 @@ ORIGINAL_TEMPLATE = "cloudformation.json"
 
 COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-cost"
 TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
+MAX_STACK_NAME = 128
+"""Characters (CloudFormation API reference, CreateStack, StackName)."""
+SUFFIX_DIGITS = 8
+"""Of its id, which a run's stack bears after a hyphen where several of the job may go at once."""
+LONGEST_OF_SEVERAL = MAX_STACK_NAME - SUFFIX_DIGITS - 1
+"""Characters of such a job's own name."""
 MARKETS = ("on-demand", "spot")
 KEEP_STACK = ("never", "on-failure", "always")
 
@@ -29,10 +35,10 @@ LIMITS: Mapping[str, Field] = {
 """Accepted at the top and inside ``termination-options``, but not in both."""
 
 FIELDS: Mapping[str, Field] = {
-    # The name becomes the stack's (CloudFormation API reference, CreateStack, StackName).
+    # The name becomes the stack's.
     "training-job-name": Text(
-        pattern="[A-Za-z][-A-Za-z0-9]{0,127}",
-        allowed="1 to 128 letters, digits and hyphens, the first a letter",
+        pattern=f"[A-Za-z][-A-Za-z0-9]{{0,{MAX_STACK_NAME - 1}}}",
+        allowed=f"1 to {MAX_STACK_NAME} letters, digits and hyphens, the first a letter",
         default="parris-stack",
     ),
     "training-script-filename": Text(
@@ -61,6 +67,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "ec2-keypair-name": Text(pattern="[ -~]{0,255}", allowed="the name of an EC2 key pair"),
     "stack-replacement": Flag(default=False),
+    "several-at-once": Flag(default=False),
     "keep-stack": Choice(values=KEEP_STACK, default="never"),
     "image": Text(
         pattern="(?:ami-[0-9a-f]{8,17}|/aws/service/[A-Za-z0-9._/-]{1,200})?",
@@ -90,6 +97,7 @@ class TrainingConfig:
     subnet_id: str
     key_name: str
     stack_replacement: bool
+    several_at_once: bool
     keep_stack: str
     image: str
     volume_size_gb: int | None
@@ -129,6 +137,8 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     for method, limit in ((FIXED_TIME, "time-limit"), (COST, "cost-limit")):
         if values.get("termination-method") == method and limit not in values:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
+    if read["several-at-once"]:
+        problems += _problems_of_several(read)
     if problems:
         raise InvalidConfig(source, problems)
     return TrainingConfig(
@@ -144,6 +154,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         subnet_id=read["subnet-id"],
         key_name=read["ec2-keypair-name"],
         stack_replacement=read["stack-replacement"],
+        several_at_once=read["several-at-once"],
         keep_stack=read["keep-stack"],
         image=read["image"],
         volume_size_gb=read["volume-size-gb"],
@@ -152,6 +163,21 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         sync_interval_seconds=read["sync-interval-seconds"],
         stop_grace_seconds=read["stop-grace-seconds"],
     )
+
+
+def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if read["stack-replacement"]:
+        problems.append(
+            "several-at-once: with stack-replacement each launch would both replace the last run "
+            "and go beside it; keep one"
+        )
+    if len(read["training-job-name"]) > LONGEST_OF_SEVERAL:
+        problems.append(
+            f"training-job-name: at most {LONGEST_OF_SEVERAL} characters with several-at-once, "
+            f"which adds a hyphen and {SUFFIX_DIGITS} of the run's to each stack's name"
+        )
+    return problems
 
 
 def _read_object(text: str | bytes, source: str) -> dict[str, Any]:

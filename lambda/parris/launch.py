@@ -120,7 +120,7 @@ def launch(
             crowd = Crowd(
                 cloudformation, storage, settings.deployment, settings.max_concurrent_runs
             )
-            waiting.append(pool.submit(crowd.refuse_another, config.stack_name))
+            waiting.append(pool.submit(crowd.refuse_another, plan.stack_name))
             if pricing is not None:
                 plan = _priced(plan, pricing.result)
                 waiting.append(pool.submit(_write_limits, claim, plan))
@@ -202,7 +202,7 @@ def _stack_call(
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
     template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
     return StackCall(
-        name=plan.config.stack_name,
+        name=plan.stack_name,
         run_id=plan.run_id,
         deployment=plan.deployment,
         template=render.render_template(template, user_data, source),
@@ -244,7 +244,7 @@ def _answer(plan: RunPlan, stack_id: str | None) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "run-id": plan.run_id,
         "job": plan.job,
-        "stack-name": plan.config.stack_name,
+        "stack-name": plan.stack_name,
         "stack-id": stack_id,
         "deadline": iso(plan.deadline),
         "duplicate": False,

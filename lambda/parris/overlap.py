@@ -24,7 +24,7 @@ def hold_back(
     One may wait, by the name of its stack; the reap function sends its event again when that name
     is free.
     """
-    overlap, name = plan.request.overlap, plan.config.stack_name
+    overlap, name = plan.request.overlap, plan.stack_name
     if overlap not in ("skip", "queue-one") or not isinstance(error, StackInTheWay):
         return None
     if not error.run_id or storage.has_outcome(run_prefix(plan.job, error.run_id)):

@@ -66,6 +66,14 @@ class RunPlan:
         return self.request.job
 
     @property
+    def stack_name(self) -> str:
+        """The job's, or one of the run's own where several of the job may go at once."""
+        name = self.config.stack_name
+        if not self.config.several_at_once:
+            return name
+        return f"{name}-{self.run_id[-configuration.SUFFIX_DIGITS :]}"
+
+    @property
     def prefix(self) -> str:
         """Where in the results bucket everything about this run lies."""
         return run_prefix(self.job, self.run_id)
@@ -202,7 +210,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "run-id": plan.run_id,
         "job": plan.job,
         "deployment": plan.deployment,
-        "stack-name": plan.config.stack_name,
+        "stack-name": plan.stack_name,
         "state": "launching",
         "claimed": iso(plan.claimed),
         "deadline": iso(plan.deadline),

@@ -162,14 +162,15 @@ def why_not_replace(
             "give the job another training-job-name"
         )
     what = f"stack {call.name} exists: {status}, run {tags.get('parris:run-id', 'unknown')}"
+    beside = "" if replace else '; "several-at-once": true in the job\'s config allows both at once'
     if status.endswith("_IN_PROGRESS"):
-        return f"{what}; wait until it has settled (make status), then launch again"
+        return f"{what}; wait until it has settled (make status), then launch again{beside}"
     if status not in UPDATABLE:
         return f"{what}; it cannot be updated from that state: run make clean-stacks first"
     if not replace:
         return (
             f"{what}; when that run is over, make clean-stacks removes it, or set "
-            '"stack-replacement": true to replace whatever it runs'
+            f'"stack-replacement": true to replace whatever it runs{beside}'
         )
     return None
 

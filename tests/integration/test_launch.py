@@ -178,6 +178,41 @@ def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) 
     assert len(world.stacks()) == 1
 
 
+SEVERAL = '{"training-job-name": "one", "several-at-once": true}'
+
+
+def test_a_job_may_have_several_runs_at_once_each_in_a_stack_of_its_own(world: World) -> None:
+    world.put("training-config.json", SEVERAL)
+    answers = [world.launch({"event-id": f"e{number}"}) for number in range(6)]
+    names = [f"one-{answer['run-id'][-8:]}" for answer in answers]
+    assert [answer["stack-name"] for answer in answers] == names
+    assert {stack["StackName"] for stack in world.stacks()} == set(names)
+    for answer in answers:
+        assert world.receipt(answer["run-id"])["stack-name"] == answer["stack-name"]
+    again = world.launch({"event-id": "e0"})
+    assert (again["duplicate"], again["stack-name"]) == (True, names[0])
+    with pytest.raises(LaunchRefused, match="max_concurrent_runs allows 6"):
+        world.launch({"event-id": "e6"}, max_concurrent_runs=6)
+
+
+def test_a_schedule_of_such_a_job_neither_waits_for_the_last_run_nor_replaces_it(
+    world: World,
+) -> None:
+    world.put("training-config.json", SEVERAL)
+    for number, overlap in enumerate(("skip", "replace", "queue-one")):
+        event = {"rule": "schedule", "schedule": "night", "overlap": overlap}
+        answer = world.launch({**event, "event-id": f"e{number}"})
+        assert answer["stack-id"] is not None
+        assert "held-back" not in answer
+    assert len(world.stacks()) == 3
+
+
+def test_a_second_run_is_refused_by_default_and_told_how_to_be_allowed(world: World) -> None:
+    world.launch()
+    with pytest.raises(LaunchRefused, match='"several-at-once": true in the job\'s config allows'):
+        world.launch({"event-id": "e2"})
+
+
 def test_no_client_is_made_that_the_launch_does_not_use(world: World) -> None:
     world.put("training-config.json", '{"image": "ami-12345678"}')
     world.launch()

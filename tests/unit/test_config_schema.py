@@ -166,7 +166,10 @@ def test_both_accept_what_is_sound(config: dict[str, Any]) -> None:
     limits = {key for key in LIMITS for name in spellings(key) if name in config}
     needs = {"at-fixed-time": "time-limit", "around-cost": "cost-limit"}
     missing = {limit for method, limit in needs.items() if method in methods} - limits
-    assert accepted(config) == (not missing)
+    both = any(config.get(name) for name in spellings("several-at-once")) and any(
+        config.get(name) for name in spellings("stack-replacement")
+    )
+    assert accepted(config) == (not missing and not both)
 
 
 @settings(
@@ -204,6 +207,12 @@ def test_they_agree_on_limits_in_either_place(
         ({"time-limit": True}, False),
         ({"time-limit": 90.5}, False),
         ({"training-job-name": "a\n"}, False),
+        ({"several-at-once": True, "training-job-name": "a" * 119}, True),
+        ({"several_at_once": True, "training_job_name": "a" * 120}, False),
+        ({"several-at-once": False, "training-job-name": "a" * 128}, True),
+        ({"several-at-once": True, "stack-replacement": True}, False),
+        ({"several-at-once": True, "stack_replacement": False}, True),
+        ({"several-at-once": False, "stack-replacement": True}, True),
         ({"time-limit\n": 1}, False),
         ({"_anything": {"at": ["all"]}}, True),
         ({"parameters": {"rate": 0.1, "on": True, "many": 10**400}}, True),
