@@ -246,6 +246,12 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
+    sid       = "NameRuns" # of events that do not know their own time
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/event-ids/*"]
+  }
+
+  statement {
     sid       = "EndSettleWindows"
     actions   = ["scheduler:CreateSchedule"]
     resources = ["arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/${local.schedule_group}/${var.name_prefix}-data-*"]

@@ -10,7 +10,7 @@ from parris import trigger
 from parris.buttons import Buttons
 from parris.config import read_config
 from parris.fleet import Fleet
-from parris.plan import RunPlan, plan_run
+from parris.plan import RunPlan, plan_run, run_id_for
 from parris.request import LaunchRequest
 from parris.settings import Settings
 
@@ -47,6 +47,7 @@ def read_request(event: object, request_id: str) -> LaunchRequest:
 def plan(config: str = "{}", event: Mapping[str, Any] | None = None) -> RunPlan:
     """Return the plan of `event` (by default one with an id and a time) with `config`."""
     event = event or {"event-id": "e-1", "time": "2026-11-24T11:59:58Z"}
-    return plan_run(
-        read_request(event, "request-1"), read_config(config, "test"), SETTINGS, NOW, "nonce"
-    )
+    request = read_request(event, "request-1")
+    run_id = run_id_for(request, request.time or NOW)
+    read = read_config(config, "test")
+    return plan_run(request, read, SETTINGS, NOW, run_id=run_id, nonce="nonce")

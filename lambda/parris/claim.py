@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from .plan import RunPlan, receipt
+from .errors import LaunchFailed
+from .objects import event_id_key
+from .plan import RunPlan, event_digest, receipt, run_id_for
+from .request import LaunchRequest
 from .storage import Claim, Storage
 
 LEASE = timedelta(seconds=120)
 """How long a claim without a stack belongs to the launch that made it: twice the function's
 timeout, after which that launch is certainly no longer running."""
+
+_TRIES = 5
 
 
 class RunClaim:
@@ -44,6 +49,24 @@ class RunClaim:
             if held.receipt.get("attempt", 1) != self.receipt.get("attempt", 1):
                 return
             self._held = held
+
+
+def name_run(storage: Storage, request: LaunchRequest, now: datetime) -> str:
+    """Return the id of the event's run, one for all its deliveries.
+
+    An event without a time of its own has that of its first delivery, which the results bucket
+    remembers for as long as the run.
+    """
+    if request.time is not None:
+        return run_id_for(request, request.time)
+    key = event_id_key(request.job, event_digest(request))
+    run_id = run_id_for(request, now)
+    for _ in range(_TRIES):  # S3 may refuse two writes at once, and then hold neither
+        if storage.mark(key, {"run-id": run_id}):
+            return run_id
+        if held := storage.read(key):
+            return str(held["run-id"])
+    raise LaunchFailed(f"the run's id could not be written in {_TRIES} tries; send the event again")
 
 
 def claim_run(storage: Storage, plan: RunPlan) -> RunClaim:

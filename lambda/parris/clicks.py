@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import notice
 from .notify import Notifier
 from .objects import event_key
-from .plan import iso, run_id_for, run_prefix
+from .plan import event_digest, iso, run_prefix
 from .request import LaunchRequest
 from .stacks import list_stacks, stack_tags
 from .storage import Storage
@@ -31,7 +31,7 @@ def act(
     now: datetime,
 ) -> dict[str, Any]:
     """Do what a click asks for that launches nothing, once, and return the answer."""
-    key = event_key(request.job, run_id_for(request), request.action)
+    key = event_key(request.job, event_digest(request), request.action)
     stacks = [
         stack
         for stack in list_stacks(cloudformation, deployment)

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import clicks, market, notice, render, settle
 from . import config as configuration
 from .budget import Price, cost
-from .claim import RunClaim, claim_run
+from .claim import RunClaim, claim_run, name_run
 from .config import CONFIG_FILENAME, read_config
 from .crowd import Crowd
 from .errors import InvalidConfig, ParrisError, PriceUnknown
@@ -100,9 +100,11 @@ def launch(
         )
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
         listing = pool.submit(storage.list_job_files, request.job)
+        naming = pool.submit(name_run, storage, request, now)
         text = storage.read_job_file(request.job, CONFIG_FILENAME)
         config = read_config(text, f"{request.job}/{CONFIG_FILENAME}")
-        plan = plan_run(request, config, settings, now, os.urandom(16).hex())
+        run_id, nonce = naming.result(), os.urandom(16).hex()
+        plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce)
         files = listing.result()
         _check_files(plan, files)
 
@@ -234,7 +236,7 @@ def _write_limits(claim: RunClaim, plan: RunPlan) -> None:
 def _complete(claim: RunClaim, plan: RunPlan, stack_id: str, image: str) -> None:
     price = plan.price.record() if plan.price else None
     try:
-        claim.write(stack_id=stack_id, image=image, price=price)
+        claim.write(state="accepted", stack_id=stack_id, image=image, price=price)
     except (ClientError, BotoCoreError):
         # The stack exists and will run; an answer of failure would invite a second one.
         log.exception("could not complete %srun.json", plan.prefix)

@@ -86,6 +86,11 @@ def event_key(job: str, run_id: str, what: str) -> str:
     return f"events/{job}/{run_id}/{what}.json"
 
 
+def event_id_key(job: str, digest: str) -> str:
+    """Return the object that holds the run id of an event which does not know its own time."""
+    return f"event-ids/{job}/{digest}.json"
+
+
 QUEUE = "events/queue/"
 
 

@@ -83,24 +83,32 @@ def run_prefix(job: str, run_id: str) -> str:
     return f"runs/{job}/{run_id}/"
 
 
-def run_id_for(request: LaunchRequest) -> str:
-    """Return the run id that follows from the event's identity alone.
+def event_digest(request: LaunchRequest) -> str:
+    """Return 16 digits that name the event, the same for each of its deliveries."""
+    return hashlib.sha256(f"{request.job}\n{request.identity}".encode()).hexdigest()[:16]
 
-    Two deliveries of one event get one id, whenever they arrive. An event that knows its time
-    puts it in front, so that ids sort by it.
+
+def run_id_for(request: LaunchRequest, time: datetime) -> str:
+    """Return the run id of an event that happened at `time`, in front so that ids sort by it.
+
+    It follows from the event alone if that knows its time; else see `claim.name_run`.
     """
-    digest = hashlib.sha256(f"{request.job}\n{request.identity}".encode()).hexdigest()
-    if request.time is None:
-        return f"r-{digest[:16]}"
-    return f"{request.time:%Y%m%d-%H%M%S}-{digest[:8]}"
+    return f"{time:%Y%m%d-%H%M%S}-{event_digest(request)[:8]}"
 
 
 def plan_run(
-    request: LaunchRequest, config: TrainingConfig, settings: Settings, now: datetime, nonce: str
+    request: LaunchRequest,
+    config: TrainingConfig,
+    settings: Settings,
+    now: datetime,
+    *,
+    run_id: str,
+    nonce: str,
 ) -> RunPlan:
     """Return the plan of the run that `request` asks for, claimed at `now` (aware UTC).
 
     Args:
+        run_id: as `claim.name_run` returns it.
         nonce: what nobody can guess, in letters and digits.
 
     Raises:
@@ -121,7 +129,6 @@ def plan_run(
     image = config.image or default_image(config.instance_type)
     if refusals := settings.fleet.refusals(config.instance_type, image):
         raise InvalidConfig(source, refusals)
-    run_id = run_id_for(request)
     notes = list(request.notes)
     minutes = cap = settings.max_run_hours * 60
     limited = config.termination_method != configuration.COMPLETION

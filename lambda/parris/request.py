@@ -18,8 +18,8 @@ DEFAULT_JOB = "default"
 """The job at the root of the config bucket."""
 
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RUN_ID = re.compile(r"r-[0-9a-f]{16}|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
-"""What `plan.run_id_for` returns."""
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}|r-[0-9a-f]{16}")
+"""What `plan.run_id_for` returns; the second form is that of runs of older versions."""
 
 OVERLAPS = ("skip", "replace", "queue-one")
 """What a schedule may want when the last run is still going."""

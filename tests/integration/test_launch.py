@@ -13,13 +13,12 @@ import pytest
 from moto import mock_aws
 
 from parris.claim import LEASE
-from parris.config import read_config
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
 from parris.launch import Clients, Machine, launch
-from parris.plan import plan_run, receipt
+from parris.plan import receipt
 from parris.storage import Storage
 from tests.notices import Topic
-from tests.plans import NOW, SETTINGS, read_request
+from tests.plans import NOW, SETTINGS, plan
 
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
@@ -129,7 +128,7 @@ class World:
 
     def objects(self) -> set[str]:
         found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
-        return {item["Key"] for item in found if not item["Key"].startswith("events/")}
+        return {item["Key"] for item in found if not item["Key"].startswith("event")}
 
     def stacks(self) -> list[dict[str, Any]]:
         return [dict(stack) for stack in self.cloudformation.describe_stacks()["Stacks"]]
@@ -165,7 +164,7 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
     assert (stack["StackName"], tags["parris:run-id"]) == ("one", answer["run-id"])
     assert (tags["parris:deployment"], tags["team"]) == ("parris", "vision")
     held = world.receipt(answer["run-id"])
-    assert (held["stack-id"], held["state"]) == (stack["StackId"], "launching")
+    assert (held["stack-id"], held["state"]) == (stack["StackId"], "accepted")
     assert held["image"].startswith("ami-")
 
 
@@ -176,6 +175,32 @@ def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) 
     for key in ("run-id", "stack-id", "deadline"):
         assert again[key] == first[key]
     assert len(world.stacks()) == 1
+
+
+def test_an_event_without_a_time_has_one_run_in_the_one_style_of_ids(world: World) -> None:
+    first = world.launch({"event-id": "mine"})
+    again = world.launch({"event-id": "mine"}, minutes=60)
+    assert first["run-id"].startswith("20261124-120000-")
+    assert (again["duplicate"], again["run-id"]) == (True, first["run-id"])
+    assert len(world.stacks()) == 1
+    world.put("training-config.json", '{"training-job-name": "two"}')
+    other = world.launch({"event-id": "yours"}, minutes=60)
+    assert other["run-id"].startswith("20261124-130000-")
+    assert other["run-id"][-8:] != first["run-id"][-8:]
+
+
+def test_a_run_id_that_s3_would_not_hold_is_written_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = [False, False]  # two writes at once: S3 takes neither
+
+    def mark(storage: Storage, key: str, content: Any = None) -> bool:
+        return busy.pop() if busy and key.startswith("event-ids/") else held(storage, key, content)
+
+    held = Storage.mark
+    monkeypatch.setattr(Storage, "mark", mark)
+    assert world.launch({"event-id": "mine"})["run-id"].startswith("20261124-120000-")
+    assert busy == []
 
 
 SEVERAL = '{"training-job-name": "one", "several-at-once": true}'
@@ -255,9 +280,9 @@ def test_replacement_updates_the_stack(world: World) -> None:
 
 
 def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World) -> None:
-    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW, "nonce")
+    planned = plan("{}", EVENT)
     storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
-    assert storage.claim(plan.prefix, receipt(plan))
+    assert storage.claim(planned.prefix, receipt(planned))
     assert world.launch(minutes=1)["duplicate"] is True
     assert world.stacks() == []
     late = LEASE.total_seconds() / 60 + 1
@@ -266,10 +291,10 @@ def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World)
 
 
 def test_a_run_with_an_outcome_is_never_launched_again(world: World) -> None:
-    plan = plan_run(read_request(EVENT, "r"), read_config("{}", "c"), SETTINGS, NOW, "nonce")
+    planned = plan("{}", EVENT)
     storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
-    storage.claim(plan.prefix, receipt(plan))
-    world.s3.put_object(Bucket="parris-results", Key=plan.prefix + "outcome.json", Body=b"{}")
+    storage.claim(planned.prefix, receipt(planned))
+    world.s3.put_object(Bucket="parris-results", Key=planned.prefix + "outcome.json", Body=b"{}")
     assert world.launch(minutes=600)["duplicate"] is True
     assert world.stacks() == []
 

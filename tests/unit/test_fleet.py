@@ -13,7 +13,7 @@ from parris.config import read_config
 from parris.errors import InvalidConfig, PriceUnknown
 from parris.fleet import Fleet, fill_slots
 from parris.market import price_region
-from parris.plan import RunPlan, plan_run
+from parris.plan import RunPlan, plan_run, run_id_for
 from parris.render import stack_parameters
 from tests.plans import NOW, SETTINGS, read_request
 
@@ -49,9 +49,10 @@ def tags_by_kind(template: str) -> dict[str, dict[str, str]]:
 
 def planned(fleet: Fleet, config: str = "{}", event: str = "e") -> RunPlan:
     request = read_request({"event-id": event}, "r")
-    return plan_run(
-        request, read_config(config, "test"), replace(SETTINGS, fleet=fleet), NOW, "nonce"
-    )
+    settings = replace(SETTINGS, fleet=fleet)
+    run_id = run_id_for(request, NOW)
+    read = read_config(config, "test")
+    return plan_run(request, read, settings, NOW, run_id=run_id, nonce="nonce")
 
 
 def test_own_tags_reach_everything_that_a_launch_makes() -> None:

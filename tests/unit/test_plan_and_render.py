@@ -11,7 +11,7 @@ import pytest
 
 from parris.errors import InvalidConfig
 from parris.images import default_image
-from parris.plan import receipt, run_id_for
+from parris.plan import event_digest, receipt
 from parris.render import (
     MAX_TEMPLATE_BYTES,
     MAX_USER_DATA_BYTES,
@@ -31,15 +31,15 @@ def test_the_run_id_sorts_by_the_events_own_time() -> None:
     assert plan().run_id.startswith("20261124-115958-")
 
 
-def test_the_run_id_is_the_same_an_hour_later_and_differs_by_job() -> None:
+def test_an_event_is_the_same_an_hour_later_and_differs_by_job() -> None:
     event = {"event-id": "e", "time": "2026-11-24T03:00:00Z"}
-    ids = {run_id_for(read_request(event, request)) for request in ("r1", "r2")}
+    ids = {event_digest(read_request(event, request)) for request in ("r1", "r2")}
     assert len(ids) == 1
-    assert run_id_for(read_request(event | {"job": "b"}, "r1")) not in ids
+    assert event_digest(read_request(event | {"job": "b"}, "r1")) not in ids
 
 
 def test_an_event_without_identity_is_known_by_its_request() -> None:
-    first, again, other = (run_id_for(read_request({}, name)) for name in ("r1", "r1", "r2"))
+    first, again, other = (event_digest(read_request({}, name)) for name in ("r1", "r1", "r2"))
     assert first == again != other
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from parris import trigger
 from parris.buttons import Buttons
 from parris.errors import InvalidConfig, InvalidEvent, ParrisError, plain
-from parris.plan import run_id_for
+from parris.plan import event_digest
 from parris.request import LaunchRequest
 from tests.plans import read_request
 
@@ -73,14 +73,14 @@ def test_a_button_press_is_known_by_its_message() -> None:
     again = read_request(BUTTON | {"traceid": "t1", "timestamp": 1479935578000}, "r2")
     other = read_request(BUTTON | {"traceid": "t2", "timestamp": 1479935579000}, "r3")
     assert first.kind == "button"
-    assert run_id_for(first) == run_id_for(again) != run_id_for(other)
+    assert event_digest(first) == event_digest(again) != event_digest(other)
 
 
 def test_the_nested_one_click_form_is_understood() -> None:
     request = read_request(ONE_CLICK, "r")
     assert request.kind == "button"
     assert request.origin["serial-number"] == "G030PMXXXXXXXXXX"
-    assert run_id_for(request).startswith("20180504-232633-")
+    assert request.time == datetime(2018, 5, 4, 23, 26, 33, 747000, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_message_launches_the_job_of_its_topic_with_its_payload() -> None:
     request = read_request(message(b'{"epochs": 3, "why": "new"}'), "r")
     assert (request.job, request.kind) == ("digits", "device")
     assert request.parameters == {"epochs": "3", "why": "new"}
-    assert run_id_for(request) == run_id_for(read_request(message(b"{}"), "r2"))
-    assert run_id_for(request) != run_id_for(read_request(message(b"{}", traceid="u"), "r"))
+    assert event_digest(request) == event_digest(read_request(message(b"{}"), "r2"))
+    assert event_digest(request) != event_digest(read_request(message(b"{}", traceid="u"), "r"))
     assert read_request(message(b""), "r").parameters == {}
 
 
@@ -222,7 +222,7 @@ def test_any_event_becomes_a_request_or_a_refusal_that_can_be_written(event: Any
         said = str(error)
         assert len(said.encode()) <= 8_000
         return
-    assert run_id_for(request) == run_id_for(read_request(event, "request-1"))
+    assert event_digest(request) == event_digest(read_request(event, "request-1"))
     assert len(written(request).encode()) <= 500_000  # 50 parameters of 1,024 characters are most
 
 

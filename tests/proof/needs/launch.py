@@ -42,6 +42,11 @@ NEEDS: Rows = [
         "objects.read_tagged, objects.mark",
     ),
     (
+        ["s3:GetObject", "s3:PutObject"],
+        "{results}/event-ids/digits/0123456789abcdef.json",
+        "claim.name_run",
+    ),
+    (
         "s3:DeleteObject",
         "{results}/events/digits/20261124-abcdef/started.json",
         "objects.unmark",
@@ -132,6 +137,7 @@ REFUSALS: Rows = [
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended is not a launch's to say"),
     ("s3:PutObject", "{config}/training-config.json", "jobs are people's"),
     ("s3:DeleteObject", f"{_RUN}/run.json", "a receipt stays"),
+    ("s3:DeleteObject", "{results}/event-ids/digits/x.json", "an event starts one run at most"),
     ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
     *(
         (action, STACK_ARN, why, {**whose, **types})
