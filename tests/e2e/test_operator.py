@@ -84,6 +84,17 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     clone.make("upload-config", "LOCAL=1", "JOB=operated")
     (clone.folder / "trainer/jobs/operated/more.txt").unlink()
     assert "1 removed" in clone.make("upload-config", "LOCAL=1", "JOB=operated").stdout
+    config = clone.folder / "trainer/jobs/operated/training-config.json"
+    sound = config.read_text()
+    lacking = {
+        "subnet-id": "subnet-0123abcd",
+        "security-group-id": "sg-0123abcd",
+        "ec2-keypair-name": "gone",
+    }
+    config.write_text(json.dumps(json.loads(sound) | lacking))
+    refused = clone.make("upload-config", "LOCAL=1", "JOB=operated", check=False)
+    config.write_text(sound)
+    assert "error: 3 problems" in refused.stderr
     assert "delete e2e-operated" in clone.make("clean-stacks", "LOCAL=1", "WAIT=1").stdout
 
 
