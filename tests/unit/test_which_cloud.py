@@ -19,7 +19,19 @@ from scripts.local import cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 ALONE = {
-    *("help", "demo", "drill", "test", "test-fast", "check", "prove", "bench", "package", "format"),
+    *(
+        "help",
+        "demo",
+        "drill",
+        "test",
+        "test-fast",
+        "check",
+        "prove",
+        "bench",
+        "package",
+        "format",
+        "lock",
+    ),
     *("local-up", "local-down", "local-env", "local-mail"),
 }
 """Targets that LOCAL=1 changes nothing of."""
