@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -83,9 +84,11 @@ def test_a_stack_role_that_lacks_a_right_is_a_failed_launch_which_names_it(
 ) -> None:
     upload(clone, job, image=IMAGE)
     request = LaunchRequest(job=job, identity="direct:denied", kind="direct")
-    with roles.denied(clone, "stack", lacking(run_id_for(request))):
-        answer = clone.invoke({"job": job, "event-id": "denied"})
-        assert answer["run-id"] == run_id_for(request)
+    time = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    run_id = run_id_for(request, time)
+    with roles.denied(clone, "stack", lacking(run_id)):
+        answer = clone.invoke({"job": job, "event-id": "denied", "time": time.isoformat()})
+        assert answer["run-id"] == run_id
         failed_for_want_of(clone, topic, answer, action)
 
 

@@ -248,7 +248,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=3 * settings.default.max_examples // 2)
+@settings(max_examples=3 * settings().max_examples // 2)
 @given(
     steps=st.lists(STEP, max_size=12),
     tick=st.sampled_from([1e-6, 0.01, 1.0, 2.0]),

@@ -157,9 +157,7 @@ def test_an_editor_has_something_to_say_about_every_key() -> None:
             assert schema["$defs"][key]["default"] == getattr(field, "default")  # noqa: B009
 
 
-@settings(
-    max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=3 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(SOUND)
 def test_both_accept_what_is_sound(config: dict[str, Any]) -> None:
     methods = {config.get(name) for name in spellings("termination-method")}
@@ -172,15 +170,13 @@ def test_both_accept_what_is_sound(config: dict[str, Any]) -> None:
     assert accepted(config) == (not missing and not both)
 
 
-@settings(
-    max_examples=6 * settings.default.max_examples, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=6 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(st.builds(merged, NEAR, ODD) | st.builds(merged, SOUND, NEAR) | WRONG | JSON)
 def test_function_and_schema_always_agree(config: Any) -> None:
     accepted(config)
 
 
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=3 * settings().max_examples)
 @given(
     method=st.sampled_from(["training-completion", "at-fixed-time", "around-cost"]),
     options=OPTIONS_NEAR,
@@ -236,9 +232,7 @@ BROKEN = st.builds(
 )
 
 
-@settings(
-    max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=3 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters()) | st.binary() | BROKEN)
 def test_no_text_raises_anything_but_invalid_config(text: str | bytes) -> None:
     try:
