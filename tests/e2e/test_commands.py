@@ -142,7 +142,7 @@ def test_format_mends_what_is_crooked_and_leaves_the_rest(clone: Clone) -> None:
     before = _contents(clone.folder)
     crooked = {
         "versions.tf": "terraform {\n",
-        "scripts/logs.py": "from __future__ import annotations\n",
+        "scripts/commands/logs.py": "from __future__ import annotations\n",
     }
     for name, line in crooked.items():
         path = clone.folder / name

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scripts import results
+from scripts.commands import results
 from scripts.deployment import Deployment
 from scripts.inside import NotInside, path_inside
 from scripts.runs import Run, believed_folder, find_run, log_stream
@@ -146,7 +146,7 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r-1"), ("-x", None)]
+    ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r 1"), ("-x", None)]
 )
 def test_a_job_or_run_that_is_none_is_refused(s3: Any, job: str | None, run_id: str | None) -> None:
     from scripts.console import Refused

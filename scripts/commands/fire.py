@@ -1,4 +1,4 @@
-"""Set a trigger off as its own source would: `make fire TRIGGER=button CLICK=DOUBLE`."""
+"""Set a trigger off as its own source would: `parris fire`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from parris.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local, make_client, read_deployment
 
@@ -22,23 +23,17 @@ CLICKS = ("SINGLE", "DOUBLE", "LONG")
 
 def main(argv: list[str]) -> int:
     """Publish a click or a message, send a schedule's event, or renew an object."""
-    parser = argparse.ArgumentParser(prog="make fire", description=main.__doc__)
-    parser.add_argument("--trigger", default="", help=", ".join(TRIGGERS))
-    parser.add_argument("--click", default="", help="of a button: SINGLE, DOUBLE or LONG")
-    parser.add_argument("--serial", default="", help="of a button: its serial number")
-    parser.add_argument("--job", default=DEFAULT_JOB, help="of a message: the job to launch")
-    parser.add_argument("--payload", default="", help="of a message: parameters, as JSON")
-    parser.add_argument("--name", default="", help="of a schedule or a data trigger")
-    parser.add_argument("--key", default="", help="of new data: the object")
-    parser.add_argument("--file", default="", help="of new data: what to put there")
-    options = parser.parse_args(argv)
-    if options.trigger not in TRIGGERS:
+    options = parse("fire", argv)
+    if not options.trigger:
         raise Refused(
-            f"TRIGGER={options.trigger} is not one of {', '.join(TRIGGERS)}, "
+            f"TRIGGER is missing, one of {', '.join(TRIGGERS)}, "
             "e.g. make fire TRIGGER=button CLICK=DOUBLE"
         )
-    print(TRIGGERS[options.trigger](read_deployment(), options))
+    did = TRIGGERS[options.trigger](read_deployment(), options)
+    print(did)
     print("make status shows what comes of it")
+    if options.json:
+        console.print_json({"trigger": options.trigger, "did": did})
     return 0
 
 
@@ -55,9 +50,10 @@ def fire_button(deployment: Deployment, options: argparse.Namespace) -> str:
 
 def fire_device(deployment: Deployment, options: argparse.Namespace) -> str:
     """Publish a message as any device does, good or bad; return what was done."""
-    if not JOB_NAME.fullmatch(options.job):
-        raise Refused(f"JOB={options.job} cannot be part of a topic; give a job's name")
-    topic = _topic(deployment.launch_topic, options.job, "launch_topic")
+    job = options.job or DEFAULT_JOB
+    if not JOB_NAME.fullmatch(job):
+        raise Refused(f"JOB={job} cannot be part of a topic; give a job's name")
+    topic = _topic(deployment.launch_topic, job, "launch_topic")
     payload = options.payload or "{}"
     _publish(deployment, topic, payload)
     return f"published {payload} to {topic}"
@@ -163,7 +159,3 @@ def _file(text: str) -> Path:
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
     listed = ", ".join(sorted(known)) or "none; add one to terraform.tfvars and apply"
     return f"NAME={name} is no {what} of this deployment: {listed}"
-
-
-if __name__ == "__main__":
-    console.run(main)

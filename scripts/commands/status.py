@@ -1,8 +1,7 @@
-"""List runs and stacks: `make status [JOB=x]`."""
+"""List runs and stacks: `parris status`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,17 +9,14 @@ from typing import Any
 from parris.obituary import cost
 from parris.stacks import stack_tags
 from scripts import console
+from scripts.arguments import parse
 from scripts.deployment import read_deployment
 from scripts.runs import Run, list_run_keys, list_stacks, read_runs
 
 
 def main(argv: list[str]) -> int:
     """List the newest runs with their states and reasons, and the stacks that stand."""
-    parser = argparse.ArgumentParser(prog="make status", description=main.__doc__)
-    parser.add_argument("--job", help="only runs of this job")
-    parser.add_argument("--count", type=int, default=20, help="how many runs (default 20)")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options = parse("status", argv)
     deployment = read_deployment()
     stacks = list_stacks(deployment)
     keys = list_run_keys(deployment, options.job or None)
@@ -109,7 +105,3 @@ def _plain_stack(stack: Mapping[str, Any]) -> dict[str, Any]:
         "run-id": tags.get("parris:run-id"),
         "deadline": tags.get("parris:deadline"),
     }
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,8 +1,7 @@
-"""Start a training through the deployed function: `make launch [JOB=x] [WAIT=1]`."""
+"""Start a training through the deployed function: `parris launch`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import uuid
@@ -11,22 +10,16 @@ from typing import Any
 
 from parris.request import DEFAULT_JOB
 from scripts import console
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local, read_deployment
 from scripts.follow import follow
+from scripts.runs import find_run
 
 
 def main(argv: list[str]) -> int:
     """Invoke the launch function; with --wait, follow the run and exit with its result."""
-    parser = argparse.ArgumentParser(prog="make launch", description=main.__doc__)
-    parser.add_argument("--job", default=DEFAULT_JOB)
-    parser.add_argument("--wait", action="store_true", help="follow state and log until the end")
-    parser.add_argument("--json", action="store_true", help="print the function's answer as JSON")
-    parser.add_argument(
-        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="for the trainer"
-    )
-    parser.add_argument("--event-id", help="launch at most once for this id")
-    options = parser.parse_args(argv)
+    options = parse("launch", argv)
 
     deployment = read_deployment()
     event: dict[str, Any] = {
@@ -37,22 +30,29 @@ def main(argv: list[str]) -> int:
         # Only with an id of our own: the same id must mean the same run whenever it is sent.
         event["time"] = datetime.now(UTC).isoformat()
     if options.parameter:
-        event["parameters"] = dict(_split(item) for item in options.parameter)
+        event["parameters"] = dict(options.parameter)
     answer = invoke(deployment, event)
-    if options.json:
-        console.print_json(answer)
+    _print(answer)
+    status, ended = 0, dict[str, Any]()
+    if options.wait:
+        status, ended = follow_to_the_end(deployment, answer["job"], answer["run-id"])
     else:
-        _print(answer)
-    if not options.wait:
-        if not options.json:
-            print("follow it with make logs or make status; its results come with make results")
-        return 0
+        print("follow it with make logs or make status; its results come with make results")
+    if options.json:
+        console.print_json(answer | ended)
+    return status
+
+
+def follow_to_the_end(deployment: Deployment, job: str, run_id: str) -> tuple[int, dict[str, Any]]:
+    """Follow a run that was just started; return the exit status and how it ended, if it did."""
     try:
-        return follow(deployment, answer["job"], answer["run-id"])
+        status = follow(deployment, job, run_id)
     except KeyboardInterrupt:
-        again = f"make logs RUN={answer['run-id']} WAIT=1{' LOCAL=1' if is_local() else ''}"
+        again = f"make logs RUN={run_id} WAIT=1{' LOCAL=1' if is_local() else ''}"
         print(f"\nthe run goes on; {again} follows it again", file=sys.stderr)
-        return 130
+        return 130, {}
+    run = find_run(deployment, job, run_id)
+    return status, {"state": run.state, "reason": run.reason, "outcome": run.outcome}
 
 
 def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
@@ -80,14 +80,3 @@ def _print(answer: dict[str, Any]) -> None:
     print(f"  deadline {answer['deadline']}")
     for note in answer.get("notes", []):
         print(f"  note     {note}")
-
-
-def _split(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise Refused(f"--parameter {item}: not NAME=VALUE")
-    return name, value
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,12 +1,12 @@
-"""Fetch a run's results: `make results [JOB=x] [RUN=id]`."""
+"""Fetch a run's results: `parris results`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 from scripts import console
+from scripts.arguments import parse
 from scripts.deployment import ROOT, Deployment, read_deployment
 from scripts.inside import NotInside, path_inside
 from scripts.runs import Run, believed_folder, find_run
@@ -16,20 +16,27 @@ _RECORD = ("run.json", "outcome.json", "agent.py")
 
 def main(argv: list[str]) -> int:
     """Download what a run stored, by default the newest run, to results/<job>/<run-id>/."""
-    parser = argparse.ArgumentParser(prog="make results", description=main.__doc__)
-    parser.add_argument("--job")
-    parser.add_argument("--run")
-    parser.add_argument("--to", type=Path, default=ROOT / "results")
-    options = parser.parse_args(argv)
+    options = parse("results", argv)
     deployment = read_deployment()
     run = find_run(deployment, options.job or None, options.run or None)
-    folder = options.to / run.job / run.run_id
+    folder = Path(options.to or ROOT / "results").absolute() / run.job / run.run_id
     count, refused = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     print(f"run {run.run_id} of job {run.job}: {run.state}; {count} files in {shown}/")
     if refused:
         print(f"{len(refused)} objects were not fetched:")
         print(*(f"  {line}" for line in refused), sep="\n")
+    if options.json:
+        console.print_json(
+            {
+                "job": run.job,
+                "run-id": run.run_id,
+                "state": run.state,
+                "folder": str(folder),
+                "files": count,
+                "refused": refused,
+            }
+        )
     return 1 if refused else 0
 
 
@@ -74,7 +81,3 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[tuple[str, str, i
             wanted = ours if at_root else theirs
             if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
                 yield item["Key"], name, item["Size"]
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,8 +1,7 @@
-"""Check every job, then upload what changed: `make upload-config [JOB=x]`."""
+"""Check every job, then upload what changed: `parris upload-config`."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from parris.request import DEFAULT_JOB
 from parris.storage import JOBS_FOLDER, job_prefix
 from scripts import console, jobs
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 
@@ -27,10 +27,7 @@ class Changes:
 
 def main(argv: list[str]) -> int:
     """Check all jobs (or one) and upload what changed; nothing is uploaded if anything is wrong."""
-    parser = argparse.ArgumentParser(prog="make upload-config", description=main.__doc__)
-    parser.add_argument("--job", help="only this job")
-    parser.add_argument("--check", action="store_true", help="check only; needs no deployment")
-    options = parser.parse_args(argv)
+    options = parse("upload-config", argv)
 
     folders = jobs.job_folders()
     chosen = jobs.choose(folders, options.job or None)
@@ -45,9 +42,12 @@ def main(argv: list[str]) -> int:
         raise Refused(f"{count}\n{lines}\nNothing was uploaded.")
     if options.check:
         print(f"{', '.join(chosen)}: no problem found")
+        if options.json:
+            console.print_json(dict.fromkeys(chosen))
         return 0
 
     deployment = read_deployment()
+    done: dict[str, dict[str, Any]] = {}
     for job, folder in chosen.items():
         changes = compare(deployment, job, folder)
         apply(deployment, changes)
@@ -55,6 +55,13 @@ def main(argv: list[str]) -> int:
             f"{job}: {len(changes.upload)} uploaded, {len(changes.delete)} removed, "
             f"{changes.unchanged} unchanged, in s3://{deployment.config_bucket}/{job_prefix(job)}"
         )
+        done[job] = {
+            "uploaded": list(changes.upload),
+            "removed": list(changes.delete),
+            "unchanged": changes.unchanged,
+        }
+    if options.json:
+        console.print_json(done)
     return 0
 
 
@@ -92,7 +99,3 @@ def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
 def _etag(path: Path) -> str:
     """Return S3's ETag of a whole upload under SSE-S3: the MD5 (S3 API reference, "Object")."""
     return f'"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}"'
-
-
-if __name__ == "__main__":
-    console.run(main)
