@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from scripts.verbs import ALIASES, VERBS, Option, Verb
+from scripts.verb import Option, Verb
+from scripts.verbs import ALIASES, VERBS
 
 _ABOUT = "Train a model on an EC2 machine of your own AWS account."
 _MORE = """\

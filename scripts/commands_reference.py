@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from scripts.deployment import ROOT
-from scripts.verbs import VERBS, WITHOUT_TARGET, Option, Verb
+from scripts.verb import Option, Verb
+from scripts.verbs import VERBS, WITHOUT_TARGET
 
 REFERENCE = ROOT / "docs" / "commands.md"
 INTRODUCTION = """\

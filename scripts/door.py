@@ -15,7 +15,8 @@ from typing import TextIO, cast
 from scripts import venv
 from scripts.arguments import find_verb, meant, parse, whole_parser
 from scripts.from_make import WrongUsage, translate
-from scripts.verbs import ALIASES, VERBS, Verb
+from scripts.verb import Verb
+from scripts.verbs import ALIASES, VERBS
 
 
 def main(argv: list[str]) -> int:
