@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init plan deploy local-up local-down upload-config launch status logs results \
-  stop extend schedules fire clean-stacks destroy
+  stop extend jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast check prove bench package format venv venv-dev
 
 export PYTHONPATH := lambda:.
@@ -56,8 +56,9 @@ logs: ## show a run's log, by default the newest run's
 results: ## fetch a run's results to results/<job>/<run-id>/
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
+jobs: ## list the jobs: where each is, its last run, what starts it
 schedules: ## list the next five times of each schedule
-fire: ## set a trigger off; TRIGGER=schedule NAME=nightly, …
+fire: ## set a trigger off, and say what it started; TRIGGER=…
 clean-stacks: ## delete stacks whose run is over; ALL=1 also live ones
 destroy: ## terraform destroy; refuses while anything would be lost
 

@@ -116,6 +116,15 @@ VERBS: Mapping[str, Verb] = {
             answer='`{"job", "run-id", "stack-name", "deadline"}`, the new one',
         ),
         Verb(
+            name="jobs",
+            help="list the jobs: where each is, its last run, what starts it",
+            example="jobs --json",
+            answer=(
+                '`[{"job", "folder", "bucket", "run-id", "state", "stack-name", "schedules", '
+                '"data-triggers"}]`: in the folder, in the bucket; its last run; names'
+            ),
+        ),
+        Verb(
             name="schedules",
             help="list the next five times of each schedule",
             example="schedules --json",
@@ -149,8 +158,12 @@ VERBS: Mapping[str, Verb] = {
                     value="file",
                     completes="files",
                 ),
+                _WAIT,
             ),
-            answer='`{"trigger", "did"}`',
+            answer=(
+                '`{"trigger", "did", "job", "run-id", "state", "reason"}`, the last four null if '
+                "no run began; with `--wait` also `outcome`"
+            ),
         ),
         Verb(
             name="upload-config",

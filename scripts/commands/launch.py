@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parris.config import CONFIG_FILENAME, read_config
+from parris.errors import InvalidConfig
+from parris.parameters import read_parameters, unknown_names
 from parris.request import DEFAULT_JOB
 from scripts import console
 from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, is_local, read_deployment
 from scripts.follow import follow
+from scripts.jobs import job_folders
 from scripts.runs import find_run
 
 
@@ -21,9 +26,11 @@ def main(argv: list[str]) -> int:
     """Invoke the launch function; with --wait, follow the run and exit with its result."""
     options = parse("launch", argv)
 
+    job = options.job or DEFAULT_JOB
+    refuse_unknown(job, dict(options.parameter))
     deployment = read_deployment()
     event: dict[str, Any] = {
-        "job": options.job or DEFAULT_JOB,
+        "job": job,
         "event-id": options.event_id or str(uuid.uuid4()),
     }
     if not options.event_id:
@@ -41,6 +48,27 @@ def main(argv: list[str]) -> int:
     if options.json:
         console.print_json(answer | ended)
     return status
+
+
+def refuse_unknown(job: str, parameters: Mapping[str, str]) -> None:
+    """Refuse parameters that the job, as it lies here, does not have; its folder may be elsewhere.
+
+    What counts is the uploaded job, which the launch function reads; this one is only quicker.
+
+    Raises:
+        Refused: naming each.
+    """
+    folder = job_folders().get(job)
+    problems = read_parameters(parameters)[1]
+    try:
+        path = folder / CONFIG_FILENAME if folder else None
+        known = read_config(path.read_bytes(), str(path)).parameters if path else None
+    except (OSError, InvalidConfig):
+        known = None
+    if known is not None:
+        problems += unknown_names(parameters, known, job)
+    if problems:
+        raise Refused("; ".join(problems))
 
 
 def follow_to_the_end(deployment: Deployment, job: str, run_id: str) -> tuple[int, dict[str, Any]]:

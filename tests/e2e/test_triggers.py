@@ -294,7 +294,7 @@ def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("TRIGGER=bell",), "TRIGGER=bell is not one of button, device, schedule, data"),
+        (("TRIGGER=bell",), "TRIGGER=bell: not one of button, device, schedule, data"),
         (("TRIGGER=button", "CLICK=TRIPLE"), "CLICK=TRIPLE is not one of SINGLE, DOUBLE, LONG"),
         (("TRIGGER=schedule", "NAME=x"), "NAME=x is no schedule of this deployment: often, queue"),
         (("TRIGGER=data", "NAME=fresh", "KEY=b"), "KEY=b does not begin with 'in/'"),
