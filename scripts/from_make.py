@@ -36,8 +36,7 @@ def command_line(makeflags: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for word in _WORD.findall(definitions if dashes else ""):
         if found := _DEFINITION.fullmatch(re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL)):
-            # make's own list has the last first, and that one counts.
-            given.setdefault(found[1], found[2].replace("$$", "$"))
+            given[found[1]] = found[2].replace("$$", "$")
     return given
 
 

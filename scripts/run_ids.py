@@ -19,8 +19,7 @@ def begun_with(beginning: str, keys: Sequence[tuple[str, str]]) -> tuple[str, st
     Raises:
         Refused: if none or several do, with those that may have been meant.
     """
-    exact = [key for key in keys if key[1] == beginning]
-    found = exact or [key for key in keys if key[1].startswith(beginning)]
+    found = [key for key in keys if key[1].startswith(beginning)]
     if len(found) == 1:
         return found[0]
     if found:
