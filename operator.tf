@@ -1,8 +1,8 @@
 # --- A person: what the make targets need, and no more --------------------------------------------
 
-# upload-config, launch, status, logs, results, stop, extend, fire, clean-stacks. `make schedules`
-# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
-# administrator's rights, whatever a policy would call them. Terraform's state, which every target
+# upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
+# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, and `make plan` reads all
+# that they make, so they need an administrator's rights, whatever a policy would call them. Terraform's state, which every target
 # reads, is this person's to reach besides, where it is not in the clone.
 
 locals {
@@ -35,6 +35,12 @@ data "aws_iam_policy_document" "operator" {
     sid       = "FetchRuns"
     actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/runs/*"]
+  }
+
+  statement {
+    sid       = "HearWhyNothingWasLaunched"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/*/launch-failed.json"]
   }
 
   statement {
@@ -128,6 +134,6 @@ data "aws_iam_policy_document" "operator" {
 }
 
 output "operator_policy" {
-  description = "IAM policy that a person needs for every make target but deploy and destroy, and no more."
+  description = "IAM policy that a person needs for every make target but plan, deploy and destroy, and no more."
   value       = data.aws_iam_policy_document.operator.json
 }

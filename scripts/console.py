@@ -6,7 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from contextlib import nullcontext, redirect_stdout
+from functools import partial
+from typing import Any, TextIO, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -26,6 +28,12 @@ T = TypeVar("T")
 
 PROGRESS_SECONDS = 2.0
 
+RUN_FAILED = 3
+"""The exit status of whoever followed a run that did not succeed."""
+
+_answers: TextIO | None = None
+"""Where answers in JSON go while standard output is for them alone."""
+
 
 class Refused(Exception):
     """Something a person can mend; the text says what was found and what to do."""
@@ -42,23 +50,37 @@ _CREDENTIAL_CODES = {
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C.
+    """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C."""
+    sys.exit(status_of(partial(main, sys.argv[1:])))
+
+
+def status_of(work: Callable[[], int], *, as_json: bool = False) -> int:
+    """Return the exit status of `work`, having said what it was refused.
 
     It is also 0 if whoever read the output, `head` for one, has seen enough.
+
+    Args:
+        as_json: whether standard output is for `print_json` alone, and all else goes to standard
+            error.
     """
+    global _answers
     with plain_output():
+        _answers = sys.stdout if as_json else None
         try:
-            status = _run(main)
+            with redirect_stdout(sys.stderr) if as_json else nullcontext():
+                status = _run(work)
             sys.stdout.flush()  # or the interpreter would find nobody there when it ends
         except BrokenPipeError:
             nobody_reads()
             status = 0
-    sys.exit(status)
+        finally:
+            _answers = None
+    return status
 
 
-def _run(main: Callable[[list[str]], int]) -> int:
+def _run(work: Callable[[], int]) -> int:
     try:
-        status = main(sys.argv[1:])
+        status = work()
     except Refused as error:
         status = fail(str(error))
     except (NoCredentialsError, PartialCredentialsError) as error:
@@ -167,4 +189,5 @@ def fail(message: str) -> int:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
+    """Print an answer for machines."""
+    print(json.dumps(value, indent=2, default=str), file=_answers or sys.stdout)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parris.stacks import deleter, read_stack
-from scripts import launch as launching
 from scripts import terraform
+from scripts.commands import launch as launching
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 from scripts.drill_cases import CASES, ONE, Case

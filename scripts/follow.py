@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.errors import plain
-from scripts.console import Refused
+from scripts.console import RUN_FAILED, Refused
 from scripts.deployment import Deployment
 from scripts.plain_text import one_line
 from scripts.runs import Run, believed_folder, find_run, log_stream
@@ -18,7 +18,7 @@ from scripts.which_cloud import hint, is_local
 
 
 def follow(deployment: Deployment, job: str, run_id: str) -> int:
-    """Print the run's states and log lines until it is over; 0 if it succeeded, else 1."""
+    """Print the run's states and log lines until it is over; 0 if it succeeded, else RUN_FAILED."""
     pause = 0.5 if is_local() else 3.0
     tail = LogTail(deployment)
     started = time.monotonic()
@@ -39,7 +39,7 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
 
 
 def conclude(run: Run) -> int:
-    """Say how the run ended; 0 if it succeeded, else 1."""
+    """Say how the run ended; 0 if it succeeded, else RUN_FAILED."""
     outcome = run.outcome or {}
     if outcome.get("trainer-seconds") is not None:
         memory = outcome.get("peak-memory-bytes")
@@ -50,7 +50,7 @@ def conclude(run: Run) -> int:
         )
     for warning in outcome.get("warnings", []):
         print(f"warning: {one_line(str(warning))}")
-    return 0 if run.state == "succeeded" else 1
+    return 0 if run.state == "succeeded" else RUN_FAILED
 
 
 class LogTail:
@@ -90,8 +90,12 @@ class LogTail:
             self._token = page["nextForwardToken"]
 
 
-def print_log(deployment: Deployment, run: Run) -> None:
-    """Print the whole log: from S3 when the run has stored it, else what was streamed."""
+def read_log(deployment: Deployment, run: Run) -> Iterator[str]:
+    """Yield the whole log in parts: from S3 when the run has stored it, else what was streamed.
+
+    Raises:
+        Refused: if there is none yet.
+    """
     try:
         body = deployment.client("s3").get_object(
             Bucket=deployment.results_bucket, Key=believed_folder(deployment, run) + "log.txt"
@@ -102,8 +106,7 @@ def print_log(deployment: Deployment, run: Run) -> None:
         lines = list(LogTail(deployment).new_lines(run))
         if not lines:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
-        print("\n".join(lines))
+        yield "\n".join(lines) + "\n"
         return
     # Characters may lie across two chunks.
-    for text in codecs.iterdecode(body.iter_chunks(), "utf-8", errors="replace"):
-        print(text, end="")
+    yield from codecs.iterdecode(body.iter_chunks(), "utf-8", errors="replace")

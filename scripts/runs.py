@@ -13,12 +13,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris import stacks as cloudformation
-from parris.request import JOB_NAME, RUN_ID, is_run_key
+from parris.request import JOB_NAME, is_run_key
 from parris.stacks import deleter, first_failure, stack_tags
 from parris.storage import Storage
 from parris.verdict import Ending, deleted, replaced
 from scripts.console import Refused
 from scripts.deployment import Deployment
+from scripts.run_ids import begun_with
 
 OVER = (
     *("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed"),
@@ -31,6 +32,9 @@ there a replacement failed, and the machine of the run before it goes on."""
 
 _FOLDER_NAME = re.compile(r"[A-Z0-9]+:i-[0-9a-f]+")
 """What ``aws:userid`` is for a machine (IAM user guide, "IAM policy elements: Variables")."""
+
+_BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What may be the beginning of a run's id, or a job's name where that was meant to be one."""
 
 _NEWEST = 5
 """Receipts to look through for the newest run."""
@@ -154,20 +158,22 @@ def _under_way(state: str, reason: str) -> Ending:
 def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run:
     """Return the run named, or else the newest (of `job`, where given) that got its stack.
 
+    Args:
+        run_id: or the beginning of one.
+
     Raises:
-        Refused: if there is none.
+        Refused: if there is none, or `run_id` begins several.
     """
     if job and not JOB_NAME.fullmatch(job):
         raise Refused(f"{job!r} is not a job's name; make status lists the runs")
-    if run_id and not RUN_ID.fullmatch(run_id):
-        raise Refused(f"{run_id!r} is not a run's id; make status lists the runs")
+    if run_id and not _BEGINNING.fullmatch(run_id):
+        raise Refused(f"{run_id!r} is not a run's id, nor the beginning of one")
     keys = list_run_keys(deployment, job)
-    if run_id:
-        keys = [key for key in keys if key[1] == run_id]
     if not keys:
-        what = f"run {run_id}" if run_id else "run"
         of = f" of job {job}" if job else ""
-        raise Refused(f"there is no {what}{of}; make status lists the runs, make launch starts one")
+        raise Refused(f"there is no run{of}; make status lists the runs, make launch starts one")
+    if run_id:
+        keys = [begun_with(run_id, keys)]
     newest = read_runs(deployment, keys[:_NEWEST], list_stacks(deployment))
     # A launch that was refused has left a receipt, and nothing that anybody would want to see.
     return next((run for run in newest if run.outcome or "stack-id" in run.receipt), newest[0])

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from scripts import clean_stacks
+from scripts.commands import clean_stacks
 from scripts.local import cloud
 from tests.many_stacks import make_runs
 

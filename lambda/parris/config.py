@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from .errors import InvalidConfig, found
+from .errors import InvalidConfig, found, meant
 from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, read_field
 
 CONFIG_FILENAME = "training-config.json"
@@ -214,7 +214,9 @@ def _canonical(
         if name.startswith("_"):
             continue
         if key not in known:
-            problems.append(f"{prefix}{name}: not a key of this file{_suggestion(key, known)}")
+            problems.append(
+                f"{prefix}{name}: not a key of this file{meant(key, known) or _all(known)}"
+            )
         elif key in values:
             problems.append(f"{prefix}{key}: given twice, spelled in two ways; keep one")
         else:
@@ -222,11 +224,8 @@ def _canonical(
     return values
 
 
-def _suggestion(key: str, known: set[str]) -> str:
-    from difflib import get_close_matches  # only a refusal pays for the import
-
-    close = get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; keys are {', '.join(sorted(known))}"
+def _all(known: set[str]) -> str:
+    return f"; keys are {', '.join(sorted(known))}"
 
 
 def _read_field(key: str, field: Field, value: Any, problems: list[str]) -> Any:

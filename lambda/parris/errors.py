@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
@@ -82,6 +82,14 @@ def shown(value: object) -> str:
         return cut(repr(value[:60] if isinstance(value, str) else value), 60)
     except (RecursionError, ValueError):  # too deep, or a number of over 4,300 digits
         return f"a {type(value).__name__}"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return a question for what `word` may have been meant to be, or nothing."""
+    from difflib import get_close_matches  # only a refusal pays for the import
+
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def cut(text: str, length: int) -> str:

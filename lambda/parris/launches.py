@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _NAMES = {"event-id", "traceid", "window", "sequencer", "deviceEvent"}
 """Keys of which each names an event (docs/contracts.md, "Events")."""
 
+_SOURCES = ("event-id", "topic", "data-trigger")
+"""Keys by which whoever set an event off knows it again (scripts/fired.py)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launches:
@@ -60,7 +63,9 @@ class Launches:
         identity = json.dumps([event, error, None if named else context.get("requestId")])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         told = notice.failed(event, str(error), str(said.get("errorType", "")))
-        new = notifier.tell_once(event_key(told.job, digest, "launch-failed"), lambda: told)
+        key = event_key(told.job, digest, "launch-failed")
+        mark = {"reason": str(error), "event": _names(event)}
+        new = notifier.tell_once(key, lambda: told, mark)
         return {"launch-failed": told.job, "duplicate": not new}
 
     def _write_to_iot_log(self, error: str, event: Mapping[str, Any]) -> None:
@@ -77,3 +82,8 @@ class Launches:
             logStreamName=stream,
             logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(line)}],
         )
+
+
+def _names(event: object) -> dict[str, str]:
+    given = event if isinstance(event, dict) else {}
+    return {key: given[key] for key in _SOURCES if isinstance(given.get(key), str)}

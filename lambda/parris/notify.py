@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -26,13 +26,18 @@ class Notifier:
     topic_arn: str
     storage: Storage
 
-    def tell_once(self, key: str, notice: Callable[[], Notice]) -> bool:
+    def tell_once(
+        self, key: str, notice: Callable[[], Notice], mark: Mapping[str, Any] | None = None
+    ) -> bool:
         """Publish a notice unless somebody has done so under `key`; return whether this call did.
+
+        Args:
+            mark: what to write under `key`, for whoever looks for it.
 
         The mark comes first, so that two who notice the same thing at once say it once. If
         publishing fails the mark goes again, and whoever looks next says it.
         """
-        if not self.storage.mark(key):
+        if not self.storage.mark(key, mark):
             return False
         try:
             self.sns().publish(TopicArn=self.topic_arn, **notice().message())

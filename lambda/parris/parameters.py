@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from .errors import found, shown
+from .errors import found, meant, shown
 
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,63}"
 MAX_COUNT = 50
@@ -15,6 +15,9 @@ MAX_LENGTH = 1024
 """Characters of one value."""
 VALUE = r"[^\u0000\ud800-\udfff]*"
 """An environment holds neither NUL nor half a surrogate pair."""
+
+OF_NEW_DATA = ("data-bucket", "data-key", "data-version", "data-objects")
+"""What a data trigger tells the run of its own accord, whatever parameters the job has."""
 
 _NAME = re.compile(NAME)
 _VALUE = re.compile(VALUE)
@@ -48,6 +51,21 @@ def read_parameters(value: object) -> tuple[dict[str, str], list[str]]:
                 "Unicode characters), a number or a boolean"
             )
     return values, problems
+
+
+def unknown_names(given: Iterable[str], known: Iterable[str], job: str) -> list[str]:
+    """Return a problem for each of the names `given` that is none of `job`'s own.
+
+    A misspelt one would train with the job's own value, and nobody would know.
+    """
+    spelled = {environment_name(name): name for name in known}
+    listed = ", ".join(sorted(spelled.values()))
+    whose = f"; it has {listed}" if listed else '; its training-config.json has no "parameters"'
+    return [
+        f"{name} is not a parameter of job {job}{meant(name, spelled.values()) or whose}"
+        for name in given
+        if environment_name(name) not in spelled
+    ]
 
 
 def environment_name(name: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 from . import config as configuration
 from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .config import TrainingConfig
-from .errors import InvalidConfig, PriceUnknown
+from .errors import InvalidConfig, InvalidEvent, PriceUnknown
 from .images import default_image, has_gpu
-from .parameters import environment_name
+from .parameters import OF_NEW_DATA, environment_name, unknown_names
 from .request import LaunchRequest
 from .settings import Settings
 
@@ -113,7 +113,12 @@ def plan_run(
 
     Raises:
         InvalidConfig: if the configuration asks for what this deployment does not allow.
+        InvalidEvent: if the event has a parameter that the configuration has not.
     """
+    apart = OF_NEW_DATA if request.kind == "data" else ()
+    given = [name for name in request.parameters if name not in apart]
+    if problems := unknown_names(given, config.parameters, request.job):
+        raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
     source = f"{request.job}/{configuration.CONFIG_FILENAME}"
     profile = config.instance_profile or settings.instance_profiles[0]
     if profile not in settings.instance_profiles:

@@ -72,7 +72,7 @@ def read_job(value: object) -> str:
     if not isinstance(value, str) or not JOB_NAME.fullmatch(value):
         raise InvalidEvent(
             f"job: {shown(value)} is not a job's name (1 to 64 letters, digits, dots, hyphens or "
-            "underscores, the first a letter or digit); make status lists the jobs"
+            "underscores, the first a letter or digit); make jobs lists them"
         )
     return value
 

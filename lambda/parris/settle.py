@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .errors import InvalidEvent, LaunchFailed, shown
+from .parameters import OF_NEW_DATA
 from .plan import iso
 from .request import DEFAULT_JOB, read_key, read_text
 from .settings import Settings
@@ -75,13 +76,8 @@ def at_the_end(event: Mapping[str, Any], settings: Settings, storage: Storage) -
     if not arrivals:
         raise InvalidEvent(f"window: {shown(window)} of data trigger {name} holds no object")
     newest = storage.read(arrivals[-1])  # their names begin with their time
-    parameters = {
-        **trigger.get("parameters", {}),
-        "data-bucket": trigger["bucket"],
-        "data-key": newest["key"],
-        "data-version": newest["version"],
-        "data-objects": len(arrivals),
-    }
+    told = (trigger["bucket"], newest["key"], newest["version"], len(arrivals))
+    parameters = {**trigger.get("parameters", {}), **dict(zip(OF_NEW_DATA, told, strict=True))}
     return {**event, "job": trigger.get("job", DEFAULT_JOB), "parameters": parameters}
 
 

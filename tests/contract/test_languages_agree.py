@@ -21,9 +21,10 @@ from parris.claim import LEASE
 from parris.config import FIELDS
 from parris.render import RESOURCE_TYPES
 from parris.settings import REAP_VARIABLES, VARIABLES
-from scripts import package_lambda
+from scripts import commands_reference, package_lambda
 from scripts.config_schema import OPTIONS
 from scripts.deployment import Deployment
+from scripts.verbs import VERBS, WITHOUT_TARGET
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -135,12 +136,33 @@ def test_every_target_is_in_the_readme_and_in_make_help() -> None:
         assert f"make {target} " in shown
 
 
-def test_every_target_has_a_help_text() -> None:
-    phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)
-    declared = {name for line in phony for name in line.split()}
+def make_list(name: str) -> set[str]:
+    found = re.search(rf"^{name} := ((?:.|\\\n)+?)$", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
+    assert found is not None
+    return set(found[1].split())
+
+
+def test_every_target_is_a_verb_or_a_developers_and_has_a_help_text() -> None:
+    verbs, developers = make_list("VERBS"), make_list("DEVELOPER")
+    assert verbs == VERBS.keys() - set(WITHOUT_TARGET)
+    assert not verbs & developers
     rules = set(re.findall(r"^([A-Za-z0-9_-]+):(?!=)", MAKEFILE, flags=re.MULTILINE))
-    assert rules == declared
-    assert declared - set(targets()) == {"venv", "venv-dev"}  # what the others stand on
+    assert rules == verbs | developers
+    assert rules - set(targets()) == {"venv", "venv-dev"}  # what the others stand on
+
+
+def test_make_help_fits_a_terminal_of_80_columns() -> None:
+    shown = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_every_verb_has_its_module_and_its_place_in_the_reference() -> None:
+    modules = {path.stem for path in (ROOT / "scripts/commands").glob("*.py")} - {"__init__"}
+    assert {verb.module.rpartition(".")[2] for verb in VERBS.values()} == modules
+    text = commands_reference.REFERENCE.read_text()
+    assert text == commands_reference.render(), "run python -m scripts.commands_reference"
 
 
 def test_every_target_that_the_readme_names_exists() -> None:

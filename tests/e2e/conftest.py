@@ -40,7 +40,10 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
         "#!/bin/bash\n" + "# a comment of a script that is long\n" * 8200 + "pwd\n",
     ),
     "private": ({}, "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x.txt\n"),
-    "clocked": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
+    "clocked": (
+        {"parameters": {"why": ""}},
+        "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n",
+    ),
     "many": ({}, "#!/bin/bash\nsleep 5\n"),
     "skipping": ({}, "#!/bin/bash\nsleep 75\n"),
     "queueing": ({}, "#!/bin/bash\nsleep 75\n"),
@@ -50,7 +53,10 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},
         "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n",
     ),
-    "told": ({}, "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n"),
+    "told": (
+        {"parameters": {"why": ""}},
+        "#!/bin/bash\necho $PARRIS_PARAM_WHY > $PARRIS_OUTPUT_DIR/why.txt\n",
+    ),
     "fresh": ({}, "#!/bin/bash\nenv | grep PARRIS_PARAM > $PARRIS_OUTPUT_DIR/env.txt\n"),
     "kept-on": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),
     "kept": ({"keep-stack": "always"}, "#!/bin/bash\ntrue\n"),

@@ -47,6 +47,67 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     assert json.loads((folder / "outcome.json").read_text())["state"] == "succeeded"
 
 
+def test_a_launch_takes_parameters_that_the_job_has_and_no_others(clone: Clone) -> None:
+    given = ("LOCAL=1", "JOB=monte-carlo", "PARAMETERS=rounds=2 'darts=1000'")
+    said = clone.make("launch", *given, "WAIT=1").stdout
+    assert "| round 2: pi is about " in said
+    assert "round 3" not in said
+    refused = clone.make("launch", "LOCAL=1", "JOB=monte-carlo", "PARAMETERS=round=2", check=False)
+    assert "error: round is not a parameter of job monte-carlo; did you mean rounds?" in (
+        refused.stderr
+    )
+    shutil.move(clone.folder / "trainer/jobs/monte-carlo", clone.folder / "away")
+    try:  # the function knows by itself
+        refused = clone.make(
+            "launch", "LOCAL=1", "JOB=monte-carlo", "PARAMETERS=round=2", check=False
+        )
+        assert "error: job monte-carlo was not launched: parameters: round is not" in refused.stderr
+        rows = json.loads(clone.make("jobs", "LOCAL=1", "JSON=1").stdout)
+    finally:
+        shutil.move(clone.folder / "away", clone.folder / "trainer/jobs/monte-carlo")
+    row = next(row for row in rows if row["job"] == "monte-carlo")
+    assert (row["folder"], row["bucket"], row["state"]) == (False, True, "succeeded")
+
+
+def test_the_front_door_answers_in_json_from_any_folder_and_with_a_status_that_tells(
+    clone: Clone, tmp_path: Path
+) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+
+    def parris(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(clone.folder / "parris"), *arguments, "--local"],
+            cwd=tmp_path,
+            env=inherited,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = parris("launch", "failing", "--wait", "--json")
+    assert done.returncode == 3, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["job"], answer["state"]) == ("failing", "failed")
+    assert answer["outcome"]["exit-status"] == 3
+    assert "| about to fail" in done.stderr
+    run_id = answer["run-id"]
+    logged = json.loads(parris("logs", run_id[:-1], "--json").stdout)
+    assert (logged["run-id"], logged["state"]) == (run_id, "failed")
+    assert logged["log"].endswith("about to fail\n")
+    fetched = json.loads(parris("results", run_id[:-1], "--to", ".", "--json").stdout)
+    assert fetched["folder"] == str(tmp_path / "failing" / run_id)
+    assert fetched["files"] == len([path for path in tmp_path.rglob("*") if path.is_file()])
+    over = parris("stop", run_id, "--json")
+    assert (over.returncode, over.stdout) == (1, "")
+    assert "is over already: failed" in over.stderr
+    assert "no run's id begins with '1999'; the newest runs are" in parris("logs", "1999").stderr
+    gone = json.loads(parris("clean", "--wait", "--json").stdout)
+    assert gone["failed"] == {}
+    same = json.loads(parris("upload", "--json").stdout)
+    assert same["failing"]["uploaded"] == []
+
+
 def test_clean_stacks_deletes_what_is_over_and_keeps_what_lives(clone: Clone) -> None:
     job = clone.folder / "trainer/jobs/living"
     job.mkdir()
@@ -142,7 +203,7 @@ def test_format_mends_what_is_crooked_and_leaves_the_rest(clone: Clone) -> None:
     before = _contents(clone.folder)
     crooked = {
         "versions.tf": "terraform {\n",
-        "scripts/logs.py": "from __future__ import annotations\n",
+        "scripts/commands/logs.py": "from __future__ import annotations\n",
     }
     for name, line in crooked.items():
         path = clone.folder / name

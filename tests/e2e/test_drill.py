@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_nothing_outlives_its_limit_whatever_breaks() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "scripts.drill", "--json"],
+        ["./parris", "drill", "--json"],
         cwd=ROOT,
         env=os.environ | {"LOCAL": "1", "PYTHONPATH": "lambda:."},
         capture_output=True,

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from scripts import bucket
+from scripts.commands import bucket
 from scripts.local import cloud as embedded
 from tests.e2e.embedded_world import World, eventually
 

@@ -73,7 +73,12 @@ def run_fence(clone: Clone, event_id: str, **parameters: str) -> dict[str, Any]:
 
 def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
     s3, bucket = clone.client("s3"), clone.outputs["config_bucket"]
-    config = {"training-job-name": "e2e-fence", "sync-interval-seconds": 5}
+    names = ("other", "stranger", "bucket", "config", "group")
+    config = {
+        "training-job-name": "e2e-fence",
+        "sync-interval-seconds": 5,
+        "parameters": dict.fromkeys(names, ""),
+    }
     for name, body in (
         ("training-config.json", json.dumps(config)),
         ("trainer-script.sh", SCRIPT),

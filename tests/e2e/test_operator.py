@@ -12,6 +12,7 @@ COMMANDS = (
     ("upload-config",),
     ("launch", "JOB=operated"),
     ("status",),
+    ("jobs",),
     ("logs",),
     ("results",),
     ("stop",),
@@ -75,6 +76,10 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     clone.make("results", "LOCAL=1", f"RUN={run}")
     assert (clone.folder / "results/operated" / run / "output/x").read_text() == "kept\n"
     clone.make("schedules", "LOCAL=1")
+    assert "operated" in clone.make("jobs", "LOCAL=1").stdout
+    message = ("TRIGGER=device", "JOB=told", 'PAYLOAD={"wy": "operator"}')
+    refused = clone.make("fire", "LOCAL=1", *message, check=False)
+    assert "the launch function refused: parameters: wy is not" in refused.stderr
     clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE")
     clone.make("fire", "LOCAL=1", "TRIGGER=device", "JOB=told", 'PAYLOAD={"why": "operator"}')
     clone.make("fire", "LOCAL=1", "TRIGGER=schedule", "NAME=often")

@@ -12,7 +12,7 @@ import botocore.client
 import pytest
 
 from parris import stacks
-from scripts import clean_stacks
+from scripts.commands import clean_stacks
 from scripts.deployment import Deployment
 from scripts.local import cloud, faults
 from tests.many_stacks import make_runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -269,26 +270,43 @@ def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
     stated = len(topic.heard("status"))
     said = clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE").stdout
     assert "published a DOUBLE click of button make-fire to parris/button/make-fire" in said
+    assert "the click told the newest runs' states to the notification topic" in said
     wait_for(lambda: len(topic.heard("status")) == stated + 1, 60)
 
     started = len(topic.heard("started", "told"))
-    clone.make("fire", "LOCAL=1", "TRIGGER=device", "JOB=told", 'PAYLOAD={"why": "make fire"}')
+    message = ("TRIGGER=device", "JOB=told", 'PAYLOAD={"why": "make fire"}')
+    said = clone.make("fire", "LOCAL=1", *message, "WAIT=1").stdout
+    assert f"run {clone.run_ids('told')[-1]} of job told launched" in said
+    assert "succeeded: trainer-script.sh exited with status 0" in said
     wait_for(lambda: len(topic.heard("started", "told")) == started + 1, 60)
 
-    clone.make("fire", "LOCAL=1", "TRIGGER=schedule", "NAME=skipping")
+    message = ("TRIGGER=device", "JOB=told", 'PAYLOAD={"wy": "make fire"}')
+    refused = clone.make("fire", "LOCAL=1", *message, check=False)
+    assert (
+        "error: the launch function refused: parameters: wy is not a parameter of job told; "
+        "did you mean why?\n"
+    ) in refused.stderr
+
+    said = clone.make("fire", "LOCAL=1", "TRIGGER=schedule", "NAME=skipping").stdout
+    assert re.search(r"run \S+ of job skipping (launched|is skipped: run \S+ is still)", said)
     wait_for(lambda: topic.heard("skipped", "skipping") or topic.heard("started", "skipping"), 60)
 
     windows = len(topic.heard("started", "fresh"))
     said = clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "FILE=README.md").stdout
     assert "put README.md to s3://e2e-data/in/a (trigger fresh)" in said
-    clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a")
+    assert "its run begins 10 s after the first of the objects that come together" in said
+    answer = json.loads(
+        clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "WAIT=1", "JSON=1").stdout
+    )
+    assert (answer["job"], answer["state"]) == ("fresh", "succeeded")
+    assert answer["run-id"] in clone.run_ids("fresh")
     wait_for(lambda: len(topic.heard("started", "fresh")) == windows + 1, 120)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("TRIGGER=bell",), "TRIGGER=bell is not one of button, device, schedule, data"),
+        (("TRIGGER=bell",), "TRIGGER=bell: not one of button, device, schedule, data"),
         (("TRIGGER=button", "CLICK=TRIPLE"), "CLICK=TRIPLE is not one of SINGLE, DOUBLE, LONG"),
         (("TRIGGER=schedule", "NAME=x"), "NAME=x is no schedule of this deployment: often, queue"),
         (("TRIGGER=data", "NAME=fresh", "KEY=b"), "KEY=b does not begin with 'in/'"),

@@ -236,6 +236,30 @@ def test_whatever_the_launch_function_refused_is_told_once(event: Any) -> None:
         assert told["reason"] == "no such job"
 
 
+@pytest.mark.parametrize(
+    ("event", "known"),
+    [
+        ({"job": "digits", "event-id": "e", "parameters": {"a": 1}}, {"event-id": "e"}),
+        ({"topic": "t/x", "traceid": "1", "payload": ""}, {"topic": "t/x"}),
+        ({"rule": "window", "data-trigger": "fresh", "window": "w"}, {"data-trigger": "fresh"}),
+        ({"event-id": ["x"]}, {}),
+        ("text", {}),
+    ],
+)
+def test_a_refusal_is_remembered_with_its_reason_and_what_names_its_event(
+    event: Any, known: dict[str, str]
+) -> None:
+    record = {"requestPayload": event, "responsePayload": {"errorMessage": "no such job"}}
+    with mock_aws():
+        world = test_reap.World()
+        world.reap(record)
+        listed = world.s3.list_objects_v2(Bucket="results", Prefix="events/")["Contents"]
+        [key] = [item["Key"] for item in listed]
+        assert key.endswith("/launch-failed.json")
+        mark = json.loads(world.s3.get_object(Bucket="results", Key=key)["Body"].read())
+        assert mark == {"reason": "no such job", "event": known}
+
+
 def test_two_events_without_a_name_are_two_messages() -> None:
     with mock_aws():
         world = test_reap.World()

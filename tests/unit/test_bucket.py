@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
-from scripts import bucket
+from scripts.commands import bucket
 from scripts.console import Refused
 
 ACCOUNT = "123456789012"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scripts import extend
+from scripts.commands import extend
 from scripts.console import Refused
 from scripts.runs import Run
 
@@ -30,7 +30,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, deadline: str) -> str:
         ended_by="",
     )
     monkeypatch.setattr(extend, "read_deployment", lambda: SimpleNamespace(max_run_hours=2))
-    monkeypatch.setattr(extend, "find_run", lambda *_: found)
+    monkeypatch.setattr(extend, "pick_run_to_change", lambda *_: found)
     with pytest.raises(Refused) as refused:
         extend.main(["--minutes", "90"])
     return str(refused.value)

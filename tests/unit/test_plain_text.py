@@ -27,7 +27,9 @@ from scripts.plain_text import PlainOutput, one_line
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMMANDS = sorted(
-    path.stem for path in SCRIPTS.glob("*.py") if "console.run(main)" in path.read_text()
+    path.stem
+    for path in (SCRIPTS / "commands").glob("*.py")
+    if path.stem not in ("__init__", "completion")  # which prints a program, not words
 )
 UNSAFE = {
     *(set(map(chr, range(0x20))) - {"\n", "\t"}),
@@ -111,15 +113,19 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         yield Deployment(**values)
 
 
+def _module(command: str) -> str:
+    return f"scripts.commands.{command}" if command in COMMANDS else f"scripts.{command}"
+
+
 def run(
     command: str,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
     output: io.StringIO | None = None,
 ) -> str:
-    """Run a command as make does and return what it printed, errors too."""
+    """Run a command as ./parris does and return what it printed, errors too."""
     said = output or Terminal()
-    module = importlib.import_module(f"scripts.{command}")
+    module = importlib.import_module(_module(command))
     with monkeypatch.context() as patch:
         patch.setattr(sys, "argv", [command, *arguments])
         patch.setattr(sys, "stdout", said)
@@ -152,7 +158,7 @@ def test_what_each_command_prints_is_plain(
     arguments: tuple[str, ...],
     shows: str,
 ) -> None:
-    module = importlib.import_module(f"scripts.{command}")
+    module = importlib.import_module(_module(command))
     monkeypatch.setattr(module, "read_deployment", lambda: deployment)
     if command == "results":
         arguments = ("--to", str(tmp_path))
@@ -165,7 +171,7 @@ def test_what_each_command_prints_is_plain(
 def test_a_table_on_a_terminal_is_drawn_with_escapes_of_ours_only(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.status.read_deployment", lambda: deployment)
+    monkeypatch.setattr("scripts.commands.status.read_deployment", lambda: deployment)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("TERM", "xterm")
     said = re.sub(r"\x1b\[[0-9;]*m", "", run("status", monkeypatch, ()))  # bold headings
@@ -187,7 +193,7 @@ def test_what_each_command_is_refused_with_is_plain(
         def fail(_argv: list[str], error: Exception = error) -> int:
             raise error
 
-        module = importlib.import_module(f"scripts.{command}")
+        module = importlib.import_module(_module(command))
         monkeypatch.setattr(module, "main", fail)
         shown = run(command, monkeypatch, ())
         assert "a\\x1b]0;title\\x07b" in shown
@@ -207,7 +213,7 @@ def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
         follow.follow(
             deployment, "job", runs.find_run(deployment, "job", "r-0123456789abcdef").run_id
         )
-        == 1
+        == console.RUN_FAILED
     )
     ours = [line for line in said.getvalue().splitlines() if not line.startswith("  | ")]
     assert len(ours) == 2
@@ -217,11 +223,19 @@ def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
 
 def test_no_script_prints_in_another_way() -> None:
     """All but those that run before, or beside, what is installed and deployed."""
-    alone = {"package_lambda", "config_schema", "venv", "drill_theatre"}
-    for path in SCRIPTS.glob("*.py"):
+    alone = {
+        "package_lambda",
+        "config_schema",
+        "venv",
+        "drill_theatre",
+        "door",
+        "lock",
+        "commands_reference",
+    }
+    for path in (*SCRIPTS.glob("*.py"), *(SCRIPTS / "commands").glob("*.py")):
         text = path.read_text()
         if '__name__ == "__main__"' in text:
-            assert (path.stem in COMMANDS) != (path.stem in alone), path.name
+            assert ("console.run(main)" in text) != (path.stem in alone), path.name
         names = {ast.unparse(node) for node in ast.walk(ast.parse(text))}
         raw = {"sys.stdout.write", "sys.stdout.buffer", "sys.__stdout__", "os.write"}
         assert not names & raw, path.name

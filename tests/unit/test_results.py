@@ -14,7 +14,7 @@ from moto import mock_aws
 from moto.s3.models import s3_backends
 
 from parris.plan import iso
-from scripts import results
+from scripts.commands import results
 from scripts.deployment import Deployment
 from scripts.inside import NotInside, path_inside
 from scripts.runs import Run, believed_folder, find_run, log_stream
@@ -150,7 +150,7 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r-1"), ("-x", None)]
+    ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r 1"), ("-x", None)]
 )
 def test_a_job_or_run_that_is_none_is_refused(s3: Any, job: str | None, run_id: str | None) -> None:
     from scripts.console import Refused
@@ -171,7 +171,7 @@ def test_the_logs_name_comes_from_the_stack_then_the_record_then_an_older_receip
 def said(s3: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, found: Run) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "read_deployment", lambda: deployment(s3, (OURS.split(":")[1],)))
-        patch.setattr(results, "find_run", lambda *_: found)
+        patch.setattr(results, "pick_run", lambda *_: found)
         assert results.main(["--to", str(tmp_path)]) == 0
     return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  ")]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.commands.schedules import describe
 from scripts.fire_times import next_times, parse_cron
-from scripts.schedules import describe
 
 NOW = datetime(2026, 11, 24, 12, 41, tzinfo=UTC)
 

@@ -14,7 +14,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scripts import jobs, launch, stale, uploaded, uploads
+from scripts import jobs, stale, uploaded, uploads
+from scripts.commands import launch
 from scripts.console import Refused
 
 
@@ -42,7 +43,8 @@ def s3() -> Any:
 
 @pytest.fixture
 def deployment(s3: Any) -> Any:
-    return SimpleNamespace(client={"s3": s3}.get, config_bucket="config-bucket")
+    clients = {"s3": s3, "ec2": boto3.client("ec2", region_name="us-east-1")}
+    return SimpleNamespace(client=clients.get, config_bucket="config-bucket", instance_profiles=())
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from scripts import console, status
+from scripts import console
 from scripts.columns import Column, fitting
+from scripts.commands import status
 from scripts.deployment import Deployment
 from tests.unit.test_plain_text import Lines, Terminal
 

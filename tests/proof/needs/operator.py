@@ -29,6 +29,11 @@ NEEDS: Rows = [
         ],
         "runs.read_runs, follow.print_log, results.fetch",
     ),
+    (
+        "s3:GetObject",
+        "{results}/events/digits/0123456789abcdef/launch-failed.json",
+        "fired.Listener: make fire says why nothing was launched",
+    ),
     ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
     ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-launch", "launch.invoke, fire"),
     (
@@ -83,7 +88,15 @@ REFUSALS: Rows = [
     *not_by_key("s3"),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
     ("s3:GetBucketNotification", "arn:aws:s3:::another", "another's bucket"),
-    ("s3:GetObject", "{results}/events/queue/x.json", "what the functions remember"),
+    (
+        "s3:GetObject",
+        [
+            "{results}/events/queue/x.json",
+            "{results}/events/data/fresh/open.json",
+            "{results}/events/digits/20261124-abcdef/started.json",
+        ],
+        "what the functions remember",
+    ),
     ("s3:GetObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended"),
     ("s3:PutObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),

@@ -1,4 +1,4 @@
-"""Set a trigger off as its own source would: `make fire TRIGGER=button CLICK=DOUBLE`."""
+"""Set a trigger off as its own source would: `parris fire`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,57 +15,95 @@ from botocore.exceptions import ClientError
 
 from parris.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
+from scripts.arguments import parse
+from scripts.commands.launch import follow_hint, follow_to_the_end
 from scripts.console import Refused
 from scripts.deployment import Deployment, make_client, read_deployment
+from scripts.fired import Fired, Heard, Listener, job_of
 from scripts.which_cloud import hint, is_local
 
 CLICKS = ("SINGLE", "DOUBLE", "LONG")
 
+SCHEDULER_SECONDS = 120
+"""How long a run may take to begin after its window: EventBridge Scheduler invokes within a minute
+of a schedule's time (its user guide, "Schedule types"), and the function has to launch it."""
+
+_SAID = {
+    "status": "the click told the newest runs' states to the notification topic",
+    "stop": "the click asked the job's runs to stop; make status shows them",
+}
+"""What a click did that launches nothing."""
+
 
 def main(argv: list[str]) -> int:
-    """Publish a click or a message, send a schedule's event, or renew an object."""
-    parser = argparse.ArgumentParser(prog="make fire", description=main.__doc__)
-    parser.add_argument("--trigger", default="", help=", ".join(TRIGGERS))
-    parser.add_argument("--click", default="", help="of a button: SINGLE, DOUBLE or LONG")
-    parser.add_argument("--serial", default="", help="of a button: its serial number")
-    parser.add_argument("--job", default=DEFAULT_JOB, help="of a message: the job to launch")
-    parser.add_argument("--payload", default="", help="of a message: parameters, as JSON")
-    parser.add_argument("--name", default="", help="of a schedule or a data trigger")
-    parser.add_argument("--key", default="", help="of new data: the object")
-    parser.add_argument("--file", default="", help="of new data: what to put there")
-    options = parser.parse_args(argv)
-    if options.trigger not in TRIGGERS:
+    """Set a trigger off, and say what comes of it; with --wait, follow its run to the end."""
+    options = parse("fire", argv)
+    if not options.trigger:
         raise Refused(
-            f"TRIGGER={options.trigger} is not one of {', '.join(TRIGGERS)}, "
+            f"TRIGGER is missing, one of {', '.join(TRIGGERS)}, "
             "e.g. make fire TRIGGER=button CLICK=DOUBLE"
         )
-    print(TRIGGERS[options.trigger](read_deployment(), options))
-    print(hint("make status shows what comes of it"))
-    return 0
+    deployment = read_deployment()
+    job = job_of(deployment, options.trigger, options.name, options.job)
+    listener = Listener(deployment, job)
+    fired = TRIGGERS[options.trigger](deployment, options)
+    print(fired.did, flush=True)
+    heard = None if fired.later and not options.wait else listener.listen(fired)
+    print(hint(_told(fired, heard, listened=options.wait or not fired.later)))
+    run = (heard.receipt if heard else None) or {}
+    answer = {"trigger": options.trigger, "did": fired.did}
+    answer |= {key: run.get(key) for key in ("job", "run-id", "state", "reason")}
+    status = 1 if options.wait and heard is None else 0
+    if run and options.wait:
+        status, ended = follow_to_the_end(deployment, run["job"], run["run-id"])
+        answer |= ended
+    elif run:
+        print(follow_hint(run["run-id"]))
+    if options.json:
+        console.print_json(answer)
+    return status
 
 
-def fire_button(deployment: Deployment, options: argparse.Namespace) -> str:
-    """Publish a click as an AWS IoT button does; return what was done."""
+def _told(fired: Fired, heard: Heard | None, *, listened: bool) -> str:
+    if heard is None and not listened:
+        return f"its run begins {fired.later}; WAIT=1 waits for it"
+    if heard is None:
+        return (
+            f"nothing was heard of it within {fired.seconds:.0f} s; make status and the "
+            "notifications tell if something comes yet"
+        )
+    if heard.receipt is None:
+        return _SAID[heard.action]
+    run = f"run {heard.receipt['run-id']} of job {heard.receipt['job']}"
+    if heard.receipt["state"] in ("skipped", "queued"):
+        return f"{run} is {heard.receipt['state']}: {heard.receipt['reason']}"
+    return f"{run} launched"
+
+
+def fire_button(deployment: Deployment, options: argparse.Namespace) -> Fired:
+    """Publish a click as an AWS IoT button does."""
     click, serial = options.click or "SINGLE", options.serial or "make-fire"
     if click not in CLICKS:
         raise Refused(f"CLICK={click} is not one of {', '.join(CLICKS)}")
     press = {"serialNumber": serial, "batteryVoltage": "1512mV", "clickType": click}
     topic = _topic(deployment.iot_topic, serial, "iot_topic")
     _publish(deployment, topic, json.dumps(press))
-    return f"published a {click} click of button {topic.rpartition('/')[2]} to {topic}"
+    did = f"published a {click} click of button {topic.rpartition('/')[2]} to {topic}"
+    return Fired(did=did, names={"topic": topic})
 
 
-def fire_device(deployment: Deployment, options: argparse.Namespace) -> str:
-    """Publish a message as any device does, good or bad; return what was done."""
-    if not JOB_NAME.fullmatch(options.job):
-        raise Refused(f"JOB={options.job} cannot be part of a topic; give a job's name")
-    topic = _topic(deployment.launch_topic, options.job, "launch_topic")
+def fire_device(deployment: Deployment, options: argparse.Namespace) -> Fired:
+    """Publish a message as any device does, good or bad."""
+    job = options.job or DEFAULT_JOB
+    if not JOB_NAME.fullmatch(job):
+        raise Refused(f"JOB={job} cannot be part of a topic; give a job's name")
+    topic = _topic(deployment.launch_topic, job, "launch_topic")
     payload = options.payload or "{}"
     _publish(deployment, topic, payload)
-    return f"published {payload} to {topic}"
+    return Fired(did=f"published {payload} to {topic}", names={"topic": topic})
 
 
-def fire_schedule(deployment: Deployment, options: argparse.Namespace) -> str:
+def fire_schedule(deployment: Deployment, options: argparse.Namespace) -> Fired:
     """Send what the schedule's rule would, since EventBridge fires no rule on demand."""
     if options.name not in deployment.schedules:
         raise Refused(_unknown("schedule", options.name, deployment.schedules))
@@ -76,7 +115,8 @@ def fire_schedule(deployment: Deployment, options: argparse.Namespace) -> str:
         InvocationType="Event",
         Payload=json.dumps(event).encode(),
     )
-    return f"sent the event of schedule {options.name} to {deployment.launch_function}"
+    did = f"sent the event of schedule {options.name} to {deployment.launch_function}"
+    return Fired(did=did, names={"event-id": event["event-id"]})
 
 
 def fill(template: str, now: datetime) -> dict[str, Any]:
@@ -88,7 +128,7 @@ def fill(template: str, now: datetime) -> dict[str, Any]:
     return event
 
 
-def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
+def fire_data(deployment: Deployment, options: argparse.Namespace) -> Fired:
     """Put a file where a data trigger looks, or renew the object that is there."""
     name = options.name or _whose(options.key, deployment.data_triggers)
     if name not in deployment.data_triggers:
@@ -96,6 +136,13 @@ def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
     bucket, prefix = (str(deployment.data_triggers[name][key]) for key in ("bucket", "prefix"))
     if not options.key.startswith(prefix) or not options.key:
         raise Refused(f"KEY={options.key} does not begin with {prefix!r}, as trigger {name} wants")
+    settle = int(deployment.data_triggers[name]["settle_seconds"])
+    fired = partial(
+        Fired,
+        names={"data-trigger": name},
+        seconds=settle + SCHEDULER_SECONDS,
+        later=f"{settle} s after the first of the objects that come together, or a minute later",
+    )
     s3 = deployment.client("s3")
     try:
         told = s3.get_bucket_notification_configuration(Bucket=bucket)
@@ -106,7 +153,8 @@ def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
             )
         if options.file:
             s3.upload_file(str(_file(options.file)), bucket, options.key)
-            return f"put {options.file} to s3://{bucket}/{options.key} (trigger {name})"
+            did = f"put {options.file} to s3://{bucket}/{options.key} (trigger {name})"
+            return fired(did=did)
         # An object may be copied onto itself if something changes (S3 API, CopyObject).
         s3.copy_object(
             Bucket=bucket,
@@ -121,7 +169,7 @@ def fire_data(deployment: Deployment, options: argparse.Namespace) -> str:
             f"there is no s3://{bucket}/{options.key}; FILE=path puts a file there, and "
             f"make bucket NAME={bucket} makes the bucket"
         ) from error
-    return f"renewed s3://{bucket}/{options.key} (trigger {name})"
+    return fired(did=f"renewed s3://{bucket}/{options.key} (trigger {name})")
 
 
 TRIGGERS = {
@@ -165,7 +213,3 @@ def _file(text: str) -> Path:
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
     listed = ", ".join(sorted(known)) or "none; add one to terraform.tfvars and apply"
     return f"NAME={name} is no {what} of this deployment: {listed}"
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,8 +1,7 @@
-"""Fetch a run's results: `make results [JOB=x] [RUN=id]`."""
+"""Fetch a run's results: `parris results`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from parris.plan import iso
 from scripts import console
+from scripts.arguments import parse
 from scripts.deployment import ROOT, Deployment, read_deployment
 from scripts.inside import NotInside, path_inside
 from scripts.runs import Run, believed_folder
@@ -47,14 +47,10 @@ class Stored:
 
 def main(argv: list[str]) -> int:
     """Download what a run stored, by default the newest run, to results/<job>/<run-id>/."""
-    parser = argparse.ArgumentParser(prog="make results", description=main.__doc__)
-    parser.add_argument("--job")
-    parser.add_argument("--run")
-    parser.add_argument("--to", type=Path, default=ROOT / "results")
-    options = parser.parse_args(argv)
+    options = parse("results", argv)
     deployment = read_deployment()
     run = pick_run(deployment, options.job or None, options.run or None, "make results")
-    folder = options.to / run.job / run.run_id
+    folder = Path(options.to or ROOT / "results").absolute() / run.job / run.run_id
     fetched = fetch(deployment, run, folder)
     shown = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     where = f" in {shown}/" if fetched.count else ""
@@ -65,6 +61,17 @@ def main(argv: list[str]) -> int:
     if fetched.refused:
         were = counted(len(fetched.refused), "object was", "objects were")
         print(f"{were} not fetched:", *fetched.refused, sep="\n  ")
+    if options.json:
+        console.print_json(
+            {
+                "job": run.job,
+                "run-id": run.run_id,
+                "state": run.state,
+                "folder": str(folder),
+                "files": fetched.count,
+                "refused": fetched.refused,
+            }
+        )
     return 1 if fetched.refused else 0
 
 
@@ -124,7 +131,3 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
                     by_machine=theirs,
                     modified=item["LastModified"],
                 )
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,8 +1,7 @@
-"""Start a training through the deployed function: `make launch [JOB=x] [WAIT=1]`."""
+"""Start a training through the deployed function: `parris launch`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import uuid
@@ -10,68 +9,93 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parris.config import CONFIG_FILENAME, read_config
+from parris.errors import InvalidConfig
+from parris.parameters import read_parameters, unknown_names
 from parris.request import DEFAULT_JOB
 from scripts import console, stale
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 from scripts.follow import follow
+from scripts.jobs import job_folders
+from scripts.runs import find_run
 from scripts.which_cloud import hint
 
 
 def main(argv: list[str]) -> int:
     """Invoke the launch function; with --wait, follow the run and exit with its result."""
-    parser = argparse.ArgumentParser(prog="make launch", description=main.__doc__)
-    parser.add_argument("--job", default=DEFAULT_JOB)
-    parser.add_argument("--wait", action="store_true", help="follow state and log until the end")
-    parser.add_argument("--json", action="store_true", help="print the function's answer as JSON")
-    parser.add_argument(
-        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="for the trainer"
-    )
-    parser.add_argument("--event-id", help="launch at most once for this id")
-    parser.add_argument(
-        "--upload",
-        choices=["0", "1", ""],
-        default="",
-        help="1: first upload what has changed in the job's folder; 0: never; default: ask",
-    )
-    options = parser.parse_args(argv)
+    options = parse("launch", argv)
 
+    job = options.job or DEFAULT_JOB
+    refuse_unknown(job, dict(options.parameter))
     deployment = read_deployment()
     stale.settle(
         deployment,
-        options.job or DEFAULT_JOB,
+        job,
         {"": None, "0": False, "1": True}[options.upload],
         ask=sys.stdin.isatty() and sys.stdout.isatty() and not options.json,
     )
     event: dict[str, Any] = {
-        "job": options.job or DEFAULT_JOB,
+        "job": job,
         "event-id": options.event_id or str(uuid.uuid4()),
     }
     if not options.event_id:
         # Only with an id of our own: the same id must mean the same run whenever it is sent.
         event["time"] = datetime.now(UTC).isoformat()
     if options.parameter:
-        event["parameters"] = dict(_split(item) for item in options.parameter)
+        event["parameters"] = dict(options.parameter)
     answer = invoke(deployment, event)
-    if options.json:
-        console.print_json(answer)
+    _print(answer)
+    status, ended = 0, dict[str, Any]()
+    if options.wait:
+        status, ended = follow_to_the_end(deployment, answer["job"], answer["run-id"])
     else:
-        _print(answer)
-    if not options.wait:
-        if not options.json:
-            print(
-                hint(
-                    f"follow it with make logs RUN={answer['run-id']} WAIT=1 or make status; "
-                    f"its results come with make results RUN={answer['run-id']}"
-                )
-            )
-        return 0
+        print(follow_hint(answer["run-id"]))
+    if options.json:
+        console.print_json(answer | ended)
+    return status
+
+
+def refuse_unknown(job: str, parameters: Mapping[str, str]) -> None:
+    """Refuse parameters that the job, as it lies here, does not have; its folder may be elsewhere.
+
+    What counts is the uploaded job, which the launch function reads; this one is only quicker.
+
+    Raises:
+        Refused: naming each.
+    """
+    folder = job_folders().get(job)
+    problems = read_parameters(parameters)[1]
     try:
-        return follow(deployment, answer["job"], answer["run-id"])
+        path = folder / CONFIG_FILENAME if folder else None
+        known = read_config(path.read_bytes(), str(path)).parameters if path else None
+    except (OSError, InvalidConfig):
+        known = None
+    if known is not None:
+        problems += unknown_names(parameters, known, job)
+    if problems:
+        raise Refused("; ".join(problems))
+
+
+def follow_hint(run_id: str) -> str:
+    """Return what to type to see how a run goes on."""
+    return hint(
+        f"follow it with make logs RUN={run_id} WAIT=1 or make status; "
+        f"its results come with make results RUN={run_id}"
+    )
+
+
+def follow_to_the_end(deployment: Deployment, job: str, run_id: str) -> tuple[int, dict[str, Any]]:
+    """Follow a run that was just started; return the exit status and how it ended, if it did."""
+    try:
+        status = follow(deployment, job, run_id)
     except KeyboardInterrupt:
-        again = hint(f"make logs RUN={answer['run-id']} WAIT=1")
+        again = hint(f"make logs RUN={run_id} WAIT=1")
         print(f"\nthe run goes on; {again} follows it again", file=sys.stderr)
-        return 130
+        return 130, {}
+    run = find_run(deployment, job, run_id)
+    return status, {"state": run.state, "reason": run.reason, "outcome": run.outcome}
 
 
 def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
@@ -107,14 +131,3 @@ def cost_of(answer: Mapping[str, Any]) -> str:
     if not answer.get("hourly-usd"):
         return "price unknown"
     return f"${answer['hourly-usd']} an hour, ${answer['most-usd']} at most, by its deadline"
-
-
-def _split(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise Refused(f"--parameter {item}: not NAME=VALUE")
-    return name, value
-
-
-if __name__ == "__main__":
-    console.run(main)

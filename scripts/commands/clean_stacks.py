@@ -1,8 +1,7 @@
-"""Delete stacks whose run is over: `make clean-stacks [ALL=1] [WAIT=1]`."""
+"""Delete stacks whose run is over: `parris clean-stacks`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.stacks import delete_stack, stack_tags
 from scripts import console
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 from scripts.runs import list_stacks, read_runs
@@ -30,11 +30,7 @@ MAX_LISTED = 20
 
 def main(argv: list[str]) -> int:
     """Delete this deployment's stacks whose run is over, and no others; results stay in S3."""
-    parser = argparse.ArgumentParser(prog="make clean-stacks", description=main.__doc__)
-    parser.add_argument("--all", action="store_true", help="also stacks of live runs, after asking")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--wait", action="store_true", help="wait until they are gone")
-    options = parser.parse_args(argv)
+    options = parse("clean-stacks", argv)
     deployment = read_deployment()
     over, live = sort_stacks(deployment, list_stacks(deployment))
     _announce("delete", over)
@@ -44,6 +40,8 @@ def main(argv: list[str]) -> int:
     doomed = [stack for stack, _ in over + (live if options.all else [])]
     if not doomed:
         print("no stack to delete")
+        if options.json:
+            console.print_json({"asked": [], "failed": {}})
         return 0
     failed = delete(deployment, doomed)
     asked = [stack for stack in doomed if stack["StackName"] not in failed]
@@ -52,7 +50,10 @@ def main(argv: list[str]) -> int:
         failed |= wait_until_gone(deployment, asked)
         print(f"{counted(len(doomed) - len(failed), 'stack is', 'stacks are')} gone")
     elif asked:
-        print(hint("CloudFormation is at it; make status shows what is left, WAIT=1 waits"))
+        print(hint("CloudFormation carries them out; make status shows what is left, WAIT=1 waits"))
+    if options.json:
+        names = [stack["StackName"] for stack in asked]
+        console.print_json({"asked": names, "failed": failed})
     for name, reason in failed.items():
         console.fail(f"stack {name} was not deleted: {reason}; run make clean-stacks again")
     return 1 if failed else 0
@@ -132,7 +133,3 @@ def _ask(count: int) -> None:
         )
     if input(f"End {counted(count, 'live run')}? Type yes: ").strip() != "yes":
         raise Refused("nothing was deleted")
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,14 +1,14 @@
-"""List runs and stacks, or show one run in full: `make status [JOB=x] [RUN=id]`."""
+"""List runs and stacks, or show one run in full: `parris status`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from parris.stacks import stack_tags
 from scripts import console
+from scripts.arguments import parse
 from scripts.columns import Column
 from scripts.deployment import Deployment, read_deployment
 from scripts.one_run import cost_of, describe, was_refused
@@ -26,12 +26,7 @@ AT_ONCE = 8
 
 def main(argv: list[str]) -> int:
     """List the newest runs with their states and reasons, and the stacks that stand; or one run."""
-    parser = argparse.ArgumentParser(prog="make status", description=main.__doc__)
-    parser.add_argument("--job", help="only runs of this job")
-    parser.add_argument("--run", help="this run in full")
-    parser.add_argument("--count", type=int, default=20, help="how many runs (default 20)")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options = parse("status", argv)
     deployment = read_deployment()
     if options.run:
         _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
@@ -172,7 +167,3 @@ def _plain_stack(stack: Mapping[str, Any]) -> dict[str, Any]:
         "run-id": tags.get("parris:run-id"),
         "deadline": tags.get("parris:deadline"),
     }
-
-
-if __name__ == "__main__":
-    console.run(main)

@@ -1,10 +1,8 @@
-"""Remove the deployment: `make destroy`. Refused while training stacks stand."""
+"""Remove the deployment: `parris destroy`. Refused while training stacks stand."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,7 +13,9 @@ from botocore.exceptions import ClientError
 
 from parris.budget import cost
 from parris.stacks import stack_tags
-from scripts import clean_stacks, console, terraform
+from scripts import terraform
+from scripts.arguments import parse
+from scripts.commands import clean_stacks
 from scripts.console import Refused
 from scripts.deployment import ROOT, Deployment, make_client, read_deployment
 from scripts.runs import Run, list_stacks, read_runs
@@ -25,9 +25,7 @@ from scripts.words import counted
 
 def main(argv: list[str]) -> int:
     """Say what stands in the way and what it costs, offer to end it, then terraform destroy."""
-    parser = argparse.ArgumentParser(prog="make destroy", description=main.__doc__)
-    parser.add_argument("--yes", action="store_true", help="do not ask; never ends a run")
-    options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
+    options = parse("destroy", argv)
     try:
         deployment: Deployment | None = read_deployment()
     except Refused:
@@ -40,7 +38,7 @@ def main(argv: list[str]) -> int:
         if failed := clean_stacks.wait_until_gone(deployment, list_stacks(deployment)):
             raise Refused(f"stacks that are still there: {failed}; run make clean-stacks ALL=1")
     _refuse_to_lose()
-    return terraform.main(["destroy", *(["--yes"] if options.yes else []), *more])
+    return terraform.main(["destroy", *(["--yes"] if options.yes else []), *options.more])
 
 
 def _offer(deployment: Deployment) -> None:
@@ -125,8 +123,3 @@ def _spent(run: Run) -> str:
     claimed = datetime.fromisoformat(run.receipt["claimed"])
     spent = cost(run.receipt, claimed, datetime.now(UTC))
     return f", {spent:.2f} US dollars so far, {float(price['hourly-usd']):.4f} an hour"
-
-
-if __name__ == "__main__":
-    os.chdir(ROOT)
-    console.run(main)

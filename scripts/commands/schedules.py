@@ -1,13 +1,13 @@
-"""When each schedule fires next: `make schedules [JSON=1]`."""
+"""When each schedule fires next: `parris schedules`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from scripts import console
+from scripts.arguments import parse
 from scripts.deployment import read_deployment
 from scripts.fire_times import next_times, parse_cron
 
@@ -16,9 +16,7 @@ COUNT = 5
 
 def main(argv: list[str]) -> int:
     """List every schedule with its next five times, in UTC and in this machine's own time."""
-    parser = argparse.ArgumentParser(prog="make schedules", description=main.__doc__)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options = parse("schedules", argv)
     schedules = read_deployment().schedules
     rows = [describe(name, schedules[name], datetime.now(UTC)) for name in sorted(schedules)]
     if options.json:
@@ -62,7 +60,3 @@ def _lines(row: dict[str, Any]) -> list[str]:
         for moment in moments
     ]
     return [head, *(times or ["  never again"])] if not row["problem"] else [head]
-
-
-if __name__ == "__main__":
-    console.run(main)

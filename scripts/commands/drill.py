@@ -1,4 +1,4 @@
-"""Prove that nothing outlives its limit: `make drill`, on embedded clouds with short limits.
+"""Prove that nothing outlives its limit: `parris drill`, on embedded clouds with short limits.
 
 Each theatre is a cloud of its own in which one thing that all runs share is broken; in it runs are
 launched whose own parts are broken. For each the machine must be off and the stack gone within
@@ -7,7 +7,6 @@ deadline plus grace, and the record must say which layer did it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scripts import console
+from scripts.arguments import parse
 from scripts.deployment import ROOT
 from scripts.drill_cases import THEATRES
 
@@ -26,13 +26,10 @@ _HEADINGS = ("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE", "S
 
 def main(argv: list[str]) -> int:
     """Make every layer fail, alone and with another, and show what ends the run all the same."""
-    parser = argparse.ArgumentParser(prog="make drill", description=main.__doc__)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
+    options = parse("drill", argv)
     started = time.monotonic()
     print(
         f"drill: {len(THEATRES)} embedded clouds; runs of 1 minute, grace 2, sweep every minute",
-        file=sys.stderr if options.json else sys.stdout,
         flush=True,
     )
     with ThreadPoolExecutor(max_workers=len(THEATRES)) as pool:
@@ -91,7 +88,3 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:+.0f} s"
-
-
-if __name__ == "__main__":
-    console.run(main)

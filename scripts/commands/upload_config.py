@@ -1,20 +1,18 @@
-"""Check every job, then upload what changed: `make upload-config [JOB=x]`."""
+"""Check every job, then upload what changed: `parris upload-config`."""
 
 from __future__ import annotations
 
-import argparse
+from typing import Any
 
 from scripts import console, jobs, uploads
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 
 
 def main(argv: list[str]) -> int:
     """Check all jobs (or one) and upload what changed; nothing is uploaded if anything is wrong."""
-    parser = argparse.ArgumentParser(prog="make upload-config", description=main.__doc__)
-    parser.add_argument("--job", help="only this job")
-    parser.add_argument("--check", action="store_true", help="check only; needs no deployment")
-    options = parser.parse_args(argv)
+    options = parse("upload-config", argv)
 
     folders = jobs.job_folders()
     chosen = jobs.choose(folders, options.job or None)
@@ -22,11 +20,22 @@ def main(argv: list[str]) -> int:
     uploads.refuse_problems(deployment, chosen, folders)
     if options.check:
         print(f"{', '.join(chosen)}: no problem found")
+        if options.json:
+            console.print_json(dict.fromkeys(chosen))
         return 0
 
     deployment = deployment or read_deployment()
+    done: dict[str, dict[str, Any]] = {}
     for job, folder in chosen.items():
-        uploads.apply(deployment, job, uploads.compare(deployment, job, folder))
+        changes = uploads.compare(deployment, job, folder)
+        uploads.apply(deployment, job, changes)
+        done[job] = {
+            "uploaded": list(changes.upload),
+            "removed": list(changes.delete),
+            "unchanged": changes.unchanged,
+        }
+    if options.json:
+        console.print_json(done)
     return 0
 
 
@@ -36,7 +45,3 @@ def _deployment() -> Deployment | None:
         return read_deployment()
     except Refused:
         return None
-
-
-if __name__ == "__main__":
-    console.run(main)

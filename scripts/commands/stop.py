@@ -1,13 +1,13 @@
-"""End a run early, gently: `make stop RUN=id [WAIT=1]`."""
+"""End a run early, gently: `parris stop`."""
 
 from __future__ import annotations
 
-import argparse
 from datetime import UTC, datetime
 
 from parris.plan import iso
 from scripts import console
-from scripts.console import Refused
+from scripts.arguments import parse
+from scripts.console import RUN_FAILED, Refused
 from scripts.deployment import read_deployment
 from scripts.follow import follow
 from scripts.runs import change_receipt, find_run
@@ -17,11 +17,7 @@ from scripts.which_cloud import hint
 
 def main(argv: list[str]) -> int:
     """Ask a run to stop: its machine ends the trainer, stores the results and terminates."""
-    parser = argparse.ArgumentParser(prog="make stop", description=main.__doc__)
-    parser.add_argument("--job")
-    parser.add_argument("--run", help="by default the newest run (of --job)")
-    parser.add_argument("--wait", action="store_true", help="follow it to its end")
-    options = parser.parse_args(argv)
+    options = parse("stop", argv)
     deployment = read_deployment()
     run = pick_run_to_change(deployment, options.job or None, options.run or None, "make stop")
     if run.is_over:
@@ -33,17 +29,16 @@ def main(argv: list[str]) -> int:
         f"run {run.run_id} of job {run.job} was asked to stop; its machine looks every 15 s, gives "
         f"the trainer {grace} s after SIGTERM, and stores the results"
     )
-    if not options.wait:
+    if options.wait:
+        follow(deployment, run.job, run.run_id)
+        run = find_run(deployment, run.job, run.run_id)
+    else:
         print(
             hint(
                 f"follow it with make logs RUN={run.run_id} WAIT=1; "
                 "if it does not answer: make clean-stacks ALL=1"
             )
         )
-        return 0
-    follow(deployment, run.job, run.run_id)
-    return 0 if find_run(deployment, run.job, run.run_id).state == "stopped" else 1
-
-
-if __name__ == "__main__":
-    console.run(main)
+    if options.json:
+        console.print_json({"job": run.job, "run-id": run.run_id, "state": run.state})
+    return 0 if run.state == "stopped" or not options.wait else RUN_FAILED

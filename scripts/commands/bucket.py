@@ -1,15 +1,14 @@
-"""Make a bucket that a data trigger can watch: `make bucket NAME=…`."""
+"""Make a bucket that a data trigger can watch: `parris bucket`."""
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import re
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts import console
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 from scripts.which_cloud import hint
@@ -25,9 +24,7 @@ _CLOSED = {
 
 def main(argv: list[str]) -> int:
     """Make the bucket unless it is there, and let it tell EventBridge of its objects."""
-    parser = argparse.ArgumentParser(prog="make bucket", description=main.__doc__)
-    parser.add_argument("--name", default="", help="of the bucket")
-    name = parser.parse_args(argv).name
+    name = parse("bucket", argv).name
     if problem := name_problem(name):
         raise Refused(f"NAME={name} {problem}, e.g. make bucket NAME=my-data")
     deployment = read_deployment()
@@ -146,7 +143,3 @@ def _of_others(deployment: Deployment, name: str) -> str:
         f"s3://{name} belongs to another account than {deployment.account_id}, or these "
         "credentials may not see it; take another name; nothing was changed"
     )
-
-
-if __name__ == "__main__":
-    console.run(main)

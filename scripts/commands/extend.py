@@ -1,8 +1,7 @@
-"""Give a run more time: `make extend RUN=id MINUTES=30`."""
+"""Give a run more time: `parris extend`."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from parris.plan import iso
 from parris.render import schedule_time
 from parris.stacks import first_failure, stack_parameters
 from scripts import console
+from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
 from scripts.runs import change_receipt
@@ -26,13 +26,7 @@ _SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 def main(argv: list[str]) -> int:
     """Move a run's deadline in every layer that ends it: stack, reap function, machine."""
-    parser = argparse.ArgumentParser(prog="make extend", description=main.__doc__)
-    parser.add_argument("--job")
-    parser.add_argument("--run", help="by default the newest run (of --job)")
-    parser.add_argument("--minutes", type=int, required=True)
-    options = parser.parse_args(argv)
-    if options.minutes < 1:
-        raise Refused(f"MINUTES={options.minutes} is not 1 or more; make stop ends a run early")
+    options = parse("extend", argv)
     deployment = read_deployment()
     run = pick_run_to_change(deployment, options.job or None, options.run or None, "make extend")
     if run.is_over or run.stack is None:
@@ -59,6 +53,15 @@ def main(argv: list[str]) -> int:
         f"run {run.run_id}: deadline {iso(old)} is now {iso(new)}; its machine hears of it "
         "within 15 s"
     )
+    if options.json:
+        console.print_json(
+            {
+                "job": run.job,
+                "run-id": run.run_id,
+                "stack-name": run.stack["StackName"],
+                "deadline": iso(new),
+            }
+        )
     return 0
 
 
@@ -111,7 +114,3 @@ def _move_stack(deployment: Deployment, stack: Mapping[str, Any], deadline: date
         raise Refused(
             f"stack {stack['StackName']} could not be changed ({said}); the deadline is as it was"
         ) from error
-
-
-if __name__ == "__main__":
-    console.run(main)

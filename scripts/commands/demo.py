@@ -1,4 +1,4 @@
-"""The whole system on this machine, from terraform apply to a trained model: `make demo`."""
+"""The whole system on this machine, from terraform apply to a trained model: `parris demo`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts import clean_stacks, console, results, terraform, upload_config
-from scripts import launch as launching
+from scripts import console, terraform
+from scripts.arguments import parse
+from scripts.commands import clean_stacks, results, upload_config
+from scripts.commands import launch as launching
 from scripts.deployment import ROOT, read_deployment
 from scripts.follow import follow
 from scripts.local import cloud
@@ -20,12 +22,12 @@ from scripts.runs import find_run
 
 def main(argv: list[str]) -> int:
     """Start the embedded cloud, apply, upload, launch, follow, fetch, clean, and stop it again."""
-    del argv
+    options = parse("demo", argv)
     os.environ["LOCAL"] = "1"
     started = time.monotonic()
     was_up = cloud.read_cloud() is not None
     try:
-        status = _demo(was_up)
+        status = _demo(was_up, options.port)
     except KeyboardInterrupt:
         print("\nthe demo was stopped", file=sys.stderr)
         return 130
@@ -37,10 +39,10 @@ def main(argv: list[str]) -> int:
     return status
 
 
-def _demo(was_up: bool) -> int:
+def _demo(was_up: bool, port: int) -> int:
     if not was_up:
         with _step("start the embedded cloud: AWS on loopback, IAM enforced"):
-            _must(cloud.main, ["up", "--port", os.environ.get("LOCAL_PORT") or "0"])
+            _must(cloud.main, ["up", f"--port={port}"])
     with _step("terraform init and apply, the module as it stands"):
         _must(terraform.main, ["apply", "--quiet", "--yes"])
     with _step("make upload-config: check the jobs and upload them"):
@@ -81,8 +83,3 @@ def _step(name: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     print(f"   ({time.monotonic() - started:.1f} s)", flush=True)
-
-
-if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    console.run(main)

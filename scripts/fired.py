@@ -1,0 +1,118 @@
+"""What comes of an event that was sent and not answered: its run, its refusal, or nothing.
+
+A trigger's event reaches the launch function asynchronously, so that nobody gets its answer. But a
+run has a receipt, which says what triggered it; a refusal is remembered with its reason below
+``events/`` by the reap function, which tells of it; a click that launches nothing leaves its mark
+there too (docs/contracts.md, "What is remembered of events").
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from parris.objects import Objects
+from parris.plan import run_prefix
+from parris.request import DEFAULT_JOB
+from scripts.console import Refused
+from scripts.deployment import Deployment
+from scripts.runs import list_run_keys
+from scripts.which_cloud import is_local
+
+SECONDS = 30.0
+"""How long to listen: a message reaches the function within seconds, and its refusal the reap
+function a few later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fired:
+    """What was set off, and how what comes of it is known."""
+
+    did: str
+    names: Mapping[str, str]
+    """Keys and values of the event that its run's ``trigger`` and its refusal have too."""
+    seconds: float = SECONDS
+    """How long to listen for its run."""
+    later: str = ""
+    """When that begins, if it is too late to wait for without being asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """A run that was claimed, or what a click did that launches nothing."""
+
+    receipt: Mapping[str, Any] | None = None
+    action: str = ""
+
+
+class Listener:
+    """Knows what was there before the event was sent, so that what is new is what came of it."""
+
+    def __init__(self, deployment: Deployment, job: str | None) -> None:
+        """Remember what is there.
+
+        Args:
+            job: which the event is about; None if only the function knows.
+        """
+        self._deployment, self._job = deployment, job
+        self._objects = Objects(
+            s3=deployment.client("s3"), results_bucket=deployment.results_bucket
+        )
+        self._runs = set(list_run_keys(deployment, job))
+        self._marks = set(self._objects.list_keys(self._prefix))
+
+    @property
+    def _prefix(self) -> str:
+        return f"events/{self._job}/" if self._job else "events/"
+
+    def listen(self, fired: Fired) -> Heard | None:
+        """Return what comes of what was `fired`; None if nothing does in its time.
+
+        Raises:
+            Refused: with the launch function's own words, if it refused.
+        """
+        deadline = time.monotonic() + fired.seconds
+        while True:
+            heard = self._run(fired) or self._mark(fired)
+            if heard is not None or time.monotonic() > deadline:
+                return heard
+            time.sleep(0.5 if is_local() else 2)
+
+    def _run(self, fired: Fired) -> Heard | None:
+        for job, run_id in list_run_keys(self._deployment, self._job):
+            if (job, run_id) in self._runs:
+                continue
+            receipt = self._objects.read(f"{run_prefix(job, run_id)}run.json")
+            if not _has(receipt.get("trigger"), fired.names):
+                continue
+            if receipt.get("state") == "launch-failed":
+                raise Refused(f"the launch function refused: {receipt.get('reason')}")
+            if "stack-id" in receipt or receipt.get("state") in ("skipped", "queued"):
+                return Heard(receipt=receipt)
+        return None
+
+    def _mark(self, fired: Fired) -> Heard | None:
+        for key in self._objects.list_keys(self._prefix):
+            if key in self._marks:
+                continue
+            what = key.rpartition("/")[2].removesuffix(".json")
+            if what == "launch-failed":
+                said = self._objects.read(key)
+                if _has(said.get("event"), fired.names):
+                    raise Refused(f"the launch function refused: {said.get('reason')}")
+            elif what in ("status", "stop") and "topic" in fired.names:  # a click's
+                return Heard(action=what)
+        return None
+
+
+def _has(named: object, names: Mapping[str, str]) -> bool:
+    return isinstance(named, Mapping) and names.items() <= named.items()
+
+
+def job_of(deployment: Deployment, trigger: str, name: str, job: str) -> str | None:
+    """Return the job below whose name an event's marks lie; None if they may be any job's."""
+    if trigger == "schedule":
+        return str(deployment.schedules.get(name, {}).get("job", DEFAULT_JOB))
+    return (job or DEFAULT_JOB) if trigger == "device" else None

@@ -1,0 +1,91 @@
+"""What a verb of ./parris is, and what it may take. Nothing is imported here that takes time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """Something that a verb takes: ``--name`` here, ``NAME=`` with make."""
+
+    name: str
+    help: str
+    read: Callable[[str], Any] | None = None
+    """How its text is read, an ArgumentTypeError saying what is wrong; None for a switch."""
+    value: str = ""
+    """What to call its value in the help."""
+    default: Any = None
+    make_name: str = ""
+    """The variable's name, where it is not the option's."""
+    short: str = ""
+    first: bool = False
+    """Whether it may be given without its name."""
+    many: bool = False
+    """Whether it may be given several times; make's variable holds them all, quoted as in a
+    shell."""
+    choices: tuple[str, ...] = ()
+    completes: str = ""
+    """What the shell completes it with: ``jobs``, ``files`` or nothing."""
+
+    @property
+    def variable(self) -> str:
+        return self.make_name or self.name.upper().replace("-", "_")
+
+
+JSON = Option(name="json", help="print one JSON value, and all else to standard error")
+LOCAL = Option(name="local", help="use the embedded cloud of this clone, as LOCAL=1 does")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One thing to ask for."""
+
+    name: str
+    help: str
+    example: str
+    """What to type after ``parris``."""
+    options: tuple[Option, ...] = ()
+    alias: str = ""
+    answer: str = ""
+    """What ``--json`` prints (docs/commands.md); nothing if the verb does not know it."""
+    always_local: bool = False
+    """Whether it is about the embedded cloud, whatever LOCAL says."""
+    passes_on: bool = False
+    """Whether what follows ``--`` is handed to terraform."""
+
+    @property
+    def module(self) -> str:
+        return f"scripts.commands.{self.name.replace('-', '_')}"
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        return (*self.options, *((JSON,) if self.answer else ()), LOCAL)
+
+
+def text(value: str) -> str:
+    return value
+
+
+def whole(minimum: int, maximum: int, unit: str) -> Callable[[str], int]:
+    """Return what reads a whole number of `unit` within bounds."""
+
+    def read(value: str) -> int:
+        if value.isascii() and value.isdigit() and minimum <= int(value) <= maximum:
+            return int(value)
+        raise argparse.ArgumentTypeError(
+            f"{value} is not a whole number of {unit} ({minimum} to {maximum})"
+        )
+
+    return read
+
+
+def pair(value: str) -> tuple[str, str]:
+    """Return the name and the value in ``name=value``."""
+    name, equals, rest = value.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{value} is not name=value, such as epochs=40")
+    return name, rest
