@@ -17,7 +17,12 @@ def jobs(clone: Clone) -> None:
     for job, more in (("several", "several-at-once"), ("superseded", "stack-replacement")):
         folder = clone.folder / "trainer/jobs" / job
         folder.mkdir()
-        config = {"training-job-name": f"e2e-{job}", "stop-grace-seconds": 1, more: True}
+        config = {
+            "training-job-name": f"e2e-{job}",
+            "sync-interval-seconds": 5,
+            "stop-grace-seconds": 1,
+            more: True,
+        }
         (folder / "training-config.json").write_text(json.dumps(config))
         (folder / "trainer-script.sh").write_text(WAITING)
         clone.make("upload-config", "LOCAL=1", f"JOB={job}")
@@ -27,7 +32,7 @@ def begun(clone: Clone, job: str, answer: dict[str, Any]) -> str:
     """Wait until the trainer of a launch is under way; return its run's id."""
     assert "errorMessage" not in answer, answer
     run_id = str(answer["run-id"])
-    wait_for(lambda: clone.read(job, run_id, "log.txt"), 60)
+    wait_for(lambda: clone.read(job, run_id, "log.txt"), 90)
     return run_id
 
 
