@@ -9,6 +9,7 @@ from parris.stacks import stack_tags
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.runs import Run, find_run, list_stacks, read_runs
+from scripts.which_cloud import hint
 
 
 def pick_run(deployment: Deployment, job: str | None, run_id: str | None, command: str) -> Run:
@@ -28,7 +29,7 @@ def pick_run(deployment: Deployment, job: str | None, run_id: str | None, comman
         print(
             f"note: {len(going)} runs of job {run.job} are under way; this is {run.run_id}, the "
             f"newest. The others:\n{_listed(one for one in going if one.run_id != run.run_id)}\n"
-            f"{command} RUN=… shows one of them",
+            f"{hint(command + ' RUN=…')} shows one of them",
             file=sys.stderr,
         )
     return run

@@ -51,6 +51,7 @@ def test_launches_go_side_by_side_and_commands_ask_which_is_meant(clone: Clone) 
     shown = clone.make("logs", "LOCAL=1", "JOB=several")
     assert "begun" in shown.stdout
     assert "3 runs of job several are under way; this is" in shown.stderr
+    assert "make logs RUN=… LOCAL=1 shows one of them" in shown.stderr
 
     clone.make("stop", "LOCAL=1", f"RUN={run_ids[1]}")
     assert clone.outcome("several", run_ids[1])["state"] == "stopped"
