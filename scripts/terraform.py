@@ -192,7 +192,7 @@ def main(argv: list[str]) -> int:
     if not is_local():
         say_where(options.action)
     command = ["terraform", options.action, *state_arguments()]
-    if options.quiet or not sys.stdout.isatty():
+    if options.quiet or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         command.append("-no-color")  # what is caught and printed again is plain text
     if is_local():
         command += local_variables()

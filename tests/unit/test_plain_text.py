@@ -260,3 +260,20 @@ def test_what_terraform_said_is_printed_again_without_its_colours(
     monkeypatch.setattr("scripts.terraform.is_initialised", lambda _environ: True)
     said = run("terraform", monkeypatch, ("apply", "--quiet", "--yes"))
     assert said == "Error: no\n\nerror: terraform apply failed; its own words are above\n"
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_terraform_draws_no_colours_where_nobody_wants_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_color: str
+) -> None:
+    program = tmp_path / "terraform"
+    program.write_text(f'#!/bin/sh\necho "$*" > "{tmp_path}/arguments"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("LOCAL", "")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TF_IN_AUTOMATION", "1")  # as it will be, and will be taken back
+    monkeypatch.setattr("scripts.terraform.say_where", lambda _action: None)
+    monkeypatch.setattr("scripts.terraform.is_initialised", lambda _environ: True)
+    run("plan", monkeypatch, ())  # on a terminal
+    assert ("-no-color" in (tmp_path / "arguments").read_text()) == bool(no_color)
