@@ -50,7 +50,21 @@ def conclude(run: Run) -> int:
         )
     for warning in outcome.get("warnings", []):
         print(f"warning: {one_line(str(warning))}")
+    _print_console(run)
     return 0 if run.state == "succeeded" else 1
+
+
+def _print_console(run: Run) -> bool:
+    """Print the end of the console of a machine that left no outcome; return whether there is one.
+
+    The reap function keeps it in the outcome that it writes (docs/contracts.md).
+    """
+    text = (run.outcome or {}).get("console")
+    if not text:
+        return False
+    print("the end of its machine's console:")
+    print(*(f"  | {line}" for line in plain(str(text)).splitlines()), sep="\n")
+    return True
 
 
 class LogTail:
@@ -100,6 +114,8 @@ def print_log(deployment: Deployment, run: Run) -> None:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
         lines = list(LogTail(deployment).new_lines(run))
+        if not lines and _print_console(run):
+            return
         if not lines:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
         print("\n".join(lines))
