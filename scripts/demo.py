@@ -14,7 +14,7 @@ from scripts import clean_stacks, console, results, terraform, upload_config
 from scripts import launch as launching
 from scripts.deployment import ROOT, read_deployment
 from scripts.follow import follow
-from scripts.local import cloud
+from scripts.local import cloud, owners
 from scripts.runs import find_run
 
 
@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
 
 def _demo(was_up: bool) -> int:
     if not was_up:
+        owners.own()
         with _step("start the embedded cloud: AWS on loopback, IAM enforced"):
             _must(cloud.main, ["up", "--port", os.environ.get("LOCAL_PORT") or "0"])
     with _step("terraform init and apply, the module as it stands"):
