@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-export LOCAL JOB RUN MINUTES WAIT ALL YES LOCAL_PORT
+export LOCAL JOB RUN MINUTES WAIT ALL YES PLAN LOCAL_PORT
 export TRIGGER CLICK SERIAL PAYLOAD NAME KEY FILE
 export PYTHONPATH := lambda:.
 PYTHON := .venv/bin/python
@@ -16,6 +16,7 @@ JOB_ARGUMENT := $(if $(JOB),--job="$$JOB")
 RUN_ARGUMENT := $(if $(RUN),--run="$$RUN")
 WAIT_ARGUMENT := $(if $(filter-out 0,$(WAIT)),--wait)
 YES_ARGUMENT := $(if $(filter-out 0,$(YES)),--yes)
+PLAN_ARGUMENT := $(if $(filter-out 0,$(PLAN)),--plan)
 
 .PHONY: help
 help: ## list the targets (changes nothing)
@@ -57,8 +58,8 @@ init: venv ## terraform init, from the registry or a provider mirror
 	@$(PYTHON) -m scripts.terraform init
 
 .PHONY: deploy
-deploy: venv ## terraform init and apply
-	@$(PYTHON) -m scripts.terraform apply $(YES_ARGUMENT)
+deploy: venv ## show what will change, ask, apply; PLAN=1 shows the whole plan
+	@$(PYTHON) -m scripts.terraform apply $(YES_ARGUMENT) $(PLAN_ARGUMENT)
 
 .PHONY: local-up
 local-up: LOCAL = 1
@@ -113,7 +114,7 @@ clean-stacks: venv ## delete stacks whose run is over; ALL=1 also live ones, aft
 
 .PHONY: destroy
 destroy: venv ## terraform destroy; refuses while runs live, and to delete results
-	@$(PYTHON) -m scripts.destroy $(YES_ARGUMENT)
+	@$(PYTHON) -m scripts.destroy $(YES_ARGUMENT) $(PLAN_ARGUMENT)
 
 .PHONY: package
 package: ## build the function's zip (terraform apply does it by itself)
@@ -129,7 +130,6 @@ lock: ## write the requirements' locks (versions and hashes) again, after a chan
 
 # Not in the list: what the others stand on.
 .PHONY: venv venv-dev
-venv:
-	@python3 scripts/venv.py $(REQUIREMENTS)
-venv-dev:
-	@python3 scripts/venv.py requirements-dev.txt
+venv venv-dev:
+	@command -v python3 >/dev/null || { echo "error: there is no python3 on PATH; install 3.11 or newer" >&2; exit 1; }
+	@python3 scripts/venv.py $(if $(filter venv,$@),$(REQUIREMENTS),requirements-dev.txt)
