@@ -32,6 +32,8 @@ class Story:
     total: int = 0
     """How many makings, changes and deletions the plan has; a replacement is two."""
     done: int = 0
+    made: int = 0
+    """How many of them were makings, failed ones included."""
     under_way: dict[str, str] = field(default_factory=dict)
     """Action by address, of what has begun and not ended."""
     plan_is_made: bool = False
@@ -73,6 +75,7 @@ class Story:
         elif kind in _DONE and hook["action"] in _WORDS:
             self.under_way.pop(hook["resource"]["addr"], None)
             self.done += kind == "apply_complete"
+            self.made += hook["action"] == "create"
 
     def _summary(self, said: Mapping[str, Any]) -> None:
         changes = said["changes"]
@@ -84,8 +87,9 @@ class Story:
 
     @property
     def makes(self) -> bool:
-        """Whether something is being made just now."""
-        return "create" in self.under_way.values()
+        """Whether things are being made: one just now, or the next at any moment."""
+        wanted = sum(n for (what, _), n in self.planned.items() if what in ("create", "replace"))
+        return self.applying and self.made < wanted
 
     def describe(self) -> list[str]:
         """Return the plan by action and kind, and what its new things cost while nothing runs."""

@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.1
 
 GOES_ON = """
 terraform is making things ({done} of {total} done) and goes on to its end: what is cut off while
-it is made can exist without being in the state. Ctrl-C again stops it now, at that price, for:
+it is made can exist without being in the state. Ctrl-C again stops it now, at that price, now for:
 {names}"""
 STOPS = """
 terraform stops at what it is doing and writes its state …"""
@@ -78,6 +78,7 @@ def run_to_its_end(
                     moving.clear()
                     on_plan()
                 while patience.seen < len(interrupts):
+                    rest = _hear(heard, rest, story)  # what has begun meanwhile decides
                     patience.interrupt()
                 moving.show(story.where())
                 time.sleep(_POLL_SECONDS if running else 0)
@@ -139,7 +140,7 @@ class _Patience:
         self.seen += 1
         made = [name for name, action in self.story.under_way.items() if action == "create"]
         names = "\n".join(f"  {name}" for name in made)
-        if self.sent == 0 and made and self.warned == 0:
+        if self.sent == 0 and self.story.makes and self.warned == 0:
             self.warned = 1
             self._say(GOES_ON.format(done=self.story.done, total=self.story.total, names=names))
         elif self.sent == 0:
