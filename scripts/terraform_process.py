@@ -80,7 +80,8 @@ def run_to_its_end(
                 while patience.seen < len(interrupts):
                     rest = _hear(heard, rest, story)  # what has begun meanwhile decides
                     patience.interrupt()
-                moving.show(story.where())
+                if story.applying or not story.plan_is_made:
+                    moving.show(story.where())
                 time.sleep(_POLL_SECONDS if running else 0)
         moving.clear()
         if rest:
