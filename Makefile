@@ -129,7 +129,12 @@ lock: ## write the requirements' locks (versions and hashes) again, after a chan
 	@python3 scripts/lock.py $(if $(filter-out 0,$(UPGRADE)),--upgrade)
 
 # Not in the list: what the others stand on.
+NEEDS_PYTHON := command -v python3 >/dev/null || \
+  { echo "error: there is no python3 on PATH; install 3.11 or newer" >&2; exit 1; }
 .PHONY: venv venv-dev
-venv venv-dev:
-	@command -v python3 >/dev/null || { echo "error: there is no python3 on PATH; install 3.11 or newer" >&2; exit 1; }
-	@python3 scripts/venv.py $(if $(filter venv,$@),$(REQUIREMENTS),requirements-dev.txt)
+venv:
+	@$(NEEDS_PYTHON)
+	@python3 scripts/venv.py $(REQUIREMENTS)
+venv-dev:
+	@$(NEEDS_PYTHON)
+	@python3 scripts/venv.py requirements-dev.txt

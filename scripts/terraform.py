@@ -29,6 +29,7 @@ from scripts.terraform_events import Story
 from scripts.terraform_process import run_to_its_end, run_visibly
 from scripts.which_cloud import LOCAL_HOME, is_local, say_forgotten
 
+_IN_JSON = ("-json", "-no-color", "-input=false")  # what it says before it speaks JSON is plain too
 _PLAN_HAS_CHANGES = 2
 """Exit status of `terraform plan -detailed-exitcode`."""
 
@@ -193,7 +194,7 @@ def _apply_at_once(
 ) -> tuple[Story, int]:
     """Apply or destroy in one call, since nobody is asked."""
     story = Story()
-    command = ["terraform", options.action, "-json", "-input=false", "-auto-approve", *arguments]
+    command = ["terraform", options.action, *_IN_JSON, "-auto-approve", *arguments]
 
     def on_plan() -> None:
         if not options.quiet:
@@ -213,7 +214,7 @@ def _ask_and_apply(
     story = Story()
     with tempfile.TemporaryDirectory(prefix="parris-plan-") as folder:
         plan = f"{folder}/plan"
-        how = ["-json", "-input=false", "-detailed-exitcode", f"-out={plan}"]
+        how = [*_IN_JSON, "-detailed-exitcode", f"-out={plan}"]
         how += ["-destroy"] if options.action == "destroy" else []
         status = run_to_its_end(["terraform", "plan", *how, *arguments], environ, story)
         if status == 0:
@@ -225,7 +226,7 @@ def _ask_and_apply(
         print("\n".join(story.describe()), flush=True)
         if not options.yes:
             _ask(options.action)
-        command = ["terraform", "apply", "-json", "-input=false", *state_arguments(), plan]
+        command = ["terraform", "apply", *_IN_JSON, *state_arguments(), plan]
         return story, run_to_its_end(command, environ, story)
 
 

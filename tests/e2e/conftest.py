@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-import sysconfig
+import sys
 import time
 import venv
 from collections.abc import Callable, Iterator
@@ -258,9 +258,9 @@ def moved_environment(folder: Path) -> None:
     that is no more.
     """
     venv.create(folder, symlinks=True, with_pip=False)
-    packages = sysconfig.get_path("purelib")
+    packages = [place for place in sys.path if place.endswith("site-packages")]
     (found,) = folder.glob("lib/python3*/site-packages")
-    (found / "moved.pth").write_text(f"{packages}\n")
+    (found / "moved.pth").write_text("\n".join(packages))
     for name in ("requirements.txt", "requirements-local.txt", "requirements-dev.txt"):
         if (ROOT / ".venv" / name).exists():
             shutil.copy2(ROOT / ".venv" / name, folder / name)

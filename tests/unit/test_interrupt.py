@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.terminal import run_on_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,31 +72,17 @@ def deploy(tmp_path: Path) -> Callable[..., tuple[int, str]]:
 
     def run(*presses: float, pause: float = 0.5, action: str = "create") -> tuple[int, str]:
         (tmp_path / "Makefile").write_text(MAKEFILE)
-        command = " ".join([*words, str(pause), action])
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.chdir(tmp_path)
-            os.environ["PYTHONPATH"] = f"{ROOT}/lambda:{ROOT}"
-            os.execvp("make", ["make", "deploy", f"COMMAND={command}"])  # noqa: S606
-        said, due = b"", list(presses)
-        begun = 0.0
-        os.set_blocking(terminal, False)
-        limit = time.monotonic() + 60
-        while time.monotonic() < limit:
-            try:
-                said += os.read(terminal, 65536)
-            except BlockingIOError:
-                time.sleep(0.01)
-            except OSError:  # the other side is closed
-                break
+        command = shlex.join([*words, str(pause), action])
+        begun: list[float] = []
+
+        def due(_said: str) -> int:
             if not begun and (tmp_path / "aws").exists():
-                begun = time.monotonic()
-            if begun and due and time.monotonic() - begun >= due[0]:
-                os.write(terminal, b"\x03")
-                del due[0]
-        _, status = os.waitpid(pid, 0)
-        os.close(terminal)
-        return os.waitstatus_to_exitcode(status), said.decode(errors="replace")
+                begun.append(time.monotonic())
+            return sum(bool(begun) and time.monotonic() - begun[0] >= after for after in presses)
+
+        environ = os.environ | {"PYTHONPATH": f"{ROOT}/lambda:{ROOT}"}
+        make = ["make", "deploy", f"COMMAND={command}"]
+        return run_on_terminal(make, tmp_path, environ, due)
 
     return run
 
