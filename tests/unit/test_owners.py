@@ -62,7 +62,10 @@ def test_what_an_owner_started_ends_with_it(number: signal.Signals) -> None:
     assert not gone(started, 0)
     starter.send_signal(number)
     starter.wait(timeout=20)
-    assert gone(started)
+    try:
+        assert gone(started)
+    finally:
+        processes.send(started, signal.SIGKILL)
 
 
 def test_it_ends_with_the_owner_of_its_owner_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +78,7 @@ def test_it_ends_with_the_owner_of_its_owner_too(monkeypatch: pytest.MonkeyPatch
     try:
         assert gone(started)
     finally:
+        processes.send(started, signal.SIGKILL)
         starter.kill()
         starter.wait()
 
