@@ -5,14 +5,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-VERBS := demo drill init plan deploy local-up local-down local-env local-mail bucket upload-config \
+VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
   launch status logs results stop extend jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast check prove bench package format lock venv venv-dev
 
 export PYTHONPATH := lambda:.
 PYTHON := .venv/bin/python
 
-# What is given on the command line: these take none (lock knows UPGRADE=1), and a word that means nothing is a mistake.
+# What is given on the command line: these take nothing but lock's UPGRADE=1, and a word that means
+# nothing is a mistake.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 STRANGE := $(filter-out SHELL .SHELLFLAGS MAKE% GNUMAKEFLAGS \
   $(if $(filter lock,$(MAKECMDGOALS)),UPGRADE),$(GIVEN))
@@ -46,8 +47,7 @@ bench: venv-dev ## print launch latency, package size, machine times
 	@$(PYTHON) -m tests.bench
 
 init: ## terraform init, from the registry or a provider mirror
-plan: ## show what a deploy would change
-deploy: ## terraform init and apply
+deploy: ## show what will change, ask, apply; PLAN=1 shows all of it
 local-up: ## start the embedded cloud for LOCAL=1 commands
 local-down: ## stop the embedded cloud and all it runs
 local-env: ## print what an aws CLI needs to go to it, for eval
@@ -79,7 +79,11 @@ $(VERBS):
 	@./parris --from-make $@
 
 # Not in the list: what the others stand on.
+NEEDS_PYTHON := command -v python3 >/dev/null || \
+  { echo "error: there is no python3 on PATH; install 3.11 or newer" >&2; exit 1; }
 venv:
+	@$(NEEDS_PYTHON)
 	@python3 scripts/venv.py requirements.txt
 venv-dev:
+	@$(NEEDS_PYTHON)
 	@python3 scripts/venv.py requirements-dev.txt

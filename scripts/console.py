@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import time
@@ -49,6 +50,14 @@ _CREDENTIAL_CODES = {
 }
 
 
+_PLACES = {
+    errno.ENOSPC: "the disk is full: make room and try again",
+    errno.EDQUOT: "your quota on that disk is used up: make room and try again",
+    errno.EROFS: "that disk is read-only: work in a clone that you may write to",
+    errno.EACCES: "you may not write there: work in a clone that is yours",
+}
+
+
 def run(main: Callable[[list[str]], int]) -> None:
     """Run `main` on the command line and exit: 0 done, 1 refused or failed, 2 usage, 130 Ctrl-C."""
     sys.exit(status_of(partial(main, sys.argv[1:])))
@@ -93,6 +102,10 @@ def _run(work: Callable[[], int]) -> int:
         status = fail(explain(error))
     except BotoCoreError as error:
         status = fail(f"AWS: {error}")
+    except OSError as error:
+        if error.errno not in _PLACES:
+            raise
+        status = fail(f"{error.filename or 'a file'}: {error.strerror}; {_PLACES[error.errno]}")
     except KeyboardInterrupt:
         print("\nstopped; nothing on AWS was undone by that", file=sys.stderr)
         status = 130
@@ -144,6 +157,32 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         if time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
             print(f"{count} of {total} {what}", flush=True)
+
+
+class Moving:
+    """One line that tells how far something is; without a terminal, a line now and then."""
+
+    def __init__(self) -> None:
+        self._started = self._shown = time.monotonic()
+        self._text = ""
+
+    def show(self, text: str) -> None:
+        """Show `text` and the seconds since the beginning, if they say something new."""
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            text = f"{text}, {now - self._started:.0f} s"
+            if text != self._text:
+                self._text = text
+                print(f"\r{one_line(text)}\x1b[K", end="", file=terminal(), flush=True)
+        elif text != self._text and now - self._shown > PROGRESS_SECONDS:
+            self._text, self._shown = text, now
+            print(f"{text}, {now - self._started:.0f} s", flush=True)
+
+    def clear(self) -> None:
+        """Take the line away, before something else is printed."""
+        if self._text and sys.stdout.isatty():
+            print("\r\x1b[K", end="", file=terminal(), flush=True)
+            self._text = ""
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:

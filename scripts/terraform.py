@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,13 @@ from scripts.deployment import (
     read_outputs,
     state_arguments,
 )
+from scripts.terraform_events import Story
+from scripts.terraform_process import run_to_its_end, run_visibly
 from scripts.which_cloud import LOCAL_HOME, is_local, say_forgotten
+
+_IN_JSON = ("-json", "-no-color", "-input=false")  # what it says before it speaks JSON is plain too
+_PLAN_HAS_CHANGES = 2
+"""Exit status of `terraform plan -detailed-exitcode`."""
 
 PROVIDER = Path("registry.terraform.io/hashicorp/aws")
 
@@ -140,43 +147,12 @@ def mismatch(deployed: Mapping[str, Any], *, account: str, region: str) -> str:
     return ""
 
 
-def run_to_its_end(command: list[str], environ: dict[str, str], *, quiet: bool) -> tuple[int, str]:
-    """Run terraform and return its exit status and, if quiet, what it printed.
-
-    Raises:
-        KeyboardInterrupt: after Ctrl-C, but only once terraform has written its state.
-            `subprocess.run` would kill it a quarter of a second later, which loses what it was
-            just making and leaves a remote state locked.
-    """
-    interrupted = False
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environ,
-        stdout=subprocess.PIPE if quiet else None,
-        stderr=subprocess.STDOUT if quiet else None,
-        text=True,
-    )
-    while True:
-        try:
-            said, _ = process.communicate()
-            break
-        except KeyboardInterrupt:  # terraform got it too, and a second one ends it at once
-            if quiet and not interrupted:
-                print("waiting for terraform to stop …", file=sys.stderr, flush=True)
-            interrupted = True
-    if interrupted:
-        raise KeyboardInterrupt
-    return process.returncode, said or ""
-
-
 def main(argv: list[str]) -> int:
-    """`init`, `apply` or `destroy` the module, with Terraform's own output and questions."""
+    """`init`, `plan`, `apply` or `destroy` the module: what will change, then how far it is."""
     parser = argparse.ArgumentParser(prog="scripts.terraform", description=main.__doc__)
     parser.add_argument("action", choices=["init", "apply", "plan", "destroy"])
-    parser.add_argument(
-        "--quiet", action="store_true", help="show terraform's output only if it fails"
-    )
+    parser.add_argument("--quiet", action="store_true", help="no summary, only how far it is")
+    parser.add_argument("--plan", action="store_true", help="show the whole plan too")
     parser.add_argument("--yes", action="store_true", help="do not ask before applying")
     options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
     environ = prepare()
@@ -191,23 +167,91 @@ def main(argv: list[str]) -> int:
         return 0
     if not is_local():
         say_where(options.action)
-    command = ["terraform", options.action, *state_arguments()]
-    if options.quiet or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        command.append("-no-color")  # what is caught and printed again is plain text
-    if is_local():
-        command += local_variables()
-    if options.yes and options.action != "plan":
-        command.append("-auto-approve")
-    command += more
+    arguments = [*state_arguments(), *(local_variables() if is_local() else []), *more]
+    if options.action == "plan":
+        return run_visibly(["terraform", "plan", *_plainly(), *arguments], environ)
     started = time.monotonic()
-    status, said = run_to_its_end(command, environ, quiet=options.quiet)
-    if status and options.quiet:
-        print(said, file=sys.stderr)
+    if options.yes and not options.plan:
+        story, status = _apply_at_once(options, environ, arguments)
+    else:
+        story, status = _ask_and_apply(options, environ, arguments)
+    if status or not options.quiet:
+        for text in dict.fromkeys(story.complaints):
+            print(f"\n{text}", file=sys.stderr)
     if status:
         return console.fail(f"terraform {options.action} failed; its own words are above")
-    if options.quiet:
-        print(f"terraform {options.action}: done in {time.monotonic() - started:.0f} s")
+    took = time.monotonic() - started
+    print(f"terraform {options.action}: done in {took:.0f} s" if options.quiet else story.ended)
     return 0
+
+
+def flags(options: argparse.Namespace) -> list[str]:
+    """Return what `main` is to be told of the answers of a verb, ``yes`` and ``plan``."""
+    return [f"--{name}" for name in ("yes", "plan") if getattr(options, name)]
+
+
+def _plainly() -> list[str]:
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return [] if colours else ["-no-color"]  # what is caught and printed again is plain text
+
+
+def _apply_at_once(
+    options: argparse.Namespace, environ: dict[str, str], arguments: list[str]
+) -> tuple[Story, int]:
+    """Apply or destroy in one call, since nobody is asked."""
+    story = Story()
+    command = ["terraform", options.action, *_IN_JSON, "-auto-approve", *arguments]
+
+    def on_plan() -> None:
+        if not options.quiet:
+            print("\n".join(story.describe()), flush=True)
+
+    return story, run_to_its_end(command, environ, story, on_plan)
+
+
+def _ask_and_apply(
+    options: argparse.Namespace, environ: dict[str, str], arguments: list[str]
+) -> tuple[Story, int]:
+    """Plan, show, ask, and apply exactly that plan.
+
+    Raises:
+        Refused: if the answer is not yes, or nobody is there to give it.
+    """
+    story = Story()
+    with tempfile.TemporaryDirectory(prefix="parris-plan-") as folder:
+        plan = f"{folder}/plan"
+        how = [*_IN_JSON, "-detailed-exitcode", f"-out={plan}"]
+        how += ["-destroy"] if options.action == "destroy" else []
+        status = run_to_its_end(["terraform", "plan", *how, *arguments], environ, story)
+        if status == 0:
+            story.ended = "nothing to change: what is deployed is what the files say"
+        if status != _PLAN_HAS_CHANGES:
+            return story, status
+        if options.plan:
+            run_visibly(["terraform", "show", *_plainly(), plan], environ)
+        print("\n".join(story.describe()), flush=True)
+        if not options.yes:
+            _ask(options.action)
+        command = ["terraform", "apply", *_IN_JSON, *state_arguments(), plan]
+        return story, run_to_its_end(command, environ, story)
+
+
+def _ask(action: str) -> None:
+    """Ask whether to go on.
+
+    Raises:
+        Refused: if the answer is not yes, or there is no terminal to ask on.
+    """
+    target = "make destroy" if action == "destroy" else "make deploy"
+    local = " LOCAL=1" if is_local() else ""
+    if not sys.stdin.isatty():
+        raise Refused(
+            "nothing was changed: there is no terminal to ask on; "
+            f"YES=1 answers beforehand: {target}{local} YES=1"
+        )
+    hint = "" if action == "destroy" else f" ({target}{local} PLAN=1 shows every line of the plan)"
+    if input(f"Do that{hint}? Type yes: ").strip() != "yes":
+        raise Refused("nothing was changed")
 
 
 if __name__ == "__main__":

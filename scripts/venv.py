@@ -8,15 +8,20 @@ The requirements name each package's hashes (`make lock` writes them), and pip t
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 MINIMUM = (3, 11)
+POLL_SECONDS = 0.2
+LINE_SECONDS = 10.0
+LAST_LINES = 30
 # Each file contains the one before it.
 ORDER = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
 
@@ -43,6 +48,84 @@ def find_python() -> str | None:
     )
 
 
+def advice(said: str, name: str) -> str:
+    """Return what to do, given what `python -m venv` or pip printed about requirements `name`."""
+    if "DO NOT MATCH THE HASHES" in said:
+        return (
+            f"A package is not the file that {name} locks; pip names it above, and nothing was "
+            "installed. Do not trust it: look at the package index, or run make lock if the "
+            "lock itself is wrong"
+        )
+    if "No space left on device" in said or "Disk quota exceeded" in said:
+        return "The disk is full: .venv needs up to 1.1 GB; make room and try again"
+    if "Read-only file system" in said or "Permission denied" in said:
+        return f"{ROOT} cannot be written to: work in a clone that is yours"
+    if "ensurepip" in said or "No module named venv" in said:
+        return "python3 lacks venv: install it (Debian: apt install python3-venv)"
+    if "No matching distribution" in said or "Could not find a version" in said:
+        return "A package could not be fetched; is the package index reachable (pip config list)?"
+    return "Its own words are above"
+
+
+class Moving:
+    """One line that tells how far it is; without a terminal, a line now and then.
+
+    As `console.Moving`, which needs what is only being installed here.
+    """
+
+    def __init__(self) -> None:
+        self._started = self._shown = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Show `text` and the seconds since the beginning."""
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            print(f"\r  {text}, {now - self._started:.0f} s\x1b[K", end="", flush=True)
+        elif now - self._shown > LINE_SECONDS:
+            self._shown = now
+            print(f"  {text}, {now - self._started:.0f} s", flush=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if sys.stdout.isatty():
+            print("\r\x1b[K", end="", flush=True)
+
+
+def count_installed(folder: Path) -> int:
+    """Return how many packages the environment in `folder` holds."""
+    return sum(1 for _ in folder.glob("lib*/python3*/site-packages/*.dist-info"))
+
+
+def where(said: str, installed: int) -> str:
+    """Return how far pip is.
+
+    Args:
+        said: all that it has printed.
+        installed: how many packages have come since it began to install.
+    """
+    listed = re.search(r"^Installing collected packages: (.*)$", said, re.MULTILINE)
+    if listed is None:
+        return f"{len(re.findall('^Collecting ', said, re.MULTILINE))} packages found"
+    total = len(listed[1].split(","))
+    return f"{min(installed, total)} of {total} packages installed"
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run one step, tell how far it is, and return its exit status and what it printed."""
+    moving, before = Moving(), count_installed(folder)
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        while True:
+            running = process.poll() is None
+            output.seek(0)
+            said = output.read()
+            if not running:
+                moving.clear()
+                return process.returncode, said
+            moving.show(where(said, count_installed(folder) - before))
+            time.sleep(POLL_SECONDS)
+
+
 def install(folder: Path, name: str, python: str, *options: str) -> str | None:
     """Make `folder` a virtual environment of what requirements file `name` locks.
 
@@ -57,25 +140,13 @@ def install(folder: Path, name: str, python: str, *options: str) -> str | None:
     for command in (
         [python, "-m", "venv", *options, str(folder)],
         # pip: "Secure installs": a file whose hash is not named is not installed.
-        [*pip, "install", "--quiet", "--require-hashes", "-r", str(ROOT / name)],
+        [*pip, "install", "--require-hashes", "-r", str(ROOT / name)],
     ):
-        result = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-        if result.returncode:
-            said = result.stdout.decode(errors="replace").strip()
-            return f"{folder.name} could not be set up\n{said}\n{_advice(said, name)}"
+        status, said = _run(command, folder)
+        if status:
+            words = "\n".join(said.strip().splitlines()[-LAST_LINES:])
+            return f"{folder.name} could not be set up\n{words}\n{advice(said, name)}"
     return None
-
-
-def _advice(said: str, name: str) -> str:
-    if "DO NOT MATCH THE HASHES" in said:
-        return (
-            f"A package is not the file that {name} locks; pip names it above, and nothing was "
-            "installed. Do not trust it: look at the package index, or run make lock if the "
-            "lock itself is wrong"
-        )
-    return "If python3 lacks venv, install it (Debian: apt install python3-venv)"
 
 
 def main(argv: list[str]) -> int:
@@ -96,10 +167,18 @@ def main(argv: list[str]) -> int:
         return 1
     print(f"setting up .venv from {name} (a minute or two, once)", flush=True)
     started = time.monotonic()
-    if problem := install(VENV, name, python):
+    try:
+        problem = install(VENV, name, python)
+        if problem is None:
+            (VENV / name).write_text(digest(name))
+    except OSError as error:
+        problem = f"{VENV.name} could not be set up\n{error}\n{advice(str(error), name)}"
+    except KeyboardInterrupt:
+        print("\nstopped; the next make goes on from here", file=sys.stderr)
+        return 130
+    if problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    (VENV / name).write_text(digest(name))
     print(f".venv is ready after {time.monotonic() - started:.0f} s")
     return 0
 

@@ -21,6 +21,7 @@ def _named(name: str, help_text: str, **more: Any) -> Option:
     return Option(name=name, help=help_text, read=more.pop("read", text), **more)
 
 
+_WHOLE_PLAN = Option(name="plan", help="show terraform's whole plan too")
 _YES = Option(name="yes", help="do not ask")
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
 _PORT = whole(0, 65535, "a port")
@@ -218,23 +219,17 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(name="init", help="terraform init, from the registry or a mirror", example="init"),
         Verb(
-            name="plan",
-            help="show what a deploy would change",
-            example="plan -- -target=aws_s3_bucket.store",
-            passes_on=True,
-        ),
-        Verb(
             name="deploy",
-            help="terraform init and apply",
-            example="deploy",
-            options=(_YES,),
+            help="show what will change, ask, apply",
+            example="deploy --plan",
+            options=(_YES, _WHOLE_PLAN),
             passes_on=True,
         ),
         Verb(
             name="destroy",
             help="terraform destroy; refuses while runs live, and to delete results",
             example="destroy",
-            options=(Option(name="yes", help="do not ask; never ends a run"),),
+            options=(Option(name="yes", help="do not ask; never ends a run"), _WHOLE_PLAN),
             passes_on=True,
         ),
         Verb(

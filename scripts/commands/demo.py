@@ -16,7 +16,7 @@ from scripts.commands import clean_stacks, results, upload_config
 from scripts.commands import launch as launching
 from scripts.deployment import ROOT, read_deployment
 from scripts.follow import follow
-from scripts.local import cloud
+from scripts.local import cloud, owners
 from scripts.runs import find_run
 
 
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
 
 def _demo(was_up: bool, port: int) -> int:
     if not was_up:
+        owners.own()
         with _step("start the embedded cloud: AWS on loopback, IAM enforced"):
             _must(cloud.main, ["up", f"--port={port}"])
     with _step("terraform init and apply, the module as it stands"):

@@ -7,6 +7,6 @@ from scripts.arguments import parse
 
 
 def main(argv: list[str]) -> int:
-    """Run terraform init and apply, which asks first."""
+    """Run terraform init and apply; it shows what will change and asks first."""
     options = parse("deploy", argv)
-    return terraform.main(["apply", *(["--yes"] if options.yes else []), *options.more])
+    return terraform.main(["apply", *terraform.flags(options), *options.more])

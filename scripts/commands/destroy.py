@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         if failed := clean_stacks.wait_until_gone(deployment, list_stacks(deployment)):
             raise Refused(f"stacks that are still there: {failed}; run make clean-stacks ALL=1")
     _refuse_to_lose()
-    return terraform.main(["destroy", *(["--yes"] if options.yes else []), *options.more])
+    return terraform.main(["destroy", *terraform.flags(options), *options.more])
 
 
 def _offer(deployment: Deployment) -> None:

@@ -13,13 +13,16 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from scripts import console
 from scripts.arguments import parse
 from scripts.deployment import ROOT
 from scripts.drill_cases import THEATRES
+from scripts.local import owners
+
+PROGRESS_SECONDS = 20.0
 
 _HEADINGS = ("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE", "SAVED", "")
 
@@ -28,12 +31,16 @@ def main(argv: list[str]) -> int:
     """Make every layer fail, alone and with another, and show what ends the run all the same."""
     options = parse("drill", argv)
     started = time.monotonic()
+    owners.own()
     print(
         f"drill: {len(THEATRES)} embedded clouds; runs of 1 minute, grace 2, sweep every minute",
         flush=True,
     )
     with ThreadPoolExecutor(max_workers=len(THEATRES)) as pool:
-        rows = [row for found in pool.map(_play, THEATRES) for row in found]
+        playing = [pool.submit(_play, theatre) for theatre in THEATRES]
+        if not options.json:
+            _show_progress(playing)
+        rows = [row for each in playing for row in each.result()]
     if options.json:
         console.print_json(rows)
     else:
@@ -45,6 +52,15 @@ def main(argv: list[str]) -> int:
         for problem in row["problems"]:
             console.fail(f"{row['fault']}: {problem}")
     return 1 if bad else 0
+
+
+def _show_progress(playing: list[Future[list[dict[str, Any]]]]) -> None:
+    """Tell how many clouds are done until all are."""
+    moving, waiting = console.Moving(), set(playing)
+    while waiting:
+        _, waiting = wait(waiting, timeout=PROGRESS_SECONDS)
+        moving.show(f"{len(playing) - len(waiting)} of {len(playing)} clouds done")
+    moving.clear()
 
 
 def _play(theatre: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,6 +38,14 @@ done
 exec "$@"
 """
 
+_MODULES = {"aws": "awscli", "pip": "pip", "pip3": "pip"}
+"""Commands of the environment, by the module that is one. Their own files begin with a line `#!`
+that names the interpreter's place then: void in a clone that was renamed or whose path has a space.
+"""
+
+_PLAIN_PATH = re.compile(r"[\w./+@=-]+", re.ASCII)
+"""Paths that a shell takes for one word, quoted or not, as /var/lib/parris on a real machine."""
+
 _PASSED_ON = ("SSL_CERT_", "PIP_", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
@@ -48,6 +57,7 @@ class Machine:
     instance_id: str
     directory: Path
     init: subprocess.Popen[bytes]
+    link: Path | None = None
     off: threading.Event = field(default_factory=threading.Event)
 
     def press_power_button(self, patience: float) -> None:
@@ -63,6 +73,8 @@ class Machine:
         """Wait for the guest's power-off, and let nothing survive it."""
         self.init.wait()
         processes.kill_until_gone(lambda: processes.of_instance(self.instance_id))
+        if self.link is not None:
+            self.link.unlink(missing_ok=True)
         if self.init.stdin is not None:
             # It may have gone while the power button was being pressed.
             with contextlib.suppress(BrokenPipeError):
@@ -100,6 +112,8 @@ def start(
     """
     for name in ("bin", "parris", "root", "tmp"):
         (directory / name).mkdir(parents=True, exist_ok=True)
+    link = plain_path(instance_id, directory)
+    seen = link or directory
     initctl = directory / "initctl"
     initctl.unlink(missing_ok=True)
     os.mkfifo(initctl, 0o600)
@@ -116,15 +130,15 @@ def start(
         processes.MARKER: instance_id,
         "PATH": ":".join(
             [
-                str(directory / "bin"),
+                str(seen / "bin"),
                 str(Path(sys.executable).parent),
                 "/usr/local/bin:/usr/bin:/bin",
             ]
         ),
         "LANG": "C.UTF-8",
-        "HOME": str(directory / "root"),
-        "TMPDIR": str(directory / "tmp"),
-        "PARRIS_HOME": str(directory / "parris"),
+        "HOME": str(seen / "root"),
+        "TMPDIR": str(seen / "tmp"),
+        "PARRIS_HOME": str(seen / "parris"),
         "AWS_ENDPOINT_URL": guest_faults.NOBODY if "no-endpoint" in faults else endpoint,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
         "AWS_CONFIG_FILE": os.devnull,
@@ -147,11 +161,29 @@ def start(
             env=environment,
             start_new_session=True,
         )
-    return Machine(instance_id, directory, init)
+    return Machine(instance_id, directory, init, link)
+
+
+def link_of(instance_id: str) -> Path:
+    """Return where a machine's directory is seen if its own path is not plain."""
+    return Path("/tmp") / f"parris-{instance_id}"  # noqa: S108 - TMPDIR may have spaces itself
+
+
+def plain_path(instance_id: str, directory: Path) -> Path | None:
+    """Return a link to `directory` if a shell could take its path for several words, else None.
+
+    A trainer writes to ``$PARRIS_OUTPUT_DIR/x``, often without quotes, which is right on a real
+    machine and has to be here, in whatever folder the clone lies.
+    """
+    if _PLAIN_PATH.fullmatch(str(directory)):
+        return None
+    link = link_of(instance_id)
+    link.symlink_to(directory)
+    return link
 
 
 def _write_commands(directory: Path, initctl: Path, *, powerless: bool) -> None:
-    """Put the power commands on the machine, each bound to this machine's init."""
+    """Put the power commands, bound to this machine's init, and the aws CLI on the machine."""
     commands = Path(__file__).with_name("commands.py")
     for name in (*_POWER_COMMANDS, "systemd-run"):
         path = directory / name
@@ -160,6 +192,10 @@ def _write_commands(directory: Path, initctl: Path, *, powerless: bool) -> None:
         if powerless and name in _POWER_COMMANDS:
             guest_faults.write_sham(path)
         path.chmod(0o755)
+    for name, module in _MODULES.items():
+        words = [_quoted(sys.executable), "-I", "-m", module]
+        (directory / name).write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+        (directory / name).chmod(0o755)
     (directory / "sudo").write_text(_SUDO)
     (directory / "sudo").chmod(0o755)
 

@@ -137,16 +137,37 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.local.cloud", description=__doc__)
     parser.add_argument("command", choices=list(_COMMANDS))
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="where its files lie")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    parser.add_argument("--port", default=str(DEFAULT_PORT), help="0 takes a free one")
     arguments = parser.parse_args(argv)
     try:
-        return int(_COMMANDS[arguments.command](arguments.home, arguments.port))
+        return int(_COMMANDS[arguments.command](arguments.home, _port(arguments.port)))
     except CloudError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"error: {error.filename}: {error.strerror}; the embedded cloud keeps its files below "
+            f"{arguments.home}, which must be yours to write to, on a disk with room",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("\nstopped; the embedded cloud is not up", file=sys.stderr)
         return 130
+
+
+def _port(text: str) -> int:
+    """Return the port that `text` names; `daemon.listening` holds it to its range.
+
+    Raises:
+        CloudError: if it is no whole number.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise CloudError(
+            f"port {text!r} is not a whole number from 0 to 65535; for one: LOCAL_PORT=4577"
+        ) from None
 
 
 def _up_command(home: Path, port: int) -> int:

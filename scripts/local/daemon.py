@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.local import processes
+from scripts.local import boot, processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -137,6 +137,7 @@ def remove_leftovers(home: Path) -> None:
         _stop_server(cloud)
     for machine in sorted((home / "instances").glob("i-*")):
         processes.kill_until_gone(_find(machine.name))
+        boot.link_of(machine.name).unlink(missing_ok=True)
     for name in ("cloud.json", "faults.json"):
         (home / name).unlink(missing_ok=True)
     for name in ("data", "instances", "mail", "tmp"):

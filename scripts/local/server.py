@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.local import owners
+
 REGION = "us-east-1"
 
 
@@ -151,6 +153,7 @@ def main(argv: list[str]) -> int:
     home, descriptor = Path(argv[0]), int(argv[1])
     with socket.socket(fileno=os.dup(descriptor)) as listening:
         port = listening.getsockname()[1]
+    owners.end_with_them(os.environ)
     environment = clean(dict(os.environ)) | settings(home, port)
     os.environ.clear()
     os.environ.update(environment)

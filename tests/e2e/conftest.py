@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from scripts.local import cloud
+from scripts.local import cloud, owners
 from tests.e2e import neighbour
 from tests.e2e.embedded_world import World
 from tests.notices import Topic
@@ -221,6 +223,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(E2E_SECONDS))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def owned() -> None:
+    """Let every embedded cloud end with this process, and with the one that started it."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        owners.own(os.getppid())
+    owners.own()
+
+
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """The clone that the files share whose jobs do not meet, beside a deployment left alone."""
@@ -243,14 +253,39 @@ def copy_clone(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    moved_environment(folder / ".venv")
     return folder
+
+
+def moved_environment(folder: Path) -> None:
+    """Make `folder` what the repository's .venv is in a clone that was renamed.
+
+    An interpreter of its own that finds the same packages; scripts whose line ``#!`` names a place
+    that is no more.
+    """
+    venv.create(folder, symlinks=True, with_pip=False)
+    packages = [place for place in sys.path if place.endswith("site-packages")]
+    (found,) = folder.glob("lib/python3*/site-packages")
+    (found / "moved.pth").write_text("\n".join(packages))
+    for name in ("requirements.txt", "requirements-local.txt", "requirements-dev.txt"):
+        if (ROOT / ".venv" / name).exists():
+            shutil.copy2(ROOT / ".venv" / name, folder / name)
+    for path in (ROOT / ".venv" / "bin").iterdir():
+        mine = folder / "bin" / path.name
+        if mine.exists() or path.is_dir():
+            continue
+        content = path.read_bytes()
+        if content.startswith(b"#!"):
+            mine.write_bytes(b"#!/no/such place/python\n" + content.partition(b"\n")[2])
+            mine.chmod(0o755)
+        else:
+            mine.symlink_to(path)
 
 
 @contextlib.contextmanager
 def deployed_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """Make a clone, start a cloud there, and deploy with a schedule."""
-    folder = copy_clone(tmp_path_factory.mktemp("clone"))
+    folder = copy_clone(tmp_path_factory.mktemp("a b 模"))  # a path as a person may have it
     _write_jobs(folder)
     (folder / "terraform.tfvars").write_text(VARIABLES)
     home = folder / ".parris" / "local"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.local import cloud
+from scripts.local import cloud, owners
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,9 +48,9 @@ def deployment() -> Iterator[Path]:
     """Deploy on an embedded cloud of its own, every option on; yield the state's file."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        environ = os.environ | {"LOCAL": "1", "PARRIS_LOCAL_HOME": str(home)}
         variables = home / "proof.tfvars.json"
         variables.write_text(json.dumps(VARIABLES))
+        owners.own()
         cloud.up(home, port=0)
         try:
             applied = subprocess.run(
@@ -59,7 +59,7 @@ def deployment() -> Iterator[Path]:
                     f"-var-file={variables}",
                 ],
                 cwd=ROOT,
-                env=environ,
+                env=os.environ | {"LOCAL": "1", "PARRIS_LOCAL_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

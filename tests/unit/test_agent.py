@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -129,9 +130,10 @@ class Machine:
             (folder / name).mkdir(parents=True)
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or tool)
-        self.put("python3", f'#!/bin/bash\nexec {python} "$@"\n')
+        self.put("python3", f'#!/bin/bash\nexec {shlex.quote(python)} "$@"\n')
         (folder / "aws.py").write_text(FAKE_AWS.format(root=str(folder), own_name=OWN_NAME))
-        self.put("aws", f'#!/bin/bash\nexec {sys.executable} -I -S {folder}/aws.py "$@"\n')
+        words = shlex.join([sys.executable, "-I", "-S", str(folder / "aws.py")])
+        self.put("aws", f'#!/bin/bash\nexec {words} "$@"\n')
         for name in ("shutdown", "poweroff"):
             self.record(name)
         self.record("systemd-run", SYSTEMD_RUN.replace("CONSOLE", str(folder / "console")))

@@ -519,7 +519,7 @@ class Trainer:
         self.peak_memory: int | None = None
         self.last_line = self.log_error = ""
         self._oom_kills = oom_kills()
-        self._names_power_off = False
+        self.names_power_off = False
         self._group: int | None = None
         self._reader: threading.Thread | None = None
         self._reading, self._pipe = False, -1
@@ -534,7 +534,7 @@ class Trainer:
         script = self._receipt["script"]
         command, self.warnings = trainer_command(self._home / "source", script)
         content = (self._home / "source" / script).read_bytes()
-        self._names_power_off = bool(re.search(rb"\b(?:poweroff|halt)\b", content))
+        self.names_power_off = bool(re.search(rb"\b(?:poweroff|halt)\b", content))
         log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
         try:
             process = subprocess.Popen(
@@ -588,7 +588,7 @@ class Trainer:
     def judge(self) -> Verdict:
         """Return the verdict on a trainer that ended by itself."""
         script, status = self._receipt["script"], self.exit_status or 0
-        if status == 1 and self.last_line == TOO_MANY and self._names_power_off:
+        if status == 1 and self.last_line == TOO_MANY and self.names_power_off:
             reason = f"{script} exited with status 1, as systemd refused its own power-off"
             return Verdict("interrupted", f"{reason} ({TOO_MANY}): {UNKNOWN}", "trainer")
         if status == 0:
@@ -893,7 +893,10 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
     if trainer.log_error:
         return Verdict("failed", disk_reason(trainer.log_error), "agent")
     if ended_by_itself and not told_to_stop:
-        return trainer.judge()
+        # A script that names a power-off may have asked for one, and have ended before we heard.
+        doubtful = trainer.exit_status == 0 and trainer.names_power_off
+        if not doubtful or next_event(events, time.time() + LAST_MOMENT_SECONDS) != "signal":
+            return trainer.judge()
     if isinstance(event, Verdict):
         return event
     if ended_by_itself and trainer.exit_status == 0:
