@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def run_on_terminal(
     """
     pid, terminal = pty.fork()
     if pid == 0:
+        # What a shell starts in the background ignores Ctrl-C, and so do its children's children.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.chdir(folder)
         os.execvpe(command[0], list(command), dict(environ))  # noqa: S606
     said, pressed = b"", 0

@@ -47,6 +47,8 @@ def start(program: str, environ: dict[str, str]) -> tuple[subprocess.Popen[str],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": "lambda:."} | environ,
         stdout=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so do its children's children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     return process, [int(pid) for pid in process.stdout.readline().split()]
