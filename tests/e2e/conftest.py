@@ -92,7 +92,7 @@ data_triggers = {
 }
 alarm_topic_arns = []
 dashboard        = true
-button_jobs = { long-button = "long", low = "told", many-button = "crowded" }
+button_jobs      = { long-button = "long", low = "told", many-button = "crowded" }
 """
 
 
