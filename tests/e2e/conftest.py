@@ -323,6 +323,18 @@ def _write_jobs(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def data_bucket(clone: Clone) -> str:
+    """The bucket that the data trigger looks at: it keeps versions, and tells of its objects."""
+    name, s3 = "e2e-data", clone.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    return name
+
+
+@pytest.fixture(scope="session")
 def stubborn(clone: Clone) -> Iterator[Future[dict[str, Any]]]:
     """The run that has to be ended: begun early, since it takes its whole minute."""
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -48,15 +48,9 @@ def job(clone: Clone) -> None:
     (folder / "training-config.json").write_text(json.dumps(config))
     script = "#!/bin/bash\necho begun\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n"
     (folder / "trainer-script.sh").write_text(script)
-    s3 = clone.client("s3")
-    if "e2e-data" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
-        s3.create_bucket(Bucket="e2e-data")
-        s3.put_bucket_notification_configuration(
-            Bucket="e2e-data", NotificationConfiguration={"EventBridgeConfiguration": {}}
-        )
 
 
-@pytest.mark.usefixtures("job")
+@pytest.mark.usefixtures("job", "data_bucket")
 def test_an_operator_may_do_all_that_the_make_targets_do(
     clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,22 +168,19 @@ def test_a_schedule_queues_one_which_starts_when_the_other_is_gone(
     assert clone.outcome("queueing", second["run-id"], 150)["state"] == "succeeded"
 
 
-def test_a_burst_of_new_objects_becomes_one_run_with_the_newest(clone: Clone, topic: Topic) -> None:
+def test_a_burst_of_new_objects_becomes_one_run_with_the_newest(
+    clone: Clone, topic: Topic, data_bucket: str
+) -> None:
     s3 = clone.client("s3")
-    s3.create_bucket(Bucket="e2e-data")
-    s3.put_bucket_versioning(Bucket="e2e-data", VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_notification_configuration(
-        Bucket="e2e-data", NotificationConfiguration={"EventBridgeConfiguration": {}}
-    )
-    s3.put_object(Bucket="e2e-data", Key="elsewhere/a", Body=b"a")
+    s3.put_object(Bucket=data_bucket, Key="elsewhere/a", Body=b"a")
     for name in ("a", "b", "last one"):
-        version = s3.put_object(Bucket="e2e-data", Key=f"in/{name}", Body=b"a")["VersionId"]
+        version = s3.put_object(Bucket=data_bucket, Key=f"in/{name}", Body=b"a")["VersionId"]
     (started,) = wait_for(lambda: topic.heard("started", "fresh"), 120)
     assert clone.outcome("fresh", started["run-id"])["state"] == "succeeded"
     text = (clone.read("fresh", started["run-id"], "output/env.txt") or b"").decode()
     given = dict(line.split("=", 1) for line in text.splitlines())
     assert given["PARRIS_PARAM_DATA_OBJECTS"] == "3"
-    assert given["PARRIS_PARAM_DATA_BUCKET"] == "e2e-data"
+    assert given["PARRIS_PARAM_DATA_BUCKET"] == data_bucket
     assert given["PARRIS_PARAM_DATA_KEY"] == "in/last one"
     assert given["PARRIS_PARAM_DATA_VERSION"] == version
     assert clone.run_ids("fresh") == [started["run-id"]]
@@ -266,6 +263,7 @@ def test_two_events_that_want_one_stack_are_refused_and_told_of(clone: Clone, to
     clone.make("stop", "LOCAL=1", "JOB=long", "WAIT=1", check=False)
 
 
+@pytest.mark.usefixtures("data_bucket")
 def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
     stated = len(topic.heard("status"))
     said = clone.make("fire", "LOCAL=1", "TRIGGER=button", "CLICK=DOUBLE").stdout
@@ -313,6 +311,7 @@ def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
         (("TRIGGER=data", "KEY=in/nothing"), "there is no s3://e2e-data/in/nothing; FILE=path"),
     ],
 )
+@pytest.mark.usefixtures("data_bucket")
 def test_make_fire_says_what_is_allowed(clone: Clone, words: tuple[str, ...], said: str) -> None:
     refused = clone.make("fire", "LOCAL=1", *words, check=False)
     assert said in refused.stderr
