@@ -134,6 +134,6 @@ data "aws_iam_policy_document" "operator" {
 }
 
 output "operator_policy" {
-  description = "IAM policy that a person needs for every make target but plan, deploy and destroy, and no more."
+  description = "IAM policy that a person needs for every make target but deploy, destroy and bucket, and no more."
   value       = data.aws_iam_policy_document.operator.json
 }
