@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     if options.json:
         console.print_json(rows)
     elif not rows:
-        print("there is no schedule; add one to terraform.tfvars (README, What can start a run)")
+        print("there is no schedule; add one to terraform.tfvars (docs/getting-started.md)")
     else:
         print("\n\n".join("\n".join(_lines(row)) for row in rows))
     wrong = [row for row in rows if row["problem"]]

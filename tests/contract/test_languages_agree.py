@@ -1,4 +1,4 @@
-"""HCL, Python, YAML, Make and README say the same."""
+"""HCL, Python, YAML and Make say the same; what the pages say is in test_pages.py."""
 
 from __future__ import annotations
 
@@ -18,16 +18,13 @@ import yaml
 from hcl2 import SerializationOptions
 
 from parris.claim import LEASE
-from parris.config import FIELDS
 from parris.render import RESOURCE_TYPES
 from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import commands_reference, package_lambda
-from scripts.config_schema import OPTIONS
 from scripts.deployment import Deployment
 from scripts.verbs import VERBS, WITHOUT_TARGET
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 LAMBDA = ROOT / "lambda/parris"
 MODULES = {path.stem: path for path in sorted(LAMBDA.glob("*.py"))}
@@ -106,23 +103,12 @@ def test_every_output_that_scripts_read_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", names("variables.tf", "variable"))
-def test_a_variable_is_described_typed_defaulted_and_in_the_readme(name: str) -> None:
+def test_a_variable_is_described_typed_and_defaulted(name: str) -> None:
     variable = hcl_block("variables.tf", "variable", name)
     assert {"description", "type", "default"} <= set(variable)
-    assert f"| `{name}` |" in README
 
 
-@pytest.mark.parametrize("key", [*FIELDS, OPTIONS])
-def test_a_config_key_is_in_the_readme(key: str) -> None:
-    assert f"| `{key}` |" in README
-
-
-@pytest.mark.parametrize("name", names("outputs.tf", "output"))
-def test_an_output_is_in_the_readme(name: str) -> None:
-    assert f"`{name}`" in README
-
-
-def test_every_target_is_in_the_readme_and_in_make_help() -> None:
+def test_every_target_is_in_make_help() -> None:
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],
         cwd=ROOT,
@@ -132,7 +118,6 @@ def test_every_target_is_in_the_readme_and_in_make_help() -> None:
     ).stdout
     assert targets()
     for target in targets():
-        assert f"`{target}`" in README
         assert f"make {target} " in shown
 
 
@@ -163,11 +148,6 @@ def test_every_verb_has_its_module_and_its_place_in_the_reference() -> None:
     assert {verb.module.rpartition(".")[2] for verb in VERBS.values()} == modules
     text = commands_reference.REFERENCE.read_text()
     assert text == commands_reference.render(), "run python -m scripts.commands_reference"
-
-
-def test_every_target_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"make ([a-z]+(?:-[a-z]+)*)", README))
-    assert named <= set(targets())
 
 
 def test_terraform_watches_exactly_the_sources_of_the_zip_and_its_packager() -> None:
@@ -219,19 +199,6 @@ def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:
         one for one in made if one.startswith(("aws_iam_role.", "aws_cloudwatch_log_group."))
     }
     assert made - kept - implied == set()
-
-
-def test_every_command_of_the_guide_is_run_by_a_test() -> None:
-    guide = (ROOT / "docs/getting-started.md").read_text()
-    blocks = re.findall(r"```bash\n(.*?)```", guide, flags=re.DOTALL)
-    told = {line.split()[1] for block in blocks for line in block.splitlines() if line}
-    run = {
-        target
-        for path in (ROOT / "tests/e2e").glob("*.py")
-        for target in re.findall(r'(?:make\(|folder, )"([a-z-]+)"', path.read_text())
-    }
-    assert told - run == set()
-    assert len(told) > 8
 
 
 @pytest.mark.parametrize("function", package_lambda.ZIPS)
