@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts import package_lambda
-from tests.e2e.conftest import Clone, copy_clone, deployed_clone, run_make
+from tests.e2e.conftest import Clone, copy_clone, deployed_clone, run_make, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,31 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     folder = clone.folder / "results" / "monte-carlo" / run_id
     assert (folder / "output/result.txt").read_text().startswith("3.1")
     assert json.loads((folder / "outcome.json").read_text())["state"] == "succeeded"
+
+
+def test_the_first_trainer_of_the_guide_runs_is_changed_and_runs_again(clone: Clone) -> None:
+    guide = (clone.folder / "docs/getting-started.md").read_text()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    script = next(content for language, content in blocks if language == "python")
+    config = next(content for language, content in blocks if language == "json")
+    printed = next(content for _, content in blocks if content.startswith("step 50"))
+    job = clone.folder / "trainer/jobs/line"
+    job.mkdir()
+    (job / "train.py").write_text(script)
+    (job / "training-config.json").write_text(config)
+    assert "line: 2 uploaded" in clone.make("upload-config", "LOCAL=1", "JOB=line").stdout
+    said = clone.make("launch", "LOCAL=1", "JOB=line", "WAIT=1").stdout
+    for line in printed.splitlines():
+        assert f"| {line}" in said
+
+    wait_for(lambda: "my-line" not in _stack_names(clone), 60)
+    (job / "train.py").write_text(script.replace("step % 50", "step % 400"))
+    more = ("PARAMETERS=steps=400", "UPLOAD=1", "WAIT=1")
+    said = clone.make("launch", "LOCAL=1", "JOB=line", *more).stdout
+    assert ("| step 50" in said, "| step 400" in said) == (False, True)
+    run_id = said.partition("\nrun ")[2].split()[0]
+    clone.make("results", "LOCAL=1", "JOB=line")
+    assert (clone.folder / "results/line" / run_id / "output/model.json").is_file()
 
 
 def test_a_launch_takes_parameters_that_the_job_has_and_no_others(clone: Clone) -> None:
