@@ -291,7 +291,7 @@ def deployed_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     home = folder / ".parris" / "local"
     try:
         run_make(folder, "local-up", "LOCAL_PORT=0")
-        run_make(folder, "deploy", "LOCAL=1", "YES=1")
+        _deploy(folder)
         run_make(folder, "upload-config", "LOCAL=1")
         outputs = subprocess.run(
             ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
@@ -311,6 +311,24 @@ def deployed_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         run_make(folder, "local-down", check=False)
     recorded.keep(calls, f"{os.getpid()}-{folder.name}")
     assert list(recorded.strange(calls)) == []  # what the tables lack, and what was denied
+
+
+def _deploy(folder: Path) -> None:
+    """Deploy, and where that fails add what the provider tried again and why.
+
+    Seen now and then: AddPermission is refused with 409 for five minutes, as if an answer to it had
+    been lost.
+    """
+    log = folder / ".parris" / "terraform.log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_LOG", "DEBUG")
+        patch.setenv("TF_LOG_PATH", str(log))
+        try:
+            run_make(folder, "deploy", "LOCAL=1", "YES=1")
+        except AssertionError as error:
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            tried = [line[:400] for line in lines if "retr" in line or "attempt=2" in line]
+            raise AssertionError("\n".join([str(error), *tried[:20], *tried[-20:]])) from error
 
 
 def _write_jobs(folder: Path) -> None:

@@ -68,7 +68,7 @@ def objects(clone: Clone, prefix: str) -> dict[str, str]:
 
 def run_fence(clone: Clone, event_id: str, **parameters: str) -> dict[str, Any]:
     event = {"job": "fence", "event-id": event_id, "parameters": parameters}
-    return clone.outcome("fence", clone.invoke(event)["run-id"], 180)
+    return clone.outcome("fence", clone.invoke(event)["run-id"], 400)
 
 
 def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
