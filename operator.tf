@@ -1,8 +1,8 @@
 # --- A person: what the make targets need, and no more --------------------------------------------
 
 # upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
-# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, and `make plan` reads all
-# that they make, so they need an administrator's rights, whatever a policy would call them. Terraform's state, which every target
+# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
+# administrator's rights, whatever a policy would call them. Terraform's state, which every target
 # reads, is this person's to reach besides, where it is not in the clone.
 
 locals {

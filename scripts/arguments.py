@@ -100,7 +100,7 @@ def _add(parser: Parser, option: Option) -> None:
     shared: dict[str, Any] = {"type": option.read, "help": option.help}
     if option.choices:
         shared["choices"] = _Choices(option.choices)
-    else:
+    if option.value or not option.choices:
         shared["metavar"] = option.value
     names = [f"--{option.name}", *([f"-{option.short}"] if option.short else [])]
     adder: Any = parser

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from parris.errors import plain
 from scripts.console import RUN_FAILED, Refused
 from scripts.deployment import Deployment
+from scripts.one_run import consoles_end
 from scripts.plain_text import one_line
 from scripts.runs import Run, believed_folder, find_run, log_stream
 from scripts.which_cloud import hint, is_local
@@ -50,18 +51,8 @@ def conclude(run: Run) -> int:
         )
     for warning in outcome.get("warnings", []):
         print(f"warning: {one_line(str(warning))}")
-    print(_consoles_end(run), end="")
+    print(*(f"{line}\n" for line in consoles_end(run)), sep="", end="")
     return 0 if run.state == "succeeded" else RUN_FAILED
-
-
-def _consoles_end(run: Run) -> str:
-    """Return the end of the console of a machine that left no outcome, or nothing.
-
-    The reap function keeps it in the outcome that it writes (docs/contracts.md).
-    """
-    text = (run.outcome or {}).get("console")
-    lines = [f"  | {line}" for line in plain(str(text)).splitlines()] if text else []
-    return "\n".join(["the end of its machine's console:", *lines, ""]) if text else ""
 
 
 class LogTail:
@@ -115,9 +106,7 @@ def read_log(deployment: Deployment, run: Run) -> Iterator[str]:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
         lines = list(LogTail(deployment).new_lines(run))
-        if not lines and (console := _consoles_end(run)):
-            yield console
-            return
+        lines = lines or consoles_end(run)
         if not lines:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
         yield "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.budget import cost
+from parris.errors import plain
 from scripts.plain_text import one_line
 from scripts.runs import Run
 from scripts.which_cloud import hint
@@ -61,7 +62,22 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
     lines += [one_line(f"warning   {said}") for said in outcome.get("warnings", [])]
+    lines += consoles_end(run)
     return [*lines, *(f"next      {hint(command)}" for command in next_commands(run))]
+
+
+def consoles_end(run: Run) -> list[str]:
+    """Return the end of the console of a machine that left no outcome, or nothing.
+
+    The reap function keeps it in the outcome that it writes (docs/contracts.md).
+    """
+    text = (run.outcome or {}).get("console")
+    if not text:
+        return []
+    return [
+        "the end of its machine's console:",
+        *(f"  | {one}" for one in plain(str(text)).splitlines()),
+    ]
 
 
 def next_commands(run: Run) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from scripts.console import RUN_FAILED
 from scripts.deployment import Deployment
 from scripts.follow import conclude, read_log
 from scripts.local import boot
+from scripts.one_run import describe
 from scripts.runs import Run
 from tests.e2e.conftest import moved_environment
 
@@ -73,6 +75,8 @@ def test_a_run_without_an_outcome_shows_its_consoles_end(
     said = capsys.readouterr().out
     assert shown in said
     assert "\x1b" not in said
+    nowhere = {"InstanceId": "", "State": {"Name": "none"}}
+    assert shown in "\n".join(describe(run, nowhere, "results", datetime.now(UTC)))
     assert shown in "".join(read_log(cast(Deployment, WithoutALog()), run))
 
 
