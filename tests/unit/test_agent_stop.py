@@ -34,7 +34,8 @@ agent = load_agent()
 
 
 def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: Machine) -> None:
-    machine.receipt["deadline"] = machine.iso_in(6)
+    # A short grace leaves a busy machine two seconds between the kill and the deadline.
+    machine.receipt |= {"deadline": machine.iso_in(8), "stop-grace-seconds": 0.2}
     outcome = machine.run(STUBBORN)
     assert (outcome["state"], outcome["ended-by"]) == ("timed-out", "agent")
     assert outcome["exit-status"] == -signal.SIGKILL
@@ -43,6 +44,7 @@ def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: M
     )
     deadline = datetime.fromisoformat(machine.receipt["deadline"]).timestamp()
     assert machine.journal[-1][1] == "shutdown --poweroff now"
+    assert machine.journal[-1][0] < deadline
     assert machine.stored("output/early") == b"early\n"
     # What it forked was killed with it before the deadline, and the file stands still.
     late = (machine.home / "output/late").read_text()
@@ -137,6 +139,14 @@ def test_what_a_power_off_within_a_script_hides_is_said_to_be_unknown(
     assert (outcome["state"], outcome["ended-by"]) == ("interrupted", "shutdown")
     assert outcome["exit-status"] == 0
     assert "whether the training succeeded is unknown" in outcome["reason"]
+
+
+@pytest.mark.parametrize(
+    "line", ["  poweroff", "sudo shutdown -h now", "systemctl halt", "[[ $x ]] && init 0"]
+)
+def test_a_script_that_may_turn_its_machine_off_is_known(line: str) -> None:
+    assert agent.NAMES_POWER_OFF.search(f"train\n{line}\nfi\n".encode())
+    assert not agent.NAMES_POWER_OFF.search(b"python3 train.py --init 1  # no poweroffs\n")
 
 
 @pytest.mark.parametrize("training", ["true", "false"])

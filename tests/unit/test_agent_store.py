@@ -228,6 +228,29 @@ def test_a_rewrite_whose_upload_failed_is_stored(home: Path) -> None:
     assert machine.stored() == "2"
 
 
+@pytest.mark.parametrize("clocks", CLOCKS)
+@pytest.mark.parametrize("aged", [0, 3600])
+def test_a_file_that_comes_and_is_rewritten_while_others_are_sent_is_stored(
+    home: Path, clocks: dict[str, float], aged: float
+) -> None:
+    machine = Machine(home, **clocks)
+    machine.write("0", "output/b")
+
+    def come() -> None:
+        if "output/a" in machine.sent:
+            return
+        there = (home / "output/a").exists()
+        machine.write("2" if there else "1", modified=machine.now() - aged if there else None)
+
+    machine.upload()
+    machine.write("00", "output/b")
+    machine.while_sent = come
+    machine.upload()  # output/a was not there when it began
+    machine.elapsed += 10
+    settle(machine)
+    assert machine.stored() == "2"
+
+
 def test_a_file_s_own_time_is_left_as_it_is(home: Path) -> None:
     machine = Machine(home)
     machine.write("1")

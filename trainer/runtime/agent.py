@@ -350,6 +350,9 @@ class Store:
                 sent = state if old and after.get(path) == state else None
                 # After a failure S3 may have this version, or still any that it had before.
                 self._sent[path] = (set() if done else self._sent.get(path, set())) | {sent}
+            for path in after.keys() - before.keys():
+                # It came meanwhile, and sync may have sent it as it was at some moment of that.
+                self._sent[path] = {None}
             if done:
                 self._stored[name] = before, answer, moment
             return answer
@@ -435,6 +438,10 @@ POWER_OFF = re.compile(
     re.VERBOSE,
 )
 SHELL = re.compile(rb"#![ \t]*/\S*?(?:/env[ \t]+(?:-S[ \t]+)?|/)(?:ba|da|z|k|a)?sh(?:[ \t\r]|$)")
+
+
+NAMES_POWER_OFF = re.compile(rb"\b(?:poweroff|halt|shutdown|(?:tel)?init[ \t]+0)\b")
+"""What a script has that may turn its machine off, wherever in it."""
 
 
 class PowerOff(NamedTuple):
@@ -534,7 +541,7 @@ class Trainer:
         script = self._receipt["script"]
         command, self.warnings = trainer_command(self._home / "source", script)
         content = (self._home / "source" / script).read_bytes()
-        self.names_power_off = bool(re.search(rb"\b(?:poweroff|halt)\b", content))
+        self.names_power_off = bool(NAMES_POWER_OFF.search(content))
         log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
         try:
             process = subprocess.Popen(
