@@ -8,8 +8,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.config import TrainingConfig
+from parris.plan import unknown_role
 from scripts.deployment import Deployment
-from scripts.local.price_table import PUBLISHED, nearest
+from scripts.price_table import PUBLISHED, nearest
 
 _DENIED = ("UnauthorizedOperation", "AccessDenied")
 
@@ -31,7 +32,9 @@ def check_account(deployment: Deployment, config: TrainingConfig) -> tuple[list[
     Role, subnet, security group, key pair and instance type, all of them: CloudFormation would
     name one a launch.
     """
-    problems, unasked = [*_of_role(deployment, config)], []
+    role = config.instance_profile
+    problems = unknown_role(role, deployment.instance_profiles) if role else []
+    unasked: list[str] = []
     found: dict[str, Any] = {}
     for key, value, ask in _questions(deployment, config):
         try:
@@ -49,15 +52,6 @@ def check_account(deployment: Deployment, config: TrainingConfig) -> tuple[list[
         where = ", ".join(f"{key} is in {vpc}" for key, vpc in vpcs.items())
         problems.append(f"{where}: both must be in one VPC, or leave one of the keys out")
     return problems, unasked
-
-
-def _of_role(deployment: Deployment, config: TrainingConfig) -> Iterator[str]:
-    name, known = config.instance_profile, deployment.instance_profiles
-    if name and name not in known:
-        yield (
-            f'instance-iam-role-name: "{name}" is not one of {", ".join(known)}; leave the key '
-            f"out for {known[0]}, or add it to the Terraform variable instance_role_names and apply"
-        )
 
 
 def _questions(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from parris.errors import meant
 from scripts.verb import Option, Verb
 from scripts.verbs import ALIASES, VERBS
 
@@ -55,21 +54,13 @@ def parse(name: str, argv: list[str], prog: str = "") -> argparse.Namespace:
     options, unknown = parser.parse_known_args(own)
     if unknown:
         flags = [f"--{option.name}" for option in verb.all_options]
-        parser.error(f"{unknown[0]} is not known here{meant(unknown[0], flags)}")
+        parser.error(f"{unknown[0]} is not known here{meant(unknown[0].partition('=')[0], flags)}")
     options.more = passed
     return options
 
 
 def find_verb(word: str) -> Verb | None:
     return VERBS.get(ALIASES.get(word, word))
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return a question for what `word` may have been meant to be, or nothing."""
-    # How a word is written matters less than which it is: job is JOB, and not LOG.
-    folded = {each.casefold(): each for each in known}
-    close = difflib.get_close_matches(word.casefold().partition("=")[0], folded, n=1)
-    return f"; do you mean {folded[close[0]]}?" if close else ""
 
 
 def whole_parser() -> Parser:

@@ -12,8 +12,9 @@ import sys
 from functools import partial
 from typing import TextIO, cast
 
+from parris.errors import meant
 from scripts import venv
-from scripts.arguments import find_verb, meant, parse, whole_parser
+from scripts.arguments import find_verb, parse, whole_parser
 from scripts.from_make import WrongUsage, translate
 from scripts.verb import Verb
 from scripts.verbs import ALIASES, VERBS
@@ -81,6 +82,6 @@ if __name__ == "__main__":
     try:
         status = main(sys.argv[1:])
     except BrokenPipeError:  # whoever read it, `head` for one, has seen enough
-        status = 1
+        status = 0
         sys.stderr.close()
     sys.exit(status)

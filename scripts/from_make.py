@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from scripts.arguments import meant
+from parris.errors import meant
 from scripts.verb import Option, Verb
 
 _MAKES_OWN = re.compile(r"(MAKE|\.)?SHELL(FLAGS)?|MAKE[A-Z_]*|GNUMAKEFLAGS|VPATH|SUFFIXES")

@@ -37,7 +37,7 @@ def contents(function: str) -> dict[str, bytes]:
         files |= {name: ROOT / name for name in MACHINE}
     return {
         name: without_docstrings(path.read_text()).encode()
-        if name.startswith("parris/")
+        if path.suffix == ".py"
         else path.read_bytes()
         for name, path in files.items()
     }

@@ -27,7 +27,7 @@ from scripts.deployment import (
 )
 from scripts.terraform_events import Story
 from scripts.terraform_process import run_to_its_end, run_visibly
-from scripts.which_cloud import LOCAL_HOME, is_local, say_forgotten
+from scripts.which_cloud import LOCAL_HOME, hint, is_local, say_forgotten
 
 _IN_JSON = ("-json", "-no-color", "-input=false")  # what it says before it speaks JSON is plain too
 _PLAN_HAS_CHANGES = 2
@@ -243,14 +243,13 @@ def _ask(action: str) -> None:
         Refused: if the answer is not yes, or there is no terminal to ask on.
     """
     target = "make destroy" if action == "destroy" else "make deploy"
-    local = " LOCAL=1" if is_local() else ""
     if not sys.stdin.isatty():
         raise Refused(
             "nothing was changed: there is no terminal to ask on; "
-            f"YES=1 answers beforehand: {target}{local} YES=1"
+            f"YES=1 answers beforehand: {target} YES=1"
         )
-    hint = "" if action == "destroy" else f" ({target}{local} PLAN=1 shows every line of the plan)"
-    if input(f"Do that{hint}? Type yes: ").strip() != "yes":
+    more = "" if action == "destroy" else f" ({target} PLAN=1 shows every line of the plan)"
+    if input(hint(f"Do that{more}? Type yes: ")).strip() != "yes":
         raise Refused("nothing was changed")
 
 

@@ -88,8 +88,10 @@ def meant(word: str, known: Iterable[str]) -> str:
     """Return a question for what `word` may have been meant to be, or nothing."""
     from difflib import get_close_matches  # only a refusal pays for the import
 
-    close = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    # How a word is written matters less than which it is: job is JOB, and not LOG.
+    folded = {each.casefold(): each for each in known}
+    close = get_close_matches(word.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]}?" if close else ""
 
 
 def cut(text: str, length: int) -> str:

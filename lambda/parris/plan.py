@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -121,16 +121,8 @@ def plan_run(
         raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
     source = f"{request.job}/{configuration.CONFIG_FILENAME}"
     profile = config.instance_profile or settings.instance_profiles[0]
-    if profile not in settings.instance_profiles:
-        raise InvalidConfig(
-            source,
-            [
-                f'instance-iam-role-name: "{profile}" is not one of '
-                f"{', '.join(settings.instance_profiles)}; leave the key out for "
-                f"{settings.instance_profiles[0]}, or add it to the Terraform variable "
-                "instance_role_names and apply"
-            ],
-        )
+    if refusals := unknown_role(profile, settings.instance_profiles):
+        raise InvalidConfig(source, refusals)
     image = config.image or default_image(config.instance_type)
     if refusals := settings.fleet.refusals(config.instance_type, image):
         raise InvalidConfig(source, refusals)
@@ -172,6 +164,16 @@ def plan_run(
         region=settings.region,
         notes=tuple(notes),
     )
+
+
+def unknown_role(name: str, known: Sequence[str]) -> list[str]:
+    """Return why a job may not name role `name`, if so; the first of `known` is the default."""
+    if name in known:
+        return []
+    return [
+        f'instance-iam-role-name: "{name}" is not one of {", ".join(known)}; leave the key out for '
+        f"{known[0]}, or add it to the Terraform variable instance_role_names and apply"
+    ]
 
 
 def within_budget(plan: RunPlan, price: Price) -> RunPlan:

@@ -123,9 +123,9 @@ def test_what_an_environment_lacks_is_installed_before_the_verb_runs(clone: Path
 
 def test_what_is_not_known_is_refused_with_what_was_meant() -> None:
     for arguments, said in (
-        (("lunch",), "parris: lunch is not a verb; do you mean launch?\n"),
-        (("claen",), "parris: claen is not a verb; do you mean clean?\n"),
-        (("launch", "--wiat"), "parris launch: --wiat is not known here; do you mean --wait?\n"),
+        (("lunch",), "parris: lunch is not a verb; did you mean launch?\n"),
+        (("claen",), "parris: claen is not a verb; did you mean clean?\n"),
+        (("launch", "--wiat"), "parris launch: --wiat is not known here; did you mean --wait?\n"),
         (("launch", "a", "b"), "parris launch: b is not known here\n"),
         (("launch", "a", "--job", "b"), "parris launch: --job: not allowed with argument job\n"),
         (("launch", "-p", "x"), "x is not name=value, such as epochs=40\n"),

@@ -18,7 +18,8 @@ CONFIG = '{"parameters": {"learning-rate": 0.1, "epochs": 3}}'
 def test_a_name_that_the_job_does_not_have_is_refused_with_the_nearest() -> None:
     for name, said in (
         ("epoch", "parameters: epoch is not a parameter of job default; did you mean epochs?"),
-        ("EPOCS", "parameters: EPOCS is not a parameter of job default; it has epochs, learning"),
+        ("EPOCS", "EPOCS is not a parameter of job default; did you mean epochs?"),
+        ("seed", "parameters: seed is not a parameter of job default; it has epochs, learning"),
         ("learning_rat", "did you mean learning-rate?"),
         ("data-key", "data-key is not a parameter"),
     ):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from scripts.local import price_table
+from scripts import price_table
 
 
 @pytest.mark.parametrize(

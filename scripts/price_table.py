@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
+
+from parris.errors import meant
 
 REGION = "us-east-1"
 LOCATION = "US East (N. Virginia)"
@@ -43,8 +44,7 @@ def nearest(instance_type: str) -> str | None:
     """Return what to say to somebody who named a type that the list has not; None if it has."""
     if instance_type in HOURLY_USD:
         return None
-    close = get_close_matches(instance_type, HOURLY_USD, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return meant(instance_type, HOURLY_USD)
 
 
 def spot_usd(instance_type: str, zone: str) -> Decimal | None:
