@@ -235,6 +235,7 @@ def train(folder: Path, command: list[str], **parameters: str) -> str:
     return done.stdout
 
 
+@pytest.mark.processes
 def test_the_five_lines_of_the_readme_train_the_sample(tmp_path: Path) -> None:
     script = first_block(ROOT / "README.md", "bash")
     assert len(script.splitlines()) == 5

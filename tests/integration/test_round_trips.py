@@ -6,9 +6,12 @@ import zipfile
 from pathlib import Path
 
 from scripts import package_lambda
+import pytest
+
 from tests.bench import OURS, Aws, cold_seconds, serial_trips, serving
 
 
+@pytest.mark.processes
 def test_a_launch_makes_four_round_trips_one_after_another(tmp_path: Path) -> None:
     package_lambda.build("launch")
     with zipfile.ZipFile(package_lambda.ZIPS["launch"]) as archive:

@@ -486,6 +486,7 @@ def test_a_daemon_that_keeps_the_output_open_is_not_waited_for(machine: Machine)
     assert time.monotonic() - begun < 6
 
 
+@pytest.mark.processes
 def test_a_slow_disk_does_not_cut_the_log_off(machine: Machine) -> None:
     # A pipe in place of log.txt that takes 400 kB a second: most of it waits as the trainer ends.
     log = machine.home / "log.txt"
@@ -507,12 +508,14 @@ def test_a_slow_disk_does_not_cut_the_log_off(machine: Machine) -> None:
     assert taken.endswith(b"end\n")
 
 
+@pytest.mark.processes
 def test_a_daemon_that_never_falls_silent_is_not_waited_for(machine: Machine) -> None:
     begun = time.monotonic()
     assert machine.run("setsid timeout 90 yes & sleep 0.2", 60)["state"] == "succeeded"
     assert time.monotonic() - begun < 45
 
 
+@pytest.mark.processes
 def test_a_lost_s3_costs_neither_the_outcome_nor_the_power_off(machine: Machine) -> None:
     machine.break_aws({"match": "s3 ", "status": 1, "said": "Could not connect"})
     machine.script("echo a > $PARRIS_OUTPUT_DIR/a; echo b")

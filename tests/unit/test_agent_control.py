@@ -14,6 +14,8 @@ from tests.unit.test_agent import RUN_URI, Machine, eventually, metadata
 from tests.unit.test_agent import machine as machine
 from tests.unit.test_agent_stop import STUBBORN, agent
 
+pytestmark = pytest.mark.processes
+
 READ = f"aws s3 cp {RUN_URI}/run.json -"
 STOP = {"requested": "2026-01-01T12:00:00Z", "by": "make stop"}
 UNTIL_END = "echo ready; until [[ -e end ]]; do sleep 0.1; done"

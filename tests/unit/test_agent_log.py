@@ -5,8 +5,12 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.unit.test_agent import LOG_STREAM, OWN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
+
+pytestmark = pytest.mark.processes
 
 
 def test_the_first_line_is_streamed_while_the_trainer_runs(machine: Machine) -> None:

@@ -14,6 +14,8 @@ import pytest
 from tests.unit.test_agent import AGENT, OWN_URI, Machine, eventually
 from tests.unit.test_agent import machine as machine
 
+pytestmark = pytest.mark.processes
+
 STUBBORN = """trap '' TERM
 echo early > $PARRIS_OUTPUT_DIR/early
 bash -c 'trap "" TERM; while true; do date +%s.%N > $PARRIS_OUTPUT_DIR/late; sleep 0.1; done' &

@@ -16,6 +16,8 @@ import pytest
 
 from tests.terminal import run_on_terminal
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 TERRAFORM = """

@@ -13,6 +13,8 @@ import pytest
 
 from scripts.local import owners, processes
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SERVER = """

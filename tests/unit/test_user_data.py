@@ -22,6 +22,8 @@ from tests.unit.test_agent import (
 )
 from tests.unit.test_agent import machine as machine
 
+pytestmark = pytest.mark.processes
+
 USER_DATA = Path(__file__).resolve().parents[2] / "trainer/runtime/user-data.sh"
 
 

@@ -19,6 +19,8 @@ from scripts.one_run import describe
 from scripts.runs import Run
 from tests.e2e.conftest import moved_environment
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = """#!/bin/bash
 echo kept > $PARRIS_HOME/kept.txt
 echo $HOME/*
