@@ -5,9 +5,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from scripts import package_lambda
 import pytest
 
+from scripts import package_lambda
 from tests.bench import OURS, Aws, cold_seconds, serial_trips, serving
 
 
