@@ -288,7 +288,9 @@ locals {
 data "aws_iam_policy_document" "instance" {
   source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
 
-  statement { # aws s3 cp --recursive and aws s3 sync list what they copy, with a slash at the end
+  # aws s3 cp --recursive lists what it copies, with a slash at the end. Its own folder is listed by
+  # the agents of runs that began before an upgrade, by aws s3 sync.
+  statement {
     sid       = "ListItsSourceAndItsOwn"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.store["results"].arn]

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONSOLE_BYTES = 4096
-"""How much of a console's end is kept: its last screen or two."""
+"""How much of a console is kept: a screen or two."""
+
+_TELLING = ("parris", "cloud-init", "Out of memory", "Kernel panic")
+"""Whose lines say most about a run; the others are a boot's and a shutdown's."""
 
 LAST_WORDS = "parris outcome: "
 """What agent.py prints before it stores its outcome, for the case that it cannot."""
@@ -65,7 +68,7 @@ class Obituary:
             "peak-memory-bytes": None,
             "bytes-stored": None,
             "cost-usd": None if ending.state == "launch-failed" else cost(receipt, since, now),
-            "console": console[-CONSOLE_BYTES:] or None,
+            "console": excerpt(console) or None,
             "warnings": [],
         }
 
@@ -77,6 +80,17 @@ class Obituary:
         except (ClientError, BotoCoreError):
             log.exception("the console of %s could not be read", machine.instance_id)
             return ""
+
+
+def excerpt(console: str) -> str:
+    """Return a console cut to CONSOLE_BYTES: its telling lines, then the last of the others."""
+    lines = console.splitlines()
+    telling = [line for line in lines if any(word in line for word in _TELLING)]
+    others = [line for line in lines if line not in telling]
+    first = "\n".join(telling)[-CONSOLE_BYTES:]
+    room = CONSOLE_BYTES - len(first) - 1
+    rest = "\n".join(others)[-room:] if room > 0 else ""
+    return "\n".join(filter(None, (first, rest)))
 
 
 def _last_words(console: str, job: str, run_id: str) -> dict[str, Any] | None:

@@ -65,10 +65,16 @@ def poweroff(arguments: list[str]) -> dict[str, object]:
 
 
 def systemctl(arguments: list[str]) -> dict[str, object]:
-    """Return the order for the one verb of systemctl(1) that a machine without systemd can obey."""
+    """Return the order for systemctl(1), as far as a machine without systemd can obey.
+
+    A unit that is enabled waits for the next boot, and an instance here boots but once; no job is
+    ever under way, as far as it can tell.
+    """
     verbs = [argument for argument in arguments if not argument.startswith("-")]
+    if verbs[:1] == ["enable"] or verbs in (["list-jobs"], ["is-system-running"]):
+        return {"do": "nothing"}
     if verbs not in (["poweroff"], ["halt"]):
-        raise Refused("systemctl of the embedded cloud knows poweroff and halt only.")
+        raise Refused(f"systemctl of the embedded cloud does not know {' '.join(verbs)}.")
     return poweroff([argument for argument in arguments if argument.startswith("-")])
 
 

@@ -5,9 +5,9 @@ Its standard input is the machine: a line ``power-button <seconds>`` is an ACPI 
 much patience, and the end of the stream means that the cloud itself is gone.
 
 Stands in for systemd as far as a training run meets it: shutdown(8), the SIGTERM - wait - SIGKILL
-of systemd.kill(5), TimeoutStopSec, KillMode and FailureAction of a transient service, adoption of
-orphans, and for cloud-init's run of user data at the first boot only ("User data and shell
-scripts", EC2 user guide: scripts begin with ``#!`` and run once).
+of systemd.kill(5), TimeoutStopSec, KillMode, ExecStopPost and FailureAction of a transient service,
+adoption of orphans, and for cloud-init's run of user data at the first boot only ("User data and
+shell scripts", EC2 user guide: scripts begin with ``#!`` and run once).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import gzip
 import json
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,6 +48,8 @@ class Init:
     power_off_at: float | None = None  # armed by shutdown +N
     stopping_until: float | None = None  # power-off under way; then whoever is left is killed
     units: dict[int, dict[str, str]] = field(default_factory=dict)  # main process → properties
+    environments: dict[int, dict[str, str]] = field(default_factory=dict)  # of the same
+    last: dict[int, str] = field(default_factory=dict)  # ExecStopPost → what is done after it
 
     def __post_init__(self) -> None:
         self.environment = dict(os.environ)
@@ -120,6 +123,7 @@ class Init:
         pid = self.spawn(order["argv"], environment, Path(directory) if directory else None)
         if pid is not None:
             self.units[pid] = order["properties"] | invocation
+            self.environments[pid] = environment
             self.say(f"started {order['unit']}")
 
     def power_off(self, patience: float | None = None) -> None:
@@ -159,13 +163,24 @@ class Init:
         with contextlib.suppress(ChildProcessError):
             while (dead := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 unit = self.units.pop(dead[0], {})
+                environment = self.environments.pop(dead[0], {})
                 if unit.get("KillMode") == "mixed":
                     # With its main process gone a service is over (systemd.kill(5)).
                     processes.kill_until_gone(partial(_group, unit))
-                action = unit.get("FailureAction", "") if self.stopping_until is None else ""
-                if action.startswith("poweroff") and _failed(dead[1]):
-                    self.say("a unit failed, and its FailureAction is poweroff")
-                    self.power_off(None if action == "poweroff" else 0)
+                action = unit.get("FailureAction", "") if _failed(dead[1]) else ""
+                if "ExecStopPost" in unit:
+                    result = _service_result(dead[1])
+                    after = self.spawn(shlex.split(unit["ExecStopPost"]), environment | result)
+                    if after is not None:
+                        self.last[after] = action
+                        continue
+                self.act_on_failure(self.last.pop(dead[0], action))
+
+    def act_on_failure(self, action: str) -> None:
+        """Do what FailureAction of systemd.unit(5) says of a failed service; nothing for ""."""
+        if action.startswith("poweroff") and self.stopping_until is None:
+            self.say("a unit failed, and its FailureAction is poweroff")
+            self.power_off(None if action == "poweroff" else 0)
 
 
 def _group(unit: dict[str, str]) -> set[int]:
@@ -177,6 +192,17 @@ def _failed(status: int) -> bool:
     """Return whether a service that ended so has failed (SuccessExitStatus, systemd.service(5))."""
     clean = (0, -signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM, -signal.SIGPIPE)
     return os.waitstatus_to_exitcode(status) not in clean
+
+
+def _service_result(status: int) -> dict[str, str]:
+    """Return what ExecStopPost finds in its environment (systemd.exec(5))."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        name = signal.Signals(-code).name.removeprefix("SIG")
+        result = "success" if not _failed(status) else "signal"
+        return {"SERVICE_RESULT": result, "EXIT_CODE": "killed", "EXIT_STATUS": name}
+    result = "exit-code" if code else "success"
+    return {"SERVICE_RESULT": result, "EXIT_CODE": "exited", "EXIT_STATUS": str(code)}
 
 
 def _stop_seconds(properties: dict[str, str]) -> float:

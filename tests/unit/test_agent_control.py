@@ -229,7 +229,7 @@ def test_the_newest_price_counts(watched: Machine) -> None:
 
 def test_a_price_that_came_late_is_read_beside_the_last_upload(machine: Machine) -> None:
     del machine.receipt["price"]
-    machine.break_aws({"match": "log.txt", "sleep": 0.6}, {"match": "run.json -", "sleep": 0.5})
+    machine.break_aws({"match": "s3 cp /", "sleep": 0.6}, {"match": "run.json -", "sleep": 0.5})
     process = begin(machine, UNTIL_END, PARRIS_BOOTED=machine.iso_in(-2))
     machine.receipt["price"] = {"hourly-usd": "60"}
     machine.store_receipt()
@@ -237,7 +237,7 @@ def test_a_price_that_came_late_is_read_beside_the_last_upload(machine: Machine)
     process.wait(30)
     assert machine.outcome()["cost-usd"] == 1.0
     ended = {call: when for when, call in machine.journal}
-    upload = next(when for call, when in ended.items() if call.endswith("/log.txt"))
+    upload = next(when for call, when in ended.items() if call.startswith("aws s3 cp /"))
     assert abs(upload - ended[READ]) < 0.4  # one after the other they would be 0.5 s apart
 
 

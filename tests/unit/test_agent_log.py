@@ -99,6 +99,22 @@ def test_a_stream_that_is_refused_is_a_warning_and_not_a_failure(machine: Machin
     ]
 
 
+def test_a_stream_that_could_not_be_created_is_tried_again(machine: Machine) -> None:
+    machine.patience |= {"FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE": "0.1, 0.2, 1"}
+    said = "ThrottlingException: Rate exceeded"
+    machine.break_aws({"match": "create-log-stream", "status": 254, "said": said})
+    machine.script("echo a; while [[ ! -e end ]]; do sleep 0.1; done")
+    process = machine.start()
+    eventually((machine.home / "log.txt").exists)
+    time.sleep(0.6)
+    assert machine.messages == []
+    machine.break_aws()
+    eventually(lambda: machine.messages == ["a"])
+    (machine.home / "source/end").touch()
+    process.wait(20)
+    assert machine.outcome()["warnings"] == []
+
+
 def test_a_full_disk_ends_the_run_with_that_reason(machine: Machine) -> None:
     (machine.home / "log.txt").symlink_to("/dev/full")
     outcome = machine.run("echo kept > $PARRIS_OUTPUT_DIR/a; echo hello; sleep 60")

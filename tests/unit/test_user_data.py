@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_agent import (
-    LOG_STREAM,
     OWN_NAME,
-    OWN_URI,
     RUN_URI,
     Machine,
     eventually,
@@ -117,11 +115,12 @@ def test_the_agent_gets_a_unit_that_outlives_cloud_init(machine: Machine) -> Non
         "--setenv=AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9",
         f"--setenv=PATH={machine.bin}",
         f"--setenv=HOME={machine.folder}",
-        f"--setenv=PARRIS_MACHINE_URI={OWN_URI}",
-        f"--setenv=PARRIS_LOG_STREAM={LOG_STREAM}",
+        f"--setenv=PARRIS_HOME={machine.home}",
     ):
         assert option in call.split()
-    assert call.endswith(f"-- python3 {machine.home}/agent.py {machine.home}")
+    script = f"{machine.home}/user-data.sh"
+    assert f"--property=ExecStopPost=/bin/bash {script} died" in call
+    assert call.endswith(f"-- bash {script} train")
     assert "--setenv=TMPDIR" not in call  # what is not set is not passed on as empty
     eventually(lambda: "shutdown --poweroff now" in machine.calls)
 
@@ -132,8 +131,8 @@ def test_the_patience_of_the_unit_covers_that_of_the_agent() -> None:
     exec(compile(source, "agent.py", "exec"), agent)  # noqa: S102 - our own file
     assert "TimeoutStopSec=300" in USER_DATA.read_text()
     longest = agent["LAST_MOMENT_SECONDS"] + agent["SHUTDOWN_GRACE_SECONDS"]
-    longest += agent["DRAIN_SECONDS"]
-    assert longest + agent["OVERTIME_SECONDS"] < 300 - 30
+    longest += agent["DRAIN_SECONDS"] + agent["END_SECONDS"]
+    assert longest + agent["STREAM_SECONDS"] + agent["OUTCOME_SECONDS"] < 300 - 30
 
 
 def test_without_systemd_the_agent_takes_over_the_process(machine: Machine) -> None:
@@ -194,9 +193,9 @@ def test_a_working_timer_needs_no_waiting_process(machine: Machine) -> None:
 def test_a_machine_without_the_aws_cli_says_so_and_goes_off(machine: Machine) -> None:
     (machine.bin / "aws").unlink()
     start(machine).wait(20)
+    eventually(lambda: "shutdown --poweroff now" in machine.calls)
     assert "parris: the image has no aws CLI" in machine.console
     assert _outcome_on_console(machine)["reason"].startswith("the image has no aws CLI")
-    assert machine.calls == ["shutdown --poweroff +60", "shutdown --poweroff now"]
 
 
 def test_a_machine_without_python_says_so_and_goes_off(machine: Machine) -> None:
@@ -223,12 +222,13 @@ def test_a_fetch_that_fails_is_tried_six_times_and_reported(impatient: Machine, 
     assert outcome["reason"].startswith(f"cannot fetch the run from {RUN_URI}")
     failed = f"of 6 to fetch {RUN_URI}/{name} failed"
     assert impatient.console.count(failed) == 6
-    assert not any(call.startswith("systemd-run") for call in impatient.calls)
+    assert outcome["reason"].endswith("the instance profile must allow it")
 
 
 def test_a_machine_that_learns_no_name_says_so_on_its_console(impatient: Machine) -> None:
     impatient.break_aws({"match": "get-caller-identity", "status": 255, "said": "unreachable"})
     start(impatient).wait(30)
+    eventually(lambda: "shutdown --poweroff now" in impatient.calls)
     assert impatient.console.count("of 6 to ask AWS for the machine's own name failed") == 6
     assert _outcome_on_console(impatient)["reason"].startswith("AWS STS does not say who")
     assert impatient.calls[-1] == "shutdown --poweroff now"
@@ -299,11 +299,15 @@ def test_a_systemd_that_refuses_ends_the_run(machine: Machine) -> None:
 def test_a_lost_s3_leaves_the_reason_on_the_console(impatient: Machine) -> None:
     impatient.break_aws({"match": "s3", "status": 1, "said": "Could not connect to the endpoint"})
     start(impatient).wait(20)
-    assert _outcome_on_console(impatient)["state"] == "failed"
+    eventually(lambda: "shutdown --poweroff now" in impatient.calls)
+    outcome = _outcome_on_console(impatient)
+    assert outcome["state"] == "failed"
+    assert "nobody answers there: the subnet needs" in outcome["reason"]
     assert impatient.calls[-1] == "shutdown --poweroff now"
 
 
 def test_a_machine_told_to_stop_before_training_says_so(machine: Machine) -> None:
+    (machine.bin / "systemd-run").unlink()  # else systemd would tell its unit
     machine.break_aws({"match": "agent.py", "sleep": 2})
     process = start(machine)
     eventually(lambda: any("run.json" in call for call in machine.calls))
@@ -312,6 +316,97 @@ def test_a_machine_told_to_stop_before_training_says_so(machine: Machine) -> Non
     outcome = machine.outcome()
     assert outcome["state"] == "interrupted"
     assert outcome["reason"] == "the machine was told to stop before training began"
+
+
+def test_a_unit_for_later_boots_is_enabled_and_not_started(machine: Machine) -> None:
+    machine.record("systemctl")
+    machine.script("echo trained")
+    assert boot(machine)["state"] == "succeeded"
+    unit = machine.home / "parris-restarted.service"
+    asked = [call for call in machine.calls if call.startswith("systemctl")]
+    assert asked[0] == f"systemctl --quiet enable {unit}"
+    assert set(asked[1:]) <= {"systemctl is-system-running"}
+    lines = unit.read_text().splitlines()
+    for line in (
+        f"ExecStart=/bin/bash {machine.home}/user-data.sh restarted",
+        "FailureAction=poweroff-force",
+        "JobTimeoutAction=poweroff-force",
+        "WantedBy=multi-user.target",
+    ):
+        assert line in lines
+
+
+@pytest.fixture
+def trained(machine: Machine) -> Machine:
+    """A machine whose trainer was cut off in its work, and which is as the cut left it."""
+    machine.record("systemctl")
+    machine.script("echo ready; echo kept > $PARRIS_OUTPUT_DIR/a; sleep 60")
+    start(machine)
+    eventually((machine.home / "output/a").exists)
+    machine.unplug()
+    return machine
+
+
+def call_again(machine: Machine, how: str, **environ: str) -> None:
+    """Run the machine's copy of user data as its units do."""
+    command = [str(machine.bin / "bash"), str(machine.home / "user-data.sh"), how]
+    others = {name: value for name, value in machine.environ.items() if not _is_rendered(name)}
+    del others["PARRIS_MACHINE_URI"], others["PARRIS_BOOTED"]
+    with (machine.folder / "console").open("ab") as console:
+        subprocess.run(
+            command,
+            env={**others, **environ},
+            stdout=console,
+            stderr=console,
+            timeout=30,
+            check=False,
+        )
+
+
+def test_a_machine_that_restarted_stores_what_there_is_and_goes_off(trained: Machine) -> None:
+    first_boot = trained.home / "first-boot"
+    _, _, machine = first_boot.read_text().partition(" ")
+    first_boot.write_text(f"another {machine}")
+    call_again(trained, "restarted")
+    outcome = trained.outcome()
+    assert (outcome["state"], outcome["ended-by"]) == ("interrupted", "shutdown")
+    assert outcome["reason"].startswith("the machine was restarted")
+    assert outcome["booted"] == (trained.home / "booted").read_text().strip()
+    assert outcome["cost-usd"] > 0
+    assert trained.stored("output/a") == b"kept\n"
+    assert trained.stored("log.txt") == b"ready\n"
+    assert trained.calls[-1] == "poweroff --force"
+
+
+@pytest.mark.parametrize("written", ["{boot} {machine}", "another another-machine"])
+def test_no_other_boot_is_a_restart(trained: Machine, written: str) -> None:
+    """Not the first itself, should its target be started again; nor that of a copy's image."""
+    boot_id, _, machine = (trained.home / "first-boot").read_text().partition(" ")
+    (trained.home / "first-boot").write_text(written.format(boot=boot_id, machine=machine))
+    calls = trained.calls
+    call_again(trained, "restarted")
+    assert trained.calls == calls
+
+
+def test_a_supervisor_that_is_killed_leaves_an_outcome(trained: Machine) -> None:
+    killed = {"SERVICE_RESULT": "signal", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
+    call_again(trained, "died", **killed)
+    assert "parris: the supervisor ended with KILL (signal)" in trained.console
+    outcome = trained.outcome()
+    assert (outcome["state"], outcome["ended-by"]) == ("failed", "agent")
+    assert outcome["reason"] == "the supervisor was killed, and the trainer with it (KILL)"
+    assert trained.stored("output/a") == b"kept\n"
+
+
+def test_an_outcome_that_is_stored_stands(machine: Machine) -> None:
+    machine.script("echo trained")
+    outcome, calls = boot(machine), machine.calls
+    call_again(machine, "died", SERVICE_RESULT="signal", EXIT_STATUS="KILL")
+    call_again(machine, "died", SERVICE_RESULT="success")
+    assert machine.outcome() == outcome
+    assert [call for call in machine.calls if call.startswith("aws")] == [
+        call for call in calls if call.startswith("aws")
+    ]
 
 
 def test_there_is_room_for_the_runs_values() -> None:

@@ -26,10 +26,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Union
 
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
@@ -40,13 +39,21 @@ DRAIN_SECONDS = 5
 SHUTDOWN_GRACE_SECONDS = 60
 """The most grace when the machine is told to stop: systemd waits for us for 300 s in all
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
-RETRY_SECONDS, LEAST_RETRY_SECONDS = 120, 20
-"""How long a lost S3 is tried for, and how long even at the deadline."""
+END_SECONDS = 120
+"""The most between the trainer's end and power-off while nothing gets through to AWS, and how far
+past its deadline an upload that works may go on. The next five share it out: `Store.finish` tries
+for RETRY_SECONDS, then the log has 5 s more, the outcome OUTCOME_SECONDS, and the power-off
+ORDERLY_SECONDS."""
+RETRY_SECONDS = 70
+STREAM_SECONDS = 40
+OUTCOME_SECONDS = 30
+ORDERLY_SECONDS = 15
+HUNG_SECONDS = 60
+"""How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
+READ_SECONDS, and the pauses between."""
+CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
 OUTCOME_PAUSES = (1, 3, 9, 0)
 """Seconds after each attempt to store the outcome."""
-OVERTIME_SECONDS = 200
-"""How far past the deadline an upload that works may go on; the rest of systemd's 300 s is for
-the outcome."""
 CONTROL_SECONDS = 15
 """How often the receipt is read again: a stop, another deadline or a price may have come."""
 SPOT_SECONDS = 5
@@ -54,6 +61,8 @@ SPOT_SECONDS = 5
 notices"); only a spot machine asks."""
 LAST_READ_SECONDS = 1
 """The most that a price is waited for once all else is stored."""
+NOLOGIN_MINUTES = 5
+"""How long before a power-off logins are refused (shutdown(8))."""
 LEAST_BILLED_SECONDS = 60
 """EC2 bills Linux by the second from here on (EC2 user guide, "On-Demand Instances")."""
 
@@ -71,7 +80,9 @@ TICK_SECONDS = 2
 """The coarsest clock of a file system: two writes within it may bear one time (FAT's)."""
 
 FOLDERS = ("output", "checkpoints")
-STORED = (*FOLDERS, "log.txt")
+LOG = "log.txt"
+TOLD = "outcome-stored"
+"""A file that is there once the outcome is in S3."""
 
 
 def iso(seconds: float) -> str:
@@ -122,29 +133,35 @@ class Answer(NamedTuple):
     status: int
     said: str
     output: bytes = b""
+    errors: str = ""
 
     @property
     def skipped_files(self) -> bool:
         """Whether all but some unreadable files were stored (AWS CLI user guide, "return codes":
-        2 is also a usage error). Dangling links are not worth trying again for."""
+        2 is also a usage error). They are not worth trying again for."""
         return self.status == 2 and "skipping" in self.said.lower()
 
 
 class Aws:
     """The aws CLI; each call in a session of its own, so that no signal of ours cuts it off."""
 
-    def call(self, *arguments: str, stdin: bytes = b"", timeout: float = 30) -> Answer:
+    def call(self, *arguments: str, stdin: bytes = b"", timeout: float = HUNG_SECONDS) -> Answer:
         """Run one command.
+
+        It ends by itself within HUNG_SECONDS when nobody answers, however long it may take when
+        somebody does.
 
         Args:
             timeout: seconds; then it is killed.
         """
+        limits = ("--cli-connect-timeout", str(CONNECT_SECONDS))
         try:
             process = subprocess.Popen(
-                ["aws", "--cli-connect-timeout", "10", *arguments],
+                ["aws", *limits, "--cli-read-timeout", str(READ_SECONDS), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env={**os.environ, "AWS_MAX_ATTEMPTS": str(CALL_ATTEMPTS)},
                 start_new_session=True,
             )
         except OSError as error:
@@ -157,7 +174,7 @@ class Aws:
             return Answer(-signal.SIGKILL, f"took longer than {timeout:.0f} s")
         lines = (output + errors).decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"status {process.returncode}"
-        return Answer(process.returncode, said, output)
+        return Answer(process.returncode, said, output, errors.decode(errors="replace"))
 
 
 def messages(line: bytes) -> Iterator[str]:
@@ -179,6 +196,7 @@ class LogStreamer(threading.Thread):
         self._stream = os.environ["PARRIS_LOG_STREAM"]
         self._events: list[dict[str, Any]] = []
         self._bytes, self._last_time, self._failures = 0, 0, 0
+        self._created = False
         self._lock = threading.Lock()
         self._wake, self._ending = threading.Event(), threading.Event()
         self.skipped, self.failure = 0, ""
@@ -210,7 +228,6 @@ class LogStreamer(threading.Thread):
         self._wake.set()
 
     def run(self) -> None:
-        self._create_stream()
         pause = FIRST_PAUSE
         while not self._ending.is_set():
             if not self._wake.wait(LONGEST_PAUSE):
@@ -229,16 +246,13 @@ class LogStreamer(threading.Thread):
         self._last_time = max(self._last_time, int(time.time() * 1000))
         self._events.append({"timestamp": self._last_time, "message": message})
 
-    def _create_stream(self) -> None:
+    def _put(self, batch: list[dict[str, Any]]) -> Answer:
         names = ("--log-group-name", self._group, "--log-stream-name", self._stream)
-        self._aws.call("logs", "create-log-stream", *names)  # it may exist; if not, putting fails
-
-    def _send(self) -> bool:
-        """Send one batch; it leaves the backlog when it is stored, or has failed three times."""
-        with self._lock:
-            batch, size = list(self._events), self._bytes
-        if not batch:
-            return True
+        if not self._created:
+            answer = self._aws.call("logs", "create-log-stream", *names)
+            if answer.status and "ResourceAlreadyExists" not in answer.said:
+                return answer
+            self._created = True
         request = {"logGroupName": self._group, "logStreamName": self._stream, "logEvents": batch}
         # By a file: the aws CLI reads --cli-input-json twice, which a pipe does not bear.
         try:
@@ -246,15 +260,24 @@ class LogStreamer(threading.Thread):
                 json.dump(request, file)
                 file.flush()
                 call = ("logs", "put-log-events", "--cli-input-json", f"file://{file.name}")
-                answer = self._aws.call(*call)
+                # A batch of a MiB may take minutes on a slow network; a silent one is soon over.
+                return self._aws.call(*call, timeout=600)
         except OSError as error:
-            answer = Answer(1, str(error))
+            return Answer(1, str(error))
+
+    def _send(self) -> bool:
+        """Send one batch; it leaves the backlog when it is stored, or has failed three times."""
+        with self._lock:
+            batch, size = list(self._events), self._bytes
+        if not batch:
+            return True
+        answer = self._put(batch)
         sent = answer.status == 0
         self._failures = 0 if sent else self._failures + 1
         if not sent:
             self.failure = answer.said
             if "ResourceNotFound" in answer.said:
-                self._create_stream()
+                self._created = False
         if sent or self._failures % 3 == 0:
             with self._lock:
                 del self._events[: len(batch)]
@@ -278,13 +301,20 @@ class FileState(NamedTuple):
 
 
 class Store:
-    """The run's folders and its log, kept in S3."""
+    """The run's folders and its log, kept in S3.
+
+    A call of the aws CLI sends what S3 may not have, and nothing else. What it surely has is judged
+    by what we saw of a file before and after it was sent, by the file system's word alone: the
+    clocks of S3 and of the files' owners do not count, and a file's change time nobody can set.
+    """
 
     def __init__(self, aws: Aws, home: Path, uri: str) -> None:
         self._aws, self._home, self._uri = aws, home, uri
-        self._locks = {name: threading.Lock() for name in STORED}
-        self._stored: dict[str, tuple[dict[Path, FileState], Answer, float]] = {}
-        self._sent: dict[Path, set[Optional[FileState]]] = {}
+        self._lock = threading.Lock()
+        self._stored: dict[Path, FileState] = {}
+        self._seen: dict[Path, tuple[FileState, float]] = {}
+        self._bytes: dict[Path, int] = {}
+        self._skipped = ""
         self._ending = threading.Event()
 
     def start(self, interval: float) -> None:
@@ -292,120 +322,132 @@ class Store:
 
         def sync() -> None:
             while not self._ending.wait(interval):
-                for name in STORED:
-                    answer = self._upload(name, 3600) if not self._ending.is_set() else None
-                    if answer and answer.status and not answer.skipped_files:
-                        say(f"could not store {name} this time: {answer.said}")
+                answer = self._upload(3600)
+                if answer.status and not answer.skipped_files:
+                    say(f"could not store everything this time: {answer.said}")
 
         threading.Thread(target=sync, daemon=True, name="store").start()
 
-    def finish(self, retry_until: float, cut_off: float) -> list[str]:
-        """Store what has changed, side by side, and return what could not be stored.
+    def finish(self, cut_off: float) -> list[str]:
+        """Store what has changed, and return what could not be stored.
 
         Args:
-            retry_until: time.time() after which a failure is final.
             cut_off: time.time() at which even an upload that works is killed.
         """
         self._ending.set()
-
-        def insist(name: str) -> str:
-            pause = 1.0
-            while True:
-                answer = self._upload(name, cut_off - time.time())
-                if answer.status == 0:
-                    return ""
-                problem = f"not all of {name} was stored: {answer.said}"
-                say(problem)
-                if answer.skipped_files or time.time() + pause > retry_until:
-                    return problem
-                time.sleep(pause)
-                pause = min(2 * pause, 20.0)
-
-        with ThreadPoolExecutor(max_workers=len(STORED)) as pool:
-            return [problem for problem in pool.map(insist, STORED) if problem]
+        pause, give_up = 1.0, math.inf
+        while True:
+            began = time.monotonic()
+            answer = self._upload(min(cut_off - time.time(), give_up - began))
+            if answer.status == 0 or answer.skipped_files:
+                break
+            say(f"not everything was stored: {answer.said}")
+            now = time.monotonic()
+            # It may have worked for long and failed just now; then this is the first failure.
+            give_up = min(give_up, max(began, now - HUNG_SECONDS) + RETRY_SECONDS)
+            if now + pause > give_up or time.time() + pause > cut_off:
+                return [f"not everything was stored: {answer.said}"]
+            time.sleep(pause)
+            pause = min(2 * pause, 20.0)
+        strange = [f"{path.relative_to(self._home)} is no regular file" for path in self._walk()[1]]
+        problems = [*strange, *([self._skipped] if self._skipped else [])]
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        return [f"not everything was stored: {problems[0]}{more}"] if problems else []
 
     def bytes_stored(self) -> int:
         """Return the size of what was stored."""
-        return sum(file.size for files, *_ in self._stored.values() for file in files.values())
+        return sum(self._bytes.values())
 
-    def _upload(self, name: str, timeout: float) -> Answer:
-        # One at a time for each name: an older copy must not arrive after the last one.
+    def _upload(self, timeout: float) -> Answer:
+        # One at a time: an older copy must not arrive after the last one.
         until = time.monotonic() + timeout
-        if not self._locks[name].acquire(timeout=max(timeout, 1)):
-            return Answer(1, "an upload of it did not end")
+        if not self._lock.acquire(timeout=max(timeout, 1)):
+            return Answer(1, "an upload did not end")
         with contextlib.ExitStack() as held:
-            held.callback(self._locks[name].release)
-            before, began, moment = self._files(name), time.time(), time.monotonic()
-            stored, answer, last = self._stored.get(name, ({}, Answer(0, ""), moment))
-            doubtful = [path for path, state in before.items() if self._is_doubtful(path, state)]
-            if before == stored and not doubtful:
-                return answer  # a call for nothing would cost most of a second
-            answer = self._send(name, doubtful if name in FOLDERS else [], until)
-            done = answer.status == 0 or answer.skipped_files
-            after = self._files(name)
-            for path, state in before.items():
-                old = state.changed < began - TICK_SECONDS
-                # A clock that was set back: what it wrote before is of a time yet to come.
-                old = old or (stored.get(path) == state and moment - last > TICK_SECONDS)
-                sent = state if old and after.get(path) == state else None
-                # After a failure S3 may have this version, or still any that it had before.
-                self._sent[path] = (set() if done else self._sent.get(path, set())) | {sent}
-            for path in after.keys() - before.keys():
-                # It came meanwhile, and sync may have sent it as it was at some moment of that.
-                self._sent[path] = {None}
-            if done:
-                self._stored[name] = before, answer, moment
+            held.callback(self._lock.release)
+            before, began, moment = self._files(), time.time(), time.monotonic()
+            changed = [path for path, state in before.items() if self._stored.get(path) != state]
+            if not changed:
+                return Answer(0, "")  # a call for nothing would cost most of a second
+            for path in changed:
+                if self._seen.get(path, (None,))[0] != before[path]:
+                    self._seen[path] = before[path], moment
+            answer = self._send(changed, until)
+            if answer.skipped_files:
+                self._skipped = answer.said
+            failed = self._failed(answer, changed)
+            for path in changed:
+                if path in failed:
+                    continue
+                state = before[path]
+                self._bytes[path] = state.size
+                # Two writes within one tick of the file system's clock look the same ("racy git"),
+                # so what was written just before it was sent is sent again. A clock that was set
+                # back: what it wrote before is of a time yet to come.
+                since = moment - self._seen[path][1]
+                if state.changed >= began - TICK_SECONDS and since <= TICK_SECONDS:
+                    continue
+                self._stored[path] = state  # whatever is written from `began` on is another
             return answer
 
-    def _is_doubtful(self, path: Path, state: FileState) -> bool:
-        """Whether S3 may hold another version that `aws s3 sync` takes for this one.
+    def _send(self, paths: list[Path], until: float) -> Answer:
+        """Send files in one call however many they are: as links, which the aws CLI follows."""
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        try:
+            with tempfile.TemporaryDirectory(dir=memory) as folder:  # the disk may be full
+                for path in paths:
+                    link = Path(folder) / path.relative_to(self._home)
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(path.absolute())
+                words = ("s3", "cp", "--only-show-errors", "--recursive", folder, self._uri)
+                answer = self._aws.call(*words, timeout=until - time.monotonic())
+                return answer._replace(said=answer.said.replace(f"{folder}/", ""))
+        except OSError as error:
+            return Answer(1, str(error))
 
-        It passes over a file whose size is the same and whose time is not later than S3's (AWS
-        CLI reference, "s3 sync"). The two times are of two clocks, S3's is of whole seconds, and
-        a file's may be set back (`cp -p`). So what may have been sent before is judged by what
-        we saw of it then, by the file system's word alone; its change time nobody can set. Two
-        writes within one tick of its clock look the same, so a file that was written less than
-        TICK_SECONDS before it was sent is None, not surely sent, as in git ("racy git").
+    def _failed(self, answer: Answer, paths: list[Path]) -> set[Path]:
+        """Return which of `paths` S3 may lack: those that a call names, or all of them.
+
+        For each transfer that fails the aws CLI prints `upload failed: <file> to <URI> <why>` and
+        goes on; its status is then 1 (AWS CLI user guide, "return codes").
         """
-        sent = self._sent.get(path, set())
-        return any(old is None or (old != state and old.size == state.size) for old in sent)
+        if answer.status == 0 or answer.skipped_files:
+            return set()
+        named = {
+            path
+            for path in paths
+            if f" to {self._uri}/{path.relative_to(self._home)} " in answer.errors
+        }
+        whole = answer.status == 1 and named and "fatal error" not in answer.errors
+        return named if whole else set(paths)
 
-    def _send(self, name: str, doubtful: list[Path], until: float) -> Answer:
-        """Send the doubtful files without a comparison, then what sync finds new or longer."""
+    def _files(self) -> dict[Path, FileState]:
+        return self._walk()[0]
 
-        def call(verb: str, *words: str) -> Answer:
-            timeout = until - time.monotonic()
-            return self._aws.call("s3", verb, "--only-show-errors", *words, timeout=timeout)
+    def _walk(self) -> tuple[dict[Path, FileState], list[Path]]:
+        """Return the regular files, by links too, and what else there is, a dangling link say."""
+        found: dict[Path, FileState] = {}
+        strange: list[Path] = []
 
-        source, target = self._home / name, f"{self._uri}/{name}"
-        first = Answer(0, "")
-        if doubtful:
-            # Their links in a folder of their own, as cp follows links: one call however many
-            # they are. In memory, as the disk may be full.
-            memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        def take(path: Path, above: tuple[tuple[int, int], ...]) -> None:
             try:
-                with tempfile.TemporaryDirectory(dir=memory) as folder:
-                    for path in doubtful:
-                        link = Path(folder) / path.relative_to(source)
-                        link.parent.mkdir(parents=True, exist_ok=True)
-                        link.symlink_to(path.absolute())
-                    first = call("cp", "--recursive", folder, target)
-            except OSError as error:
-                first = Answer(1, str(error))
-            if first.status and not first.skipped_files:
-                return first
-        second = call("sync" if name in FOLDERS else "cp", str(source), target)
-        return second if second.status else first
-
-    def _files(self, name: str) -> dict[Path, FileState]:
-        found = {}
-        for path in (self._home / name).rglob("*") if name in FOLDERS else [self._home / name]:
-            with contextlib.suppress(OSError):  # it went away meanwhile
                 about = path.stat()
-                if stat.S_ISREG(about.st_mode):
+                this = about.st_dev, about.st_ino
+                if stat.S_ISDIR(about.st_mode) and this not in above:  # not round in circles
+                    for entry in os.scandir(path):
+                        take(Path(entry.path), (*above, this))
+                elif stat.S_ISREG(about.st_mode):
                     times = about.st_mtime_ns, about.st_ctime_ns
                     found[path] = FileState(about.st_size, *times, about.st_ino)
-        return found
+                elif not stat.S_ISDIR(about.st_mode):
+                    strange.append(path)
+            except OSError:
+                if path.is_symlink():
+                    strange.append(path)  # else it went away meanwhile
+
+        for name in (*FOLDERS, LOG):
+            take(self._home / name, ())
+        return found, strange
 
 
 def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
@@ -542,7 +584,7 @@ class Trainer:
         command, self.warnings = trainer_command(self._home / "source", script)
         content = (self._home / "source" / script).read_bytes()
         self.names_power_off = bool(NAMES_POWER_OFF.search(content))
-        log = (self._home / "log.txt").open("ab", buffering=0)  # the reader closes it
+        log = (self._home / LOG).open("ab", buffering=0)  # the reader closes it
         try:
             process = subprocess.Popen(
                 command,
@@ -692,15 +734,6 @@ def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]
     return deadline - margin, grace_within(margin, grace)
 
 
-def upload_limits(now: float, deadline: float) -> tuple[float, float]:
-    """Return until when a failed upload is tried again, and when even a working one is killed.
-
-    Retries are over before the machine's own timer at the deadline, if there is time at all.
-    """
-    retry_until = min(now + RETRY_SECONDS, max(deadline - 5, now + LEAST_RETRY_SECONDS))
-    return retry_until, max(now, deadline) + OVERTIME_SECONDS
-
-
 def read_metadata(path: str) -> str:
     """Return what IMDSv2 says of this machine (EC2 user guide, "Use IMDSv2").
 
@@ -750,6 +783,10 @@ def arm_timer(home: Path, minutes: int) -> bool:
     its waiting process reads the second of uptime to go off at from a file.
     """
     armed = power_command("shutdown", "--poweroff", f"+{minutes}")
+    if armed and minutes > NOLOGIN_MINUTES and Path("/run/nologin").exists():
+        # The timer that it replaced had shut logins out, and only a cancellation lets them in.
+        power_command("shutdown", "-c")
+        armed = power_command("shutdown", "--poweroff", f"+{minutes}")
     power_off_at = home / "power-off-at"
     if power_off_at.exists():
         new = power_off_at.with_suffix(".new")
@@ -907,10 +944,12 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
     if isinstance(event, Verdict):
         return event
     if ended_by_itself and trainer.exit_status == 0:
-        reason = "the trainer exited with status 0 just after the machine was told to power off"
+        what = "restart" if is_restarting() else "power off"
+        reason = f"the trainer exited with status 0 just after the machine was told to {what}"
         return Verdict("interrupted", f"{reason}; if it said so itself, {UNKNOWN}", "shutdown")
     if told_to_stop and not near_deadline:
-        reason = "the machine was told to power off while the trainer ran"
+        what = "restart, which ends a run," if is_restarting() else "power off"
+        reason = f"the machine was told to {what} while the trainer ran"
         return Verdict("interrupted", reason, "shutdown")
     reason = f"the trainer was still running near its deadline, {iso(deadline)}"
     return Verdict("timed-out", reason, "shutdown" if told_to_stop else "agent")
@@ -960,6 +999,14 @@ class Run:
             most_grace = float(receipt["stop-grace-seconds"])
             self._verdict = supervise(self._trainer, self._control, most_grace, self._events)
 
+    def take_over(self, verdict: Verdict) -> None:
+        """Let `keep` end a run that another process began."""
+        self._verdict = verdict
+        read_identity(self._identity)
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            receipt = json.loads((self._home / "run.json").read_text())
+            self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
+
     def keep(self, error: BaseException | None) -> None:
         """Store everything, then the outcome: on the console first, then in S3."""
         verdict = self._verdict or Verdict(
@@ -975,24 +1022,28 @@ class Run:
             self._control.end()
             deadline = self._control.deadline
         warnings = list(self._trainer.warnings) if self._trainer else []
-        warnings += self._store.finish(*upload_limits(now, deadline))
+        warnings += self._store.finish(max(now, deadline) + END_SECONDS)
         if self._streamer is not None:
-            self._streamer.join(70)
+            self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))
             if self._streamer.skipped:
                 why = f" ({self._streamer.failure})" if self._streamer.failure else ""
                 count = f"{self._streamer.skipped:,} log lines were not streamed{why}"
                 warnings.append(f"{count}; log.txt has the whole log")
         text = json.dumps(self._outcome(verdict, warnings))
         say(f"outcome: {text}")
+        target, until = f"{self._own_uri}/outcome.json", time.monotonic() + OUTCOME_SECONDS
         for pause in OUTCOME_PAUSES:
             # From memory: a full disk has no room even for this.
-            target = f"{self._own_uri}/outcome.json"
-            answer = self._aws.call(
-                "s3", "cp", "--only-show-errors", "-", target, stdin=text.encode()
-            )
+            call = ("s3", "cp", "--only-show-errors", "-", target)
+            left = until - time.monotonic()
+            answer = self._aws.call(*call, stdin=text.encode(), timeout=left)
             if answer.status == 0:
+                with contextlib.suppress(OSError):
+                    (self._home / TOLD).touch()
                 break
             say(f"could not store outcome.json: {answer.said}")
+            if time.monotonic() + pause > until:
+                break
             time.sleep(pause)
 
     def _outcome(self, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
@@ -1019,14 +1070,81 @@ class Run:
         }
 
 
+def ask_systemd(*words: str) -> str:
+    """Return what systemctl says, or nothing where there is none."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        command = ["systemctl", *words]
+        return subprocess.run(command, check=False, timeout=10, capture_output=True).stdout.decode()
+    return ""
+
+
+def is_restarting() -> bool:
+    """Whether the machine is on its way down to come up again (systemd.special(7))."""
+    return "reboot.target" in ask_systemd("list-jobs", "--full", "--no-legend")
+
+
 def power_off() -> None:
-    """Power the machine off; its shutdown behaviour, terminate, does the rest."""
-    if not power_command("shutdown", "--poweroff", "now"):
+    """Power the machine off; its shutdown behaviour, terminate, does the rest.
+
+    All that is to be kept is stored. The orderly way has ORDERLY_SECONDS: systemd would wait 90 s
+    for any process that ignores its SIGTERM.
+    """
+    force_later()
+    # In a shutdown logind takes no order any more, and a restart would go its way.
+    stopping = "stopping" in ask_systemd("is-system-running")
+    if stopping or not power_command("shutdown", "--poweroff", "now"):
         power_command("poweroff", "--force")
 
 
+def force_later() -> None:
+    """Let a process that a shutdown spares force the power off in ORDERLY_SECONDS.
+
+    No target conflicts with its unit (systemd.unit(5), DefaultDependencies=), and whose name begins
+    with @ is left alone by the last of the killing (systemd's "Storage Daemons for the Root File
+    System"). bash waits by itself: sleep would be killed.
+    """
+    force = (
+        f"exec {{silence}}<> <(:); read -r -t {ORDERLY_SECONDS} -u $silence; "
+        "timeout 5 sync; exec poweroff --force --force"
+    )
+    unit = ("--unit=parris-force", "--property=DefaultDependencies=no")
+    path = f"--setenv=PATH={os.environ.get('PATH', '')}"
+    exec_as = 'exec -a "@parris-force" bash -c "$0"'
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        command = ["systemd-run", "--quiet", *unit, path, "--", "bash", "-c", exec_as, force]
+        subprocess.run(command, check=False, timeout=10, capture_output=True)
+
+
+ENDS = {
+    "restarted": Verdict(
+        "interrupted", "the machine was restarted, and a run does not go on after that", "shutdown"
+    ),
+    "died": Verdict("failed", "the supervisor was killed, and the trainer with it", "agent"),
+}
+"""How a run ended whose supervisor could not say so, by who calls for it (user-data.sh)."""
+
+
+def store_leftovers(home: Path, how: str) -> None:
+    """Store what a run has left whose supervisor is no more, and its outcome if there is none."""
+    if (home / TOLD).exists():
+        return
+    verdict = ENDS[how]
+    if detail := os.environ.get("EXIT_STATUS"):  # systemd.exec(5): a signal's name, or a number
+        verdict = verdict._replace(reason=f"{verdict.reason} ({detail})")
+    say(f"warning: {verdict.reason}")
+    run = Run(home, queue.SimpleQueue())
+    run.take_over(verdict)
+    run.keep(None)
+
+
 def main(argv: list[str]) -> int:
-    """Supervise the run in the folder argv[0]; the machine is powered off in any case."""
+    """Supervise the run in the folder argv[0]; the machine is powered off in any case.
+
+    With a key of ENDS as argv[1], end a run whose supervisor is no more; who calls powers off.
+    """
+    if argv[1:]:
+        store_leftovers(Path(argv[0]), argv[1])
+        return 0
     events: Events = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end an upload either
         signal.signal(number, lambda *_: events.put("signal"))

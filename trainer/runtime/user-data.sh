@@ -1,11 +1,22 @@
 #!/bin/bash
 # First boot of a training machine (Amazon Linux 2023). The launch function puts the run's values
 # in above as exports; docs/contracts.md lists them. From here on nothing may leave the machine on.
+#
+# cloud-init runs this without an argument. It arms the machine's own power-off, and hands over to
+# a unit of systemd that runs it again:
+#   train      fetch the run and become its supervisor, agent.py
+#   died       the unit has stopped: say so, and store what there is
+#   restarted  a later boot of the same machine: the same, and power off
+readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
+readonly SELF="${HOME_DIR}/user-data.sh"
+# With these the aws CLI notices within a minute that nobody answers.
+readonly AWS_LIMITS=(--cli-connect-timeout 10 --cli-read-timeout 15)
+export AWS_MAX_ATTEMPTS=3
 
 # The money limit comes first: it holds even if everything below hangs. Should shutdown(8) refuse,
 # a waiting process does the same; it outlives this script, since cloud-init leaves children alone.
-readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
-if ! shutdown --poweroff "+${PARRIS_LIMIT_MINUTES}"; then
+arm_power_off() {
+  shutdown --poweroff "+${PARRIS_LIMIT_MINUTES}" && return
   echo "parris: shutdown(8) refused its timer; a waiting process takes its place"
   (
     # It counts the machine's uptime, whatever becomes of the clock, and its waiting is bash's own
@@ -20,14 +31,71 @@ if ! shutdown --poweroff "+${PARRIS_LIMIT_MINUTES}"; then
     done
     exec poweroff --force
   ) </dev/null &>/dev/null &
-fi
-echo "parris: user data began at $(date +%s.%N)"
+}
 
-BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
-readonly BOOTED
-STATE=failed
-REASON="user data ended before the supervisor was started"
-HANDED_OVER=no
+# This boot of this machine: a machine of an image that was made of a training machine is another.
+this_boot() {
+  echo "$(</proc/sys/kernel/random/boot_id) $(cat /sys/class/dmi/id/product_uuid 2>/dev/null)"
+}
+
+# User data runs at the first boot only, so a machine that restarts would stay on without a limit.
+# The unit is enabled and not started: it is for a later boot.
+forbid_restart() {
+  [[ -f "${SELF}" ]] && command -v systemctl >/dev/null || return
+  this_boot >"${HOME_DIR}/first-boot"
+  echo "${PARRIS_BOOTED}" >"${HOME_DIR}/booted"
+  echo "[Unit]
+Description=Power off a training machine that was restarted
+Wants=network-online.target
+After=network-online.target
+FailureAction=poweroff-force
+JobTimeoutSec=150
+JobTimeoutAction=poweroff-force
+
+[Service]
+Type=oneshot
+Environment=HOME=/root
+ExecStart=/bin/bash ${SELF} restarted
+TimeoutStartSec=180
+StandardOutput=journal+console
+StandardError=journal+console
+SyslogIdentifier=parris
+
+[Install]
+WantedBy=multi-user.target" >"${HOME_DIR}/parris-restarted.service"
+  systemctl --quiet enable "${HOME_DIR}/parris-restarted.service"
+}
+
+hand_over() {
+  local name environment=("--setenv=HOME=${HOME:-/root}") properties
+  for name in PATH LANG TMPDIR PARRIS_HOME PARRIS_BOOTED \
+    AWS_ENDPOINT_URL AWS_ENDPOINT_URL_STS AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_CONFIG_FILE \
+    AWS_SHARED_CREDENTIALS_FILE AWS_CA_BUNDLE; do
+    if [[ -n "${!name:-}" ]]; then
+      environment+=("--setenv=${name}=${!name}")
+    fi
+  done
+  properties=(
+    # A stop goes in the reverse order of a start: the network is still up when the agent uploads.
+    --property=After=network.target
+    --property=After=network-online.target
+    # Only the agent is told to stop, and it has time to end the trainer and upload (agent.py:
+    # 3 s + 60 s + 5 s + 120 s and its last words); then whatever is left is killed.
+    --property=KillMode=mixed
+    --property=TimeoutStopSec=300
+    # A trainer that the kernel kills for its memory must not take the agent along.
+    --property=OOMPolicy=continue
+    --property=TasksMax=infinity
+    # An agent that dies without its own power-off leaves a word, and no machine on till the limit.
+    "--property=ExecStopPost=/bin/bash ${SELF} died"
+    --property=FailureAction=poweroff
+    --property=StandardOutput=journal+console
+    --property=StandardError=journal+console
+    --property=SyslogIdentifier=parris # on the console its lines are known by it
+  )
+  systemd-run --unit=parris-agent --description="Parris training run" "${properties[@]}" \
+    "${environment[@]}" -- bash "${SELF}" train
+}
 
 # A machine may write to one folder of its run, which has the name that AWS has for it: for a machine
 # `aws:userid` is "<role id>:<instance id>" (IAM user guide, "IAM policy elements: Variables and tags",
@@ -64,32 +132,31 @@ ask_own_name() {
     return
   fi
   AWS_STS_REGIONAL_ENDPOINTS=regional timeout 60 aws sts get-caller-identity --query UserId \
-    --output text --cli-connect-timeout 10
+    --output text "${AWS_LIMITS[@]}"
 }
 
+STATE=failed
+REASON="user data ended before the supervisor was started"
+
 give_up() {
-  [[ "${HANDED_OVER}" == yes ]] && return
-  local outcome
+  local outcome name
   outcome="{\"run-id\": \"${PARRIS_RUN_ID}\", \"job\": \"${PARRIS_JOB}\", \"state\": \"${STATE}\","
   outcome+=" \"reason\": \"${REASON}\", \"ended-by\": \"user-data\", \"exit-status\": null,"
   outcome+=" \"instance-id\": null, \"instance-type\": null, \"image\": null,"
-  outcome+=" \"booted\": \"${BOOTED}\", \"started\": null, \"finished\": null,"
+  outcome+=" \"booted\": \"${PARRIS_BOOTED}\", \"started\": null, \"finished\": null,"
   outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null, \"cost-usd\": null,"
   outcome+=" \"bytes-stored\": 0, \"warnings\": []}"
   echo "parris outcome: ${outcome}" # the console keeps it when S3 cannot be reached
+  touch "${HOME_DIR}/outcome-stored" # it stands, whatever becomes of the unit
   if command -v aws >/dev/null; then
-    local name
     name="$(cat "${HOME_DIR}/own-name" 2>/dev/null || ask_own_name || true)"
     if [[ -n "${name}" ]]; then
-      timeout 60 aws s3 cp --only-show-errors - "${PARRIS_RUN_URI}/machines/${name}/outcome.json" \
-        <<<"${outcome}" || true
+      timeout 60 aws "${AWS_LIMITS[@]}" s3 cp --only-show-errors - \
+        "${PARRIS_RUN_URI}/machines/${name}/outcome.json" <<<"${outcome}" || true
     fi
   fi
   shutdown --poweroff now || poweroff --force
 }
-trap give_up EXIT
-trap 'STATE=interrupted; REASON="the machine was told to stop before training began"; exit 1' TERM INT
-set -euo pipefail
 
 fail() {
   REASON="$1"
@@ -105,13 +172,34 @@ patiently() {
       return 0
     fi
     echo "parris: attempt ${attempt} of 6 to ${what} failed"
+    ((SECONDS < 120)) || break # nobody answers, and each attempt may take a minute
     sleep "$((attempt * 2))"
   done
   return 1
 }
 
+copy() {
+  local said status=0
+  said="$(aws "${AWS_LIMITS[@]}" s3 cp --only-show-errors "$@" 2>&1)" || status="$?"
+  if ((status)); then
+    echo "${said}"
+    echo "${said}" >"${HOME_DIR}/said"
+  fi
+  return "${status}"
+}
+
 fetch() {
-  patiently "fetch ${*: -2:1}" aws s3 cp --only-show-errors --cli-connect-timeout 10 "$@"
+  patiently "fetch ${*: -2:1}" copy "$@"
+}
+
+why_not_fetched() {
+  local said
+  said="$(cat "${HOME_DIR}/said" 2>/dev/null)"
+  if [[ "${said,,}" =~ could\ not\ connect|timeout|timed\ out|connection\ was\ closed ]]; then
+    echo "nobody answers there: the subnet needs a public address, a NAT gateway or an endpoint for S3"
+  else
+    echo "see the lines above; the instance profile must allow it"
+  fi
 }
 
 keep_own_name() {
@@ -120,61 +208,77 @@ keep_own_name() {
     echo "${name}" >"${HOME_DIR}/own-name.new" && mv "${HOME_DIR}/own-name.new" "${HOME_DIR}/own-name"
 }
 
-command -v python3 >/dev/null || fail "the image has no python3; choose one that has 3.9 or newer"
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
-  fail "the image's python3 is older than 3.9; choose one that has 3.9 or newer"
-command -v aws >/dev/null || fail "the image has no aws CLI; choose one that has, such as Amazon Linux 2023"
-mkdir --parents "${HOME_DIR}/source" "${HOME_DIR}/output" "${HOME_DIR}/checkpoints" ||
-  fail "cannot make folders below ${HOME_DIR}; is the disk full?"
+train() {
+  local fetching=() naming pid
+  command -v python3 >/dev/null || fail "the image has no python3; choose one that has 3.9 or newer"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
+    fail "the image's python3 is older than 3.9; choose one that has 3.9 or newer"
+  command -v aws >/dev/null || fail "the image has no aws CLI; choose one that has, such as Amazon Linux 2023"
+  mkdir --parents "${HOME_DIR}/source" "${HOME_DIR}/output" "${HOME_DIR}/checkpoints" ||
+    fail "cannot make folders below ${HOME_DIR}; is the disk full?"
 
-# Side by side: each start of the aws CLI costs most of a second.
-fetching=()
-fetch "${PARRIS_RUN_URI}/run.json" "${HOME_DIR}/run.json" &
-fetching+=("$!")
-fetch "${PARRIS_RUN_URI}/agent.py" "${HOME_DIR}/agent.py" &
-fetching+=("$!")
-fetch --recursive "${PARRIS_RUN_URI}/source/" "${HOME_DIR}/source/" &
-fetching+=("$!")
-patiently "ask AWS for the machine's own name" keep_own_name &
-naming="$!"
-for pid in "${fetching[@]}"; do
-  wait "${pid}" ||
-    fail "cannot fetch the run from ${PARRIS_RUN_URI}: see the lines above; the instance profile must allow it"
-done
-wait "${naming}" || fail "AWS STS does not say who this machine is: see the lines above; it must be reachable"
-PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")"
-export PARRIS_MACHINE_URI
+  # Side by side: each start of the aws CLI costs most of a second.
+  fetch "${PARRIS_RUN_URI}/run.json" "${HOME_DIR}/run.json" &
+  fetching+=("$!")
+  fetch "${PARRIS_RUN_URI}/agent.py" "${HOME_DIR}/agent.py" &
+  fetching+=("$!")
+  fetch --recursive "${PARRIS_RUN_URI}/source/" "${HOME_DIR}/source/" &
+  fetching+=("$!")
+  patiently "ask AWS for the machine's own name" keep_own_name &
+  naming="$!"
+  for pid in "${fetching[@]}"; do
+    wait "${pid}" || fail "cannot fetch the run from ${PARRIS_RUN_URI}: $(why_not_fetched)"
+  done
+  wait "${naming}" || fail "AWS STS does not say who this machine is: see the lines above; it must be reachable"
+  PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")"
+  export PARRIS_MACHINE_URI
+  exec python3 "${HOME_DIR}/agent.py" "${HOME_DIR}"
+}
 
-export PARRIS_BOOTED="${BOOTED}"
-agent=(python3 "${HOME_DIR}/agent.py" "${HOME_DIR}")
-if ! command -v systemd-run >/dev/null; then
-  exec "${agent[@]}"
-fi
+# Only agent.py knows what there is to store; where it never came, no training began either.
+store_leftovers() {
+  [[ -s "${HOME_DIR}/agent.py" && -s "${HOME_DIR}/own-name" ]] || return
+  PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")" \
+    timeout 130 python3 "${HOME_DIR}/agent.py" "${HOME_DIR}" "$1"
+}
 
-environment=("--setenv=HOME=${HOME:-/root}")
-for name in PATH LANG TMPDIR PARRIS_JOB PARRIS_RUN_ID PARRIS_RUN_URI PARRIS_BOOTED AWS_DEFAULT_REGION \
-  PARRIS_MACHINE_URI PARRIS_LOG_STREAM \
-  AWS_ENDPOINT_URL AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_CA_BUNDLE; do
-  if [[ -n "${!name:-}" ]]; then
-    environment+=("--setenv=${name}=${!name}")
+export PARRIS_BOOTED
+case "${1:-}" in
+died)
+  if [[ "${SERVICE_RESULT:-}" != success ]]; then
+    echo "parris: the supervisor ended with ${EXIT_STATUS:-no status} (${SERVICE_RESULT:-unknown})"
+    store_leftovers died
   fi
-done
-properties=(
-  # A stop goes in the reverse order of a start: the network is still up when the agent uploads.
-  --property=After=network.target
-  --property=After=network-online.target
-  # Only the agent is told to stop, and it has time to end the trainer and upload (agent.py:
-  # 3 s + 60 s + 5 s + 200 s); then whatever is left is killed.
-  --property=KillMode=mixed
-  --property=TimeoutStopSec=300
-  # A trainer that the kernel kills for its memory must not take the agent along.
-  --property=OOMPolicy=continue
-  --property=TasksMax=infinity
-  # An agent that dies without its own power-off does not leave the machine on till the limit.
-  --property=FailureAction=poweroff
-  --property=StandardOutput=journal+console
-  --property=StandardError=journal+console
-)
-systemd-run --unit=parris-agent --description="Parris training run" "${properties[@]}" \
-  "${environment[@]}" -- "${agent[@]}" || fail "systemd did not start the supervisor"
-HANDED_OVER=yes
+  exit
+  ;;
+restarted)
+  read -r boot machine <"${HOME_DIR}/first-boot"
+  read -r this same < <(this_boot)
+  [[ "${this}" != "${boot}" && "${same}" == "${machine}" ]] || exit 0
+  echo "parris: the machine was restarted, which ends its run"
+  read -r PARRIS_BOOTED <"${HOME_DIR}/booted"
+  store_leftovers restarted
+  sync
+  poweroff --force
+  exit
+  ;;
+train) ;;
+*)
+  arm_power_off
+  PARRIS_BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
+  echo "parris: user data began at $(date +%s.%N)"
+  mkdir --parents "${HOME_DIR}" && cat "$0" >"${SELF}.new" && mv "${SELF}.new" "${SELF}"
+  forbid_restart || echo "parris: warning: a restart would leave this machine on"
+  trap give_up EXIT
+  if command -v systemd-run >/dev/null && [[ -f "${SELF}" ]]; then
+    hand_over || fail "systemd did not start the supervisor"
+    trap - EXIT
+    exit
+  fi
+  ;;
+esac
+
+trap give_up EXIT
+trap 'STATE=interrupted; REASON="the machine was told to stop before training began"; exit 1' TERM INT
+set -euo pipefail
+train

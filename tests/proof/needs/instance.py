@@ -15,14 +15,15 @@ NEEDS: Rows = [
     (
         "s3:ListBucket",
         "{results}",
-        "aws s3 sync, aws s3 cp --recursive",
+        "aws s3 cp --recursive",
         {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
     ),
     (
         "s3:ListBucket",
         "{results}",
-        "aws s3 sync",
+        "aws s3 sync, with which agents of earlier versions store",
         {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/output/"},
+        "a run has to be under way while Parris is brought up to date",
     ),
     (
         "s3:GetObject",
