@@ -1099,9 +1099,9 @@ def power_off() -> None:
 def force_later() -> None:
     """Let a process that a shutdown spares force the power off in ORDERLY_SECONDS.
 
-    No target conflicts with its unit (systemd.unit(5), DefaultDependencies=), and whose name begins
-    with @ is left alone by the last of the killing (systemd's "Storage Daemons for the Root File
-    System"). bash waits by itself: sleep would be killed.
+    Its unit conflicts with no target (systemd.unit(5), DefaultDependencies=), so it is not stopped.
+    A process whose name begins with @ is left alone when all others are killed at last (systemd's
+    "Storage Daemons for the Root File System"). bash waits by itself: sleep would be killed.
     """
     force = (
         f"exec {{silence}}<> <(:); read -r -t {ORDERLY_SECONDS} -u $silence; "
@@ -1144,6 +1144,7 @@ def main(argv: list[str]) -> int:
     """
     if argv[1:]:
         store_leftovers(Path(argv[0]), argv[1])
+        force_later()
         return 0
     events: Events = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end an upload either
