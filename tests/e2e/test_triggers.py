@@ -293,9 +293,13 @@ def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
     said = clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "FILE=README.md").stdout
     assert "put README.md to s3://e2e-data/in/a (trigger fresh)" in said
     assert "its run begins 10 s after the first of the objects that come together" in said
-    answer = json.loads(
-        clone.make("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "WAIT=1", "JSON=1").stdout
-    )
+    again = ("fire", "LOCAL=1", "TRIGGER=data", "KEY=in/a", "WAIT=1", "JSON=1")
+    fired = clone.make(*again, check=False)
+    if "stack e2e-fresh exists" in fired.stderr:  # a busy machine: the first window was over
+        stacks = clone.client("cloudformation").describe_stacks
+        wait_for(lambda: all(s["StackName"] != "e2e-fresh" for s in stacks()["Stacks"]), 120)
+        windows, fired = windows + 1, clone.make(*again)
+    answer = json.loads(fired.stdout)
     assert (answer["job"], answer["state"]) == ("fresh", "succeeded")
     assert answer["run-id"] in clone.run_ids("fresh")
     wait_for(lambda: len(topic.heard("started", "fresh")) == windows + 1, 120)

@@ -42,6 +42,12 @@ def gone(pids: list[int], seconds: float = 30) -> bool:
     return not any(processes.started(pid) for pid in pids)
 
 
+def hear_signals() -> None:
+    """Hear what a shell's background or nohup lets its children's children ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(program: str, environ: dict[str, str]) -> tuple[subprocess.Popen[str], list[int]]:
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -49,8 +55,7 @@ def start(program: str, environ: dict[str, str]) -> tuple[subprocess.Popen[str],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": "lambda:."} | environ,
         stdout=subprocess.PIPE,
         text=True,
-        # What a shell starts in the background ignores Ctrl-C, and so do its children's children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_signals,
     )
     assert process.stdout is not None
     return process, [int(pid) for pid in process.stdout.readline().split()]
