@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from scripts.local import owners
 
@@ -125,7 +124,7 @@ async def serve(descriptor: int) -> None:
     from ministack import app
     from ministack.core import lambda_runtime
 
-    from scripts.local import instances
+    from scripts.local import instances, latency
 
     config = Config()
     config.bind = [f"fd://{descriptor}"]
@@ -142,8 +141,7 @@ async def serve(descriptor: int) -> None:
         await asyncio.to_thread(instances.kill_all)
         await asyncio.to_thread(lambda_runtime.reset)
 
-    asgi: Any = app.app
-    await serve_asgi(asgi, config, shutdown_trigger=stop)
+    await serve_asgi(latency.delayed(app.app), config, shutdown_trigger=stop)
     logging.shutdown()
     os._exit(0)  # threads of functions that still run would hold the interpreter open
 
