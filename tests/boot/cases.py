@@ -6,7 +6,7 @@ from tests.boot import actions
 from tests.boot.checks import Holds, healthy, say, stores
 from tests.boot.drill import KERNEL, USER_DATA, Drill
 
-SHORT = {"termination-method": "at-fixed-time", "time-limit": 2}
+SHORT = {"termination-method": "at-fixed-time", "time-limit": 3}
 AGENT = '"$(systemctl show --property=MainPID --value parris-agent)"'
 WAIT = "sleep 900\n"
 

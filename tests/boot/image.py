@@ -39,6 +39,7 @@ FILES = {
     "etc/cloud/cloud.cfg.d/90-boot.cfg": (
         "resize_rootfs: false\n"
         'growpart: {mode: "off"}\n'
+        "ssh_genkeytypes: []\n"  # there is no SSH server
         "locale: C.UTF-8\n"  # the only one that a minimal image has
         "system_info: {network: {renderers: [networkd]}}\n"
     ),
