@@ -111,6 +111,7 @@ def _boot(
     ended = machine.seen.get(TRAINER_ENDED)
     return Result(
         off=off,
+        pressed=pressed,
         record=stage.outcome(run),
         stored=stage.stored(run),
         user_data=stage.user_data(run),

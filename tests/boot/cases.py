@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.boot import actions
-from tests.boot.checks import Holds, healthy, say, stores
+from tests.boot.checks import Holds, by_itself, healthy, say, stores
 from tests.boot.drill import KERNEL, USER_DATA, Drill
 
 SHORT = {"termination-method": "at-fixed-time", "time-limit": 3}
@@ -147,13 +147,13 @@ DRILLS = (
         name="reboot",
         about="sudo reboot by the trainer",
         script=f"mark trainer ends\nsudo reboot\n{WAIT}",
-        holds=Holds(state="interrupted", words=("restarted",), boots=2),
+        holds=Holds(state="interrupted", words=("restarted",), boots=2, more=(by_itself,)),
     ),
     Drill(
         name="reset",
         about="the kernel resets the machine at once (sysrq b)",
         script=f"sync\nmark trainer ends\necho b >/proc/sysrq-trigger\n{WAIT}",
-        holds=Holds(boots=2),
+        holds=Holds(boots=2, more=(by_itself,)),
     ),
     Drill(
         name="stubborn-unit",

@@ -77,6 +77,12 @@ def say(*words: str) -> Check:
     return check
 
 
+def by_itself(result: Result) -> Iterator[str]:
+    """Yield a problem if the machine went off only because its stack was deleted."""
+    if result.pressed:
+        yield "it went off only when EC2 was told to delete it"
+
+
 def healthy(result: Result) -> Iterator[str]:
     """Yield what is wrong with cloud-init, the units, the image or the rendered user data."""
     log = result.stored.get("log.txt", b"").decode(errors="replace")

@@ -60,6 +60,7 @@ class Result:
 
     Attributes:
         off: whether the machine went off by itself.
+        pressed: whether EC2 pressed its power button, as the deletion of its stack makes it.
         record: the run's outcome, which the reap function writes; empty if there is none.
         stored: what the machine stored, by name.
         boots: how often its kernel began.
@@ -68,6 +69,7 @@ class Result:
     """
 
     off: bool
+    pressed: bool
     record: Mapping[str, Any]
     stored: Mapping[str, bytes]
     user_data: bytes

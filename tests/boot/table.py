@@ -17,6 +17,8 @@ def row(name: str, result: Result, problems: Sequence[str]) -> str:
     power-on to power-off, in seconds.
     """
     words = "; ".join(problems) or str(result.record.get("state"))
+    if result.pressed:
+        words += " (EC2 pressed its power button)"
     verdict = "FAILED" if problems else "passed"
     times = (_seconds(value) for value in (result.boot, result.end, result.total))
     return _LAYOUT.format(name, verdict, *times, words)

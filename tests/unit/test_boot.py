@@ -11,7 +11,7 @@ import pytest
 
 from tests.boot import image, network, table, tools
 from tests.boot.cases import DRILLS
-from tests.boot.checks import Holds, say, stores
+from tests.boot.checks import Holds, by_itself, say, stores
 from tests.boot.drill import SLOW_BOOT_SECONDS, TRAINER_BEGAN, Result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def result(**changes: Any) -> Result:
     made: dict[str, Any] = {
         "off": True,
+        "pressed": False,
         "record": {"state": "succeeded", "reason": "trainer-script.sh exited with status 0"},
         "stored": {"log.txt": b"x"},
         "user_data": b"",
@@ -114,6 +115,8 @@ def test_the_table_has_both_times_and_why_a_drill_failed() -> None:
     assert row.split()[:5] == ["reboot", "FAILED", "50", "-", "80"]
     assert row.endswith("still on; no outcome")
     assert table.row("success", result(), []).endswith("succeeded")
+    assert "power button" in table.row("success", result(pressed=True), [])
+    assert list(by_itself(result(pressed=True))) != list(by_itself(result())) == []
 
 
 def test_every_drill_has_a_name_of_its_own_that_a_job_can_have() -> None:
