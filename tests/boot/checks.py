@@ -23,7 +23,7 @@ class Holds:
     Attributes:
         state: of its record; None takes any, but there must be one.
         words: what the reason says.
-        end: the most seconds from the trainer's end to power-off, on a machine that is not slow.
+        end: the most seconds from the trainer's end to power-off, on a host that is idle.
         boots: how often the machine's kernel begins at most.
         more: what else.
     """
@@ -40,7 +40,7 @@ class Holds:
         if not result.off:
             yield f"still on after {result.total:.0f} s"
         elif self.end is not None and result.end is not None:
-            most = self.end * result.slowness
+            most = self.end + result.delay
             if result.end > most:
                 yield f"off {result.end:.0f} s after the trainer's end, not within {most:.0f} s"
         if result.boots > self.boots:

@@ -17,7 +17,7 @@ USER_DATA = "parris: user data began"
 TRAINER_BEGAN = "drill: trainer begins"
 TRAINER_ENDED = "drill: trainer ends"
 
-SLOW_BOOT_SECONDS = 60
+IDLE_BOOT_SECONDS = 60
 """From power-on to user data on an idle host that emulates; one that takes longer is busy."""
 
 
@@ -80,6 +80,6 @@ class Result:
     total: float
 
     @property
-    def slowness(self) -> float:
-        """How much longer than on an idle host everything takes; 1 at least."""
-        return max(1.0, (self.boot or 0.0) / SLOW_BOOT_SECONDS)
+    def delay(self) -> float:
+        """Seconds by which the host's other work delayed the boot, and may delay the end."""
+        return max(0.0, (self.boot or 0.0) - IDLE_BOOT_SECONDS)
