@@ -7,16 +7,18 @@ SHELL := /bin/bash
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
   launch status logs results stop extend jobs schedules fire clean-stacks destroy
-DEVELOPER := help test test-fast check prove bench package format lock venv venv-dev
+DEVELOPER := help test test-fast test-boot check check-image prove bench package format lock venv \
+  venv-dev
 
 export PYTHONPATH := lambda:.
 PYTHON := .venv/bin/python
 
-# What is given on the command line: these take nothing but lock's UPGRADE=1, and a word that means
-# nothing is a mistake.
+# What is given on the command line: these take nothing but lock's UPGRADE=1 and test-boot's DRILLS=,
+# and a word that means nothing is a mistake.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 STRANGE := $(filter-out SHELL .SHELLFLAGS MAKE% GNUMAKEFLAGS \
-  $(if $(filter lock,$(MAKECMDGOALS)),UPGRADE),$(GIVEN))
+  $(if $(filter lock,$(MAKECMDGOALS)),UPGRADE) \
+  $(if $(filter test-boot,$(MAKECMDGOALS)),DRILLS),$(GIVEN))
 $(foreach goal,$(filter $(DEVELOPER),$(or $(MAKECMDGOALS),help)),$(if $(STRANGE),$(error make \
   $(goal): $(STRANGE) is not known here; it takes no variables)))
 
@@ -37,8 +39,14 @@ test: venv-dev ## every test: unit, integration, contract, terraform, e2e
 test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
 	@.ci/test-fast
 
+test-boot: venv-dev ## boot the real machine, in a virtual one; DRILLS=a,b
+	@$(PYTHON) -m tests.boot
+
 check: venv-dev ## formatting, lint and types; rewrites nothing
 	@.ci/check
+
+check-image: ## tell what this machine lacks to be a training machine
+	@scripts/check_image.sh
 
 prove: venv-dev ## prove the IAM policies: every need granted, and no more
 	@$(PYTHON) -m tests.proof

@@ -151,6 +151,10 @@ def start(
     argv = [sys.executable, "-m", "scripts.local.guest", str(directory), instance_id]
     if user_data is not None:
         argv.append("first-boot")
+    if "no-machine" in faults:
+        (directory / "metadata-endpoint").write_text(metadata_endpoint)
+        (directory / "off").unlink(missing_ok=True)
+        argv = [sys.executable, "-m", "scripts.local.no_machine", str(directory)]
     with (directory / "console.log").open("ab") as console:
         init = subprocess.Popen(
             guest_faults.on_small_disk(argv, directory, faults),

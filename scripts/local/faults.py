@@ -21,6 +21,8 @@ Every key may be left out, and ``*`` is any stack. Faults of machines hold from 
   many KiB (1024 by default), where a write beyond them fails with ENOSPC as on any full disk. It is
   a tmpfs in a user namespace, so Linux only, and only where users may make one:
   `disk_can_be_full`. From outside its files are not seen.
+- ``no-machine``: the instance runs and its metadata answers, but nothing boots: the hardware is
+  somebody else's, as of a virtual machine's in ``make test-boot`` (no_machine.py).
 
 ``scheduler: down`` holds every schedule of EventBridge Scheduler back; one-time schedules that were
 missed fire when it is lifted. ``throttle: N`` answers every N-th call of CloudFormation with

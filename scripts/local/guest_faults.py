@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-MACHINE_FAULTS = ("no-shutdown", "no-endpoint", "no-sts", "user-data-dies", "disk-full")
+MACHINE_FAULTS = (
+    "no-shutdown",
+    "no-endpoint",
+    "no-sts",
+    "user-data-dies",
+    "disk-full",
+    "no-machine",
+)
 DISK_KIB = 1024
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import socketserver
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from ministack.core.responses import request_scope
@@ -24,19 +26,21 @@ from scripts.local import roles
 _MAXIMUM_TOKEN_SECONDS = 21600
 _CREDENTIAL_SECONDS = 6 * 3600
 _RENEWED_BEFORE_SECONDS = 15 * 60
+_CREDENTIALS = "meta-data/iam/security-credentials"
+_VERSION = re.compile(r"^/(latest|20\d\d-\d\d-\d\d)/", re.ASCII)
 _TOKEN = "X-aws-ec2-metadata-token"  # noqa: S105  # a header's name
 
 
 class MetadataServer(ThreadingHTTPServer):
-    """The metadata endpoint of one instance; `interruption` is its spot notice, if any."""
+    """The metadata endpoint of one instance; its spot notice is the file `notice`, once there."""
 
     daemon_threads = True
 
-    def __init__(self, record: dict[str, Any], account: str, region: str) -> None:
+    def __init__(self, record: dict[str, Any], account: str, region: str, notice: Path) -> None:
         """Listen on a free port of 127.0.0.1 for the instance that `record` describes."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.record, self.account, self.region = record, account, region
-        self.interruption: dict[str, str] | None = None
+        self.notice = notice
         self.tokens: dict[str, float] = {}
         self.credentials: dict[str, str] = {}
         self.credentials_until = 0.0
@@ -89,9 +93,27 @@ class MetadataServer(ThreadingHTTPServer):
 
     def read(self, path: str) -> str | None:
         """Return what is found at a path below /latest/, or None."""
+        found = self.role()
+        if found and path == f"{_CREDENTIALS}/{found[1]['RoleName']}":
+            return _json(self.role_credentials(found[1]))
+        return self.documents().get(path)
+
+    def list_folder(self, path: str) -> str | None:
+        """Return the names in a folder below /latest/, those of folders with a slash, or None."""
+        found = self.role()
+        there = [name for name, text in self.documents().items() if text is not None]
+        if found:
+            there.append(f"{_CREDENTIALS}/{found[1]['RoleName']}")
+        below = [name.removeprefix(path) for name in there if name.startswith(path)]
+        names = {name.partition("/")[0] for name in below}
+        folders = {name.partition("/")[0] for name in below if "/" in name}
+        listed = sorted(f"{name}/" if name in folders else name for name in names)
+        return "\n".join(listed) or None
+
+    def documents(self) -> dict[str, str | None]:
+        """Return what is found below /latest/, the role's credentials excepted."""
         record = self.record
         zone = record["Placement"]["AvailabilityZone"]
-        found = self.role()
         documents: dict[str, str | None] = {
             "meta-data/ami-id": record["ImageId"],
             "meta-data/instance-id": record["InstanceId"],
@@ -101,16 +123,15 @@ class MetadataServer(ThreadingHTTPServer):
             "meta-data/public-ipv4": record["PublicIpAddress"],
             "meta-data/placement/region": self.region,
             "meta-data/placement/availability-zone": zone,
-            "meta-data/spot/instance-action": _json(self.interruption),
+            "meta-data/spot/instance-action": (
+                self.notice.read_text() if self.notice.exists() else None
+            ),
             "dynamic/instance-identity/document": _json(self.identity(record, zone)),
             "user-data": base64.b64decode(record["UserData"]).decode(errors="replace") or None,
         }
-        if found:
+        if found := self.role():
             profile, role = found
-            name = role["RoleName"]
-            documents["meta-data/iam/security-credentials"] = name
-            if path == f"meta-data/iam/security-credentials/{name}":
-                return _json(self.role_credentials(role))
+            documents[_CREDENTIALS] = role["RoleName"]
             documents["meta-data/iam/info"] = _json(
                 {
                     "Code": "Success",
@@ -119,7 +140,7 @@ class MetadataServer(ThreadingHTTPServer):
                     "InstanceProfileId": profile["InstanceProfileId"],
                 }
             )
-        return documents.get(path)
+        return documents
 
     def identity(self, record: dict[str, Any], zone: str) -> dict[str, Any]:
         """Return the instance identity document."""
@@ -164,8 +185,11 @@ class _Handler(BaseHTTPRequestHandler):
             valid = self.server.tokens.get(token or "", 0) > time.time()
             if not valid and (token or options.get("HttpTokens") == "required"):
                 return self.answer(401)
-            path = self.path.removeprefix("/latest/").rstrip("/")
-            text = self.server.read(path) if self.path.startswith("/latest/") else None
+            path = _VERSION.sub("", self.path)
+            text = None
+            if path != self.path:
+                name = path.rstrip("/")
+                text = self.server.read(name) or self.server.list_folder(f"{name}/")
             return self.answer(404) if text is None else self.answer(200, text)
 
     def answer(self, status: int, text: str = "", headers: dict[str, str] | None = None) -> None:
@@ -186,5 +210,5 @@ def _timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _json(document: dict[str, Any] | None) -> str | None:
-    return None if document is None else json.dumps(document, indent=2)
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2)

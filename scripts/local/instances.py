@@ -119,7 +119,8 @@ def power_on(record: dict[str, Any], user_data: bytes | None) -> None:
     """Give an instance a machine and boot it; `user_data` runs at the first boot only."""
     instance_id = record["InstanceId"]
     with _lock:  # whoever ends it meanwhile finds a machine to switch off
-        metadata = MetadataServer(record, get_account_id(), get_region())
+        notice = directory(instance_id) / "spot-notice.json"
+        metadata = MetadataServer(record, get_account_id(), get_region(), notice)
         try:
             machine = boot.start(
                 instance_id,

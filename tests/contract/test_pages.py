@@ -33,6 +33,8 @@ Said = tuple[str, str]
 RUN_ELSEWHERE = {
     "demo": "continuous integration runs it (.ci/run)",
     "test": "it runs these tests",
+    "test-boot": "continuous integration runs it (.ci/run)",
+    "check-image": "a drill of make test-boot runs its script",
     "local-env": "test_local_targets.py runs what it hands over to",
     "local-mail": "test_local_targets.py runs what it hands over to",
     "bucket": "test_local_targets.py runs it on an embedded cloud without a deployment",

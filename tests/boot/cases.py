@@ -1,0 +1,170 @@
+"""The drills: what is done to a machine, and what must hold when it is off."""
+
+from __future__ import annotations
+
+from tests.boot import actions
+from tests.boot.checks import Holds, by_itself, healthy, say, stores
+from tests.boot.drill import KERNEL, USER_DATA, Drill
+
+SHORT = {"termination-method": "at-fixed-time", "time-limit": 3}
+AGENT = '"$(systemctl show --property=MainPID --value parris-agent)"'
+WAIT = "sleep 900\n"
+
+STUBBORN = "trap '' TERM HUP; while :; do sleep 1; done"
+FORCED_SECONDS = 45
+"""Within which a machine is off that has something on it which will not end."""
+
+CHECKS = """
+timeout 300 cloud-init status --wait --long
+units=(/run/systemd/transient/parris-*.service)
+for unit in /etc/systemd/system/parris-*.service; do [[ -e $unit ]] && units+=("$unit"); done
+systemd-analyze verify --man=no "${units[@]}" && echo "check: ${#units[@]} units are right"
+bash check_image.sh && echo "check: the image has what it must have"
+"""
+
+DRILLS = (
+    Drill(
+        name="success",
+        about="a training that ends well; units, user data and image are checked too",
+        script=f"{CHECKS}echo model > $PARRIS_OUTPUT_DIR/model.txt\n",
+        files={"check_image.sh": "scripts/check_image.sh"},
+        holds=Holds(state="succeeded", more=(healthy, stores("output/model.txt"))),
+    ),
+    Drill(
+        name="failure",
+        about="a training that exits with status 3",
+        script="echo about to fail\nexit 3\n",
+        holds=Holds(state="failed", words=("status 3", "about to fail")),
+    ),
+    Drill(
+        name="own-shutdown",
+        about="the script powers the machine off itself, inside an if",
+        script="if true; then shutdown -h now; fi\n",
+        holds=Holds(state="interrupted", words=("success",), more=(stores("log.txt"),)),
+    ),
+    Drill(
+        name="time-limit",
+        about="a training that is not over in time",
+        script=f"trap '' TERM\n{WAIT}",
+        config=SHORT,
+        holds=Holds(state="timed-out", words=("deadline",)),
+    ),
+    Drill(
+        name="memory",
+        about="a training that takes all memory",
+        script="python3 -c 'a = []\nwhile True: a.append(bytearray(1 << 24))'\n",
+        holds=Holds(state="failed", words=("ran out of memory",)),
+    ),
+    Drill(
+        name="disk-full",
+        about="a training that fills the disk, and goes on printing",
+        script="fallocate --length $(($(df --output=avail -B1 / | tail -1))) /fill\n"
+        "cat /dev/zero >/fill-up\nwhile echo line; do sleep 0.1; done\n",
+        holds=Holds(state="failed", words=("disk is full",)),
+    ),
+    Drill(
+        name="killed-agent",
+        about="kill -9 of the agent by the trainer",
+        script=f"mark trainer ends\nkill -KILL {AGENT}\n{WAIT}",
+        holds=Holds(more=(stores("outcome.json"), say("parris", "killed"))),
+    ),
+    Drill(
+        name="stopped-agent",
+        about="kill -STOP of the agent: the money limit alone is left",
+        script=f"mark trainer ends\nkill -STOP {AGENT}\n{WAIT}",
+        config=SHORT,
+        limit=1500,
+        holds=Holds(end=600),
+    ),
+    Drill(
+        name="no-s3",
+        about="S3 refuses from the start",
+        script="true\n",
+        action=actions.let_s3("refuses"),
+        mark=KERNEL,
+        holds=Holds(state="failed", end=None, words=("fetch",)),
+    ),
+    Drill(
+        name="s3-gone",
+        about="S3 refuses from the middle of the training on",
+        script="sleep 20\n",
+        action=actions.let_s3("refuses"),
+        holds=Holds(more=(say("parris outcome: "),)),
+    ),
+    Drill(
+        name="s3-hangs",
+        about="S3 takes connections and answers nothing",
+        script="sleep 20\n",
+        action=actions.let_s3("hangs"),
+        holds=Holds(more=(say("parris outcome: "),)),
+    ),
+    Drill(
+        name="network-gone",
+        about="the network goes away during the training",
+        script="sleep 20\n",
+        action=actions.cut_network,
+        holds=Holds(more=(say("parris outcome: "),)),
+    ),
+    Drill(
+        name="power-button",
+        about="EC2 stops the instance during the training",
+        script=WAIT,
+        action=actions.press_power_button,
+        holds=Holds(state="interrupted", words=("power off",), more=(stores("log.txt"),)),
+    ),
+    Drill(
+        name="early-button",
+        about="EC2 stops the instance as user data begins",
+        script=WAIT,
+        action=actions.press_power_button,
+        mark=USER_DATA,
+        holds=Holds(end=None),
+    ),
+    Drill(
+        name="extend",
+        about="the receipt gives the run more time",
+        script="sleep 60\n",
+        config={"termination-method": "at-fixed-time", "time-limit": 10},
+        action=actions.extend,
+        holds=Holds(state="succeeded", more=(say("the machine's timer now ends in"),)),
+    ),
+    Drill(
+        name="stop",
+        about="the receipt asks the run to end",
+        script=WAIT,
+        action=actions.stop,
+        holds=Holds(state="stopped", words=("make stop",), more=(stores("log.txt"),)),
+    ),
+    Drill(
+        name="spot-notice",
+        about="EC2 gives notice that it takes the spot machine back",
+        script=WAIT,
+        config={"market": "spot"},
+        action=actions.give_spot_notice,
+        holds=Holds(state="interrupted", words=("notice",), more=(stores("log.txt"),)),
+    ),
+    Drill(
+        name="reboot",
+        about="sudo reboot by the trainer",
+        script=f"mark trainer ends\nsudo reboot\n{WAIT}",
+        holds=Holds(state="interrupted", words=("restarted",), boots=2, more=(by_itself,)),
+    ),
+    Drill(
+        name="reset",
+        about="the kernel resets the machine at once (sysrq b)",
+        script=f"sync\nmark trainer ends\necho b >/proc/sysrq-trigger\n{WAIT}",
+        holds=Holds(boots=2, more=(by_itself,)),
+    ),
+    Drill(
+        name="stubborn-unit",
+        about="a unit of the trainer's ignores SIGTERM",
+        script=f'systemd-run --unit=stubborn bash -c "{STUBBORN}"\n',
+        holds=Holds(state="succeeded", end=FORCED_SECONDS),
+    ),
+    Drill(
+        name="stubborn-daemon",
+        about="a daemon of the trainer's ignores SIGTERM",
+        script=f'setsid --fork bash -c "{STUBBORN}" </dev/null &>/dev/null\n',
+        holds=Holds(state="succeeded", end=FORCED_SECONDS),
+    ),
+)

@@ -1,0 +1,101 @@
+"""What must hold when a machine is off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.boot.drill import TRAINER_BEGAN, Result
+
+END_SECONDS = 120
+"""Within which a machine is off after its trainer's end, whatever happens."""
+
+Check = Callable[[Result], Iterator[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holds:
+    """What is expected of a run.
+
+    Attributes:
+        state: of its record; None takes any, but there must be one.
+        words: what the reason says.
+        end: the most seconds from the trainer's end to power-off, on a host that is idle.
+        boots: how often the machine's kernel begins at most.
+        more: what else.
+    """
+
+    state: str | None = None
+    words: tuple[str, ...] = ()
+    end: float | None = END_SECONDS
+    boots: int = 1
+    more: tuple[Check, ...] = ()
+
+    def problems(self, result: Result) -> Iterator[str]:
+        """Yield what does not hold."""
+        record = result.record
+        if not result.off:
+            yield f"still on after {result.total:.0f} s"
+        elif self.end is not None and result.end is not None:
+            most = self.end + result.delay
+            if result.end > most:
+                yield f"off {result.end:.0f} s after the trainer's end, not within {most:.0f} s"
+        if result.boots > self.boots:
+            yield f"it began {result.boots} times"
+        if result.console.count(TRAINER_BEGAN) > 1:
+            yield "it trained again"
+        if not record:
+            yield "there is no outcome"
+        elif self.state not in (None, record["state"]):
+            yield f"{record['state']}, not {self.state}: {record['reason']}"
+        elif lacking := [word for word in self.words if word not in str(record["reason"])]:
+            yield f"the reason lacks {', '.join(map(repr, lacking))}: {record['reason']}"
+        for check in self.more:
+            yield from check(result)
+
+
+def stores(*names: str) -> Check:
+    """Return the check that the machine has stored these objects."""
+
+    def check(result: Result) -> Iterator[str]:
+        yield from (f"{name} was not stored" for name in names if name not in result.stored)
+
+    return check
+
+
+def say(*words: str) -> Check:
+    """Return the check that one line of the console has all these words."""
+
+    def check(result: Result) -> Iterator[str]:
+        lines = result.console.splitlines()
+        if not any(all(word in line for word in words) for line in lines):
+            yield f"no line of the console has {' and '.join(map(repr, words))}"
+
+    return check
+
+
+def by_itself(result: Result) -> Iterator[str]:
+    """Yield a problem if the machine went off only because its stack was deleted."""
+    if result.pressed:
+        yield "it went off only when EC2 was told to delete it"
+
+
+def healthy(result: Result) -> Iterator[str]:
+    """Yield what is wrong with cloud-init, the units, the image or the rendered user data."""
+    log = result.stored.get("log.txt", b"").decode(errors="replace")
+    if "status: done" not in log:
+        yield "cloud-init is not done"
+    yield from (
+        f"log.txt does not say that {what}"
+        for what in ("units are right", "the image has what it must have")
+        if what not in log
+    )
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    answer = subprocess.run(
+        [shellcheck, "--shell=bash", "-"], input=result.user_data, capture_output=True, check=False
+    )
+    if answer.returncode:
+        yield f"shellcheck of the user data: {answer.stdout.decode().strip()[:300]}"

@@ -1,0 +1,138 @@
+"""The machine's image: Debian 12 with what Amazon Linux 2023 has for Parris, and cloud-init.
+
+Made by mmdebstrap in a mount, UTS and process namespace of its own, kept by the hash of its recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.boot.tools import Missing, Tools
+
+SUITE = "bookworm"
+SIZE = "2G"
+PACKAGES = (
+    "ca-certificates",
+    "awscli",
+    "cloud-init",
+    "dbus",
+    "initramfs-tools",
+    "iproute2",
+    "isc-dhcp-client",
+    "kmod",
+    "linux-image-cloud-amd64",
+    "procps",
+    "python3",
+    "sudo",
+    "systemd-sysv",
+    "udev",
+    "util-linux",
+)
+
+FILES = {
+    # The disk is as large as its file; on EC2 cloud-init lets both grow with the volume.
+    "etc/cloud/cloud.cfg.d/90-boot.cfg": (
+        "resize_rootfs: false\n"
+        'growpart: {mode: "off"}\n'
+        "ssh_genkeytypes: []\n"  # there is no SSH server
+        "locale: C.UTF-8\n"  # the only one that a minimal image has
+        "system_info: {network: {renderers: [networkd]}}\n"
+    ),
+    "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
+    "etc/hostname": "machine\n",
+    # Amazon's own resolver; by TCP, since QEMU forwards no UDP.
+    "etc/resolv.conf": "nameserver 169.254.169.253\noptions use-vc timeout:2 attempts:2\n",
+}
+
+COMMANDS = (
+    "update-ca-certificates",
+    "systemctl enable systemd-networkd.service",
+    "systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer"
+    " e2scrub_reap.service dpkg-db-backup.timer fstrim.timer getty@tty1.service",
+)
+"""Run in the image, as its root: what an image for a cloud has done already."""
+
+AUTHORITY = "usr/local/share/ca-certificates/parris-boot.crt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """What QEMU boots: kernel, first file system and disk, the last of which no boot changes."""
+
+    kernel: Path
+    initrd: Path
+    disk: Path
+
+
+def recipe_hash(authority: str) -> str:
+    """Return what stands for all that an image is made of, `authority`'s certificate included."""
+    recipe = [SUITE, SIZE, PACKAGES, FILES, COMMANDS, AUTHORITY, authority]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+
+
+def build(tools: Tools, folder: Path, authority: str) -> Image:
+    """Return the image in `folder`, made if it is not there.
+
+    Args:
+        authority: the certificate, PEM, that the image trusts beside those of the world.
+
+    Raises:
+        Missing: if the host cannot make it.
+    """
+    made = folder / recipe_hash(authority)
+    image = Image(kernel=made / "vmlinuz", initrd=made / "initrd.img", disk=made / "disk.raw")
+    if image.disk.exists():
+        return image
+    shutil.rmtree(folder, ignore_errors=True)  # of another recipe, or half made
+    made.mkdir(parents=True)
+    _write_files(made / "files", {**FILES, AUTHORITY: authority})
+    archive = made / "root.tar"
+    # Root needs no help, but in namespaces of its own it can rename and mount nothing of the host.
+    alone = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"] if tools.root else []
+    hooks = [f"--customize-hook=tar -C '{made / 'files'}' -cf - . | tar -C \"$1\" -xf -"]
+    hooks += [f"--customize-hook=chroot \"$1\" sh -c '{command}'" for command in COMMANDS]
+    mode = "--mode=root" if tools.root else "--mode=unshare"
+    include = f"--include={','.join(PACKAGES)}"
+    variant = "--variant=minbase"
+    _run(tools, *alone, "mmdebstrap", mode, variant, include, *hooks, SUITE, str(archive))
+    _make_disk(tools, archive, made)
+    shutil.copy(made / "root" / "vmlinuz", image.kernel)
+    shutil.copy(made / "root" / "initrd.img", image.initrd)
+    shutil.rmtree(made / "root")
+    shutil.rmtree(made / "files")
+    archive.unlink()
+    (made / "disk.new").rename(image.disk)  # last: an image that is there is whole
+    return image
+
+
+def _write_files(folder: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    for made in (folder, *folder.rglob("*")):
+        made.chmod(0o755 if made.is_dir() else 0o644)
+
+
+def _make_disk(tools: Tools, archive: Path, made: Path) -> None:
+    """Put the archive's files on a disk; the kernel fills /dev itself."""
+    (made / "root").mkdir()
+    script = (
+        'tar --extract --file="$1" --directory="$2" --exclude="./dev/*" --numeric-owner'
+        ' && mke2fs -q -t ext4 -d "$2" "$3" "$4"'
+    )
+    argv = ["sh", "-c", script, "sh", str(archive), str(made / "root")]
+    argv += [str(made / "disk.new"), SIZE]
+    _run(tools, *([] if tools.root else ["fakeroot"]), *argv)
+
+
+def _run(tools: Tools, *argv: str) -> None:
+    try:
+        tools.run(*argv)
+    except subprocess.CalledProcessError as error:
+        said = "\n".join(error.stderr.strip().splitlines()[-8:])
+        raise Missing(f"the image could not be made: {said}") from error

@@ -1,0 +1,28 @@
+"""The table of `make test-boot`: a line a drill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.boot.drill import Result
+
+_LAYOUT = "{:<18} {:<7} {:>7} {:>7} {:>7}  {}"
+HEAD = _LAYOUT.format("drill", "result", "boot s", "end s", "all s", "state, or what does not hold")
+
+
+def row(name: str, result: Result, problems: Sequence[str]) -> str:
+    """Return a drill's line.
+
+    ``boot`` is power-on to user data's first line, ``end`` the trainer's end to power-off, ``all``
+    power-on to power-off, in seconds.
+    """
+    words = "; ".join(problems) or str(result.record.get("state"))
+    if result.pressed:
+        words += " (EC2 pressed its power button)"
+    verdict = "FAILED" if problems else "passed"
+    times = (_seconds(value) for value in (result.boot, result.end, result.total))
+    return _LAYOUT.format(name, verdict, *times, words)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"

@@ -1,0 +1,149 @@
+"""Where the programs that a boot needs come from: PATH, or Debian's packages, only unpacked.
+
+Nothing is installed on the host: apt fetches into folders of the clone's own, dpkg only unpacks.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "fakeroot": "fakeroot",
+}
+"""The Debian package of each program."""
+
+HOST = ("apt-get", "dpkg", "unshare", "setpriv", "tar")
+"""What the host must have itself: mmdebstrap calls the first two; the next are util-linux's."""
+
+_PLACES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib")
+
+
+class Missing(Exception):
+    """The host lacks something; the text says what, and how it is had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """The programs: each is called by its name, with `environment`."""
+
+    environment: Mapping[str, str]
+    root: bool
+
+    def run(self, *argv: str | os.PathLike[str], **options: object) -> None:
+        """Run one of them.
+
+        Raises:
+            subprocess.CalledProcessError: with its output, if it fails.
+        """
+        subprocess.run(
+            [os.fspath(word) for word in argv],
+            env=dict(self.environment),
+            check=True,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            **options,  # type: ignore[call-overload]
+        )
+
+
+def wanted(found: Collection[str], *, root: bool) -> list[str]:
+    """Return the packages whose programs are not among the `found` ones.
+
+    Args:
+        root: who is not root unpacks the image's files, which are root's, with fakeroot.
+    """
+    return [
+        package
+        for program, package in PACKAGES.items()
+        if program not in found and (program != "fakeroot" or not root)
+    ]
+
+
+def refusal(machine: str, found: Collection[str], packages: Collection[str]) -> str | None:
+    """Return why a host cannot boot a machine, or None.
+
+    Args:
+        machine: its architecture, as uname(1) says it.
+        found: which programs of `HOST` it has.
+        packages: what is still to be fetched.
+    """
+    if machine not in ("x86_64", "AMD64"):
+        return f"the virtual machine is x86_64, and this host {machine}: run it on another host"
+    lacking = [program for program in HOST if program not in found]
+    if not lacking:
+        return None
+    install = " ".join(sorted({*packages, "apt", "dpkg", "util-linux", "tar"}))
+    return (
+        f"this host has no {', '.join(lacking)}; a Debian or Ubuntu host has them, and fetches the "
+        f"rest itself; elsewhere install what its packages call {install}"
+    )
+
+
+def find(folder: Path) -> Tools:
+    """Return the programs, fetched into `folder` where PATH lacks them.
+
+    Raises:
+        Missing: if they are not to be had.
+    """
+    root = os.geteuid() == 0
+    unpacked = folder / "root"
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    packages = wanted([name for name in PACKAGES if shutil.which(name, path=path)], root=root)
+    if why := refusal(
+        platform.machine(), [name for name in HOST if shutil.which(name, path=path)], packages
+    ):
+        raise Missing(why)
+    environment = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
+    if packages:
+        stamp = folder / "packages"
+        if not stamp.exists() or stamp.read_text().split() != packages:
+            _fetch(folder, packages)
+            stamp.write_text(" ".join(packages))
+        environment["PATH"] = os.pathsep.join([path, *(str(unpacked / one) for one in _PLACES)])
+        libraries = [str(unpacked / one) for one in _LIBRARIES]
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
+        environment["PERL5LIB"] = str(unpacked / "usr/share/perl5")
+    return Tools(environment=environment, root=root)
+
+
+def _fetch(folder: Path, packages: list[str]) -> None:
+    """Fetch packages, and those that they need and the host lacks, and unpack them."""
+    lists, archives = folder / "lists", folder / "archives"
+    for made in (lists, archives):
+        shutil.rmtree(made, ignore_errors=True)
+        (made / "partial").mkdir(parents=True)
+    apt = [
+        "apt-get",
+        "--quiet=2",
+        *("-o", f"Dir::State::Lists={lists}"),
+        *("-o", f"Dir::Cache={folder}"),
+        *("-o", f"Dir::Cache::archives={archives}"),
+        *("-o", "Debug::NoLocking=1"),
+        *("-o", "APT::Sandbox::User="),
+        *("-o", "APT::Update::Post-Invoke-Success="),
+    ]
+    install = [*apt, "install", "--yes", "--download-only", "--no-install-recommends", *packages]
+    for command in ([*apt, "update"], install):
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            lines = result.stderr.strip().splitlines()
+            raise Missing(
+                f"apt-get could not fetch {' '.join(packages)}: {lines[-1] if lines else '?'}; "
+                f"install them: sudo apt-get install {' '.join(packages)}"
+            )
+    for package in archives.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
+    shutil.rmtree(lists)
+    shutil.rmtree(archives)
