@@ -41,16 +41,24 @@ class Front:
         self.ports: dict[str, int] = {}
         self._chain, self._endpoint, self._metadata = chain, endpoint, metadata
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
         listening = asyncio.run_coroutine_threadsafe(self._listen(), self._loop)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         listening.result(10)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and drop every connection."""
+
+        async def drop() -> None:
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(drop(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     def option(self) -> str:
         """Return the value of QEMU's ``-netdev``."""
