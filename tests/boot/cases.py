@@ -147,7 +147,7 @@ DRILLS = (
         name="reboot",
         about="sudo reboot by the trainer",
         script=f"mark trainer ends\nsudo reboot\n{WAIT}",
-        holds=Holds(state="interrupted", words=("restarted",), boots=2, more=(by_itself,)),
+        holds=Holds(state="interrupted", words=("told to restart",), boots=1, more=(by_itself,)),
     ),
     Drill(
         name="reset",
