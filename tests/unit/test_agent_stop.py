@@ -116,11 +116,15 @@ def test_a_machine_that_is_going_down_is_powered_off_by_force(machine: Machine, 
     assert machine.calls[-1] == "poweroff --force"
 
 
-def test_an_s3_that_hangs_holds_the_power_off_up_for_a_bounded_time(machine: Machine) -> None:
+@pytest.mark.parametrize("interval", [60, 0.5], ids=["at the end", "while the trainer runs too"])
+def test_an_s3_that_hangs_holds_the_power_off_up_for_a_bounded_time(
+    machine: Machine, interval: float
+) -> None:
+    machine.receipt["sync-interval-seconds"] = interval
     machine.patience |= {"RETRY_SECONDS": "3", "OUTCOME_SECONDS": "2", "HUNG_SECONDS": "2"}
     # As the aws CLI does: it waits for an answer, and then says that none came.
     machine.break_aws({"match": "s3 ", "sleep": 2, "status": 1, "said": "Read timeout"})
-    machine.script("echo a > $PARRIS_OUTPUT_DIR/a; date +%s.%N > end; echo b")
+    machine.script("echo a > $PARRIS_OUTPUT_DIR/a; sleep 1; date +%s.%N > end; echo b")
     machine.start().wait(30)
     ended = float((machine.home / "source/end").read_text())
     (off,) = [when for when, call in machine.journal if call == "shutdown --poweroff now"]

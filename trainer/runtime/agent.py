@@ -315,6 +315,8 @@ class Store:
         self._seen: dict[Path, tuple[FileState, float]] = {}
         self._bytes: dict[Path, int] = {}
         self._skipped = ""
+        self._lost: float | None = None  # since when nothing got through, time.monotonic()
+        self._end_began = math.inf
         self._ending = threading.Event()
 
     def start(self, interval: float) -> None:
@@ -334,18 +336,15 @@ class Store:
         Args:
             cut_off: time.time() at which even an upload that works is killed.
         """
+        self._end_began = time.monotonic()
         self._ending.set()
-        pause, give_up = 1.0, math.inf
+        pause = 1.0
         while True:
-            began = time.monotonic()
-            answer = self._upload(min(cut_off - time.time(), give_up - began))
+            answer = self._upload(cut_off - time.time())
             if answer.status == 0 or answer.skipped_files:
                 break
             say(f"not everything was stored: {answer.said}")
-            now = time.monotonic()
-            # It may have worked for long and failed just now; then this is the first failure.
-            give_up = min(give_up, max(began, now - HUNG_SECONDS) + RETRY_SECONDS)
-            if now + pause > give_up or time.time() + pause > cut_off:
+            if time.monotonic() + pause > self._give_up() or time.time() + pause > cut_off:
                 return [f"not everything was stored: {answer.said}"]
             time.sleep(pause)
             pause = min(2 * pause, 20.0)
@@ -358,6 +357,10 @@ class Store:
         """Return the size of what was stored."""
         return sum(self._bytes.values())
 
+    def _give_up(self) -> float:
+        """Return the time.monotonic() at which an S3 that is lost at the end is given up."""
+        return math.inf if self._lost is None else max(self._lost, self._end_began) + RETRY_SECONDS
+
     def _upload(self, timeout: float) -> Answer:
         # One at a time: an older copy must not arrive after the last one.
         until = time.monotonic() + timeout
@@ -365,6 +368,7 @@ class Store:
             return Answer(1, "an upload did not end")
         with contextlib.ExitStack() as held:
             held.callback(self._lock.release)
+            until = min(until, self._give_up())  # the one that was waited for may have failed
             before, began, moment = self._files(), time.time(), time.monotonic()
             changed = [path for path, state in before.items() if self._stored.get(path) != state]
             if not changed:
@@ -373,6 +377,10 @@ class Store:
                 if self._seen.get(path, (None,))[0] != before[path]:
                     self._seen[path] = before[path], moment
             answer = self._send(changed, until)
+            if answer.status == 0 or answer.skipped_files:
+                self._lost = None
+            elif self._lost is None:  # it may have worked for long, and failed just now
+                self._lost = max(moment, time.monotonic() - HUNG_SECONDS)
             if answer.skipped_files:
                 self._skipped = answer.said
             failed = self._failed(answer, changed)
