@@ -39,6 +39,13 @@ def test_how_far_pip_is_counts_packages() -> None:
     )
 
 
+def test_a_package_counts_once_where_lib64_is_a_link_to_lib(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"lib/python3.11/site-packages/{name}-1.dist-info").mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")
+    assert venv.count_installed(tmp_path) == 2
+
+
 def test_a_clone_that_cannot_be_written_to_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
