@@ -249,7 +249,7 @@ def _ask(action: str) -> None:
             f"YES=1 answers beforehand: {target} YES=1"
         )
     more = "" if action == "destroy" else f" ({target} PLAN=1 shows every line of the plan)"
-    if input(hint(f"Do that{more}? Type yes: ")).strip() != "yes":
+    if console.answer(hint(f"Do that{more}? Type yes: ")) != "yes":
         raise Refused("nothing was changed")
 
 
