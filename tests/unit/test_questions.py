@@ -28,6 +28,10 @@ def test_what_is_not_yes_changes_nothing(monkeypatch: pytest.MonkeyPatch, words:
             ask()
 
 
-def test_yes_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shown", [False, True])
+def test_yes_goes_on_and_a_plan_that_was_shown_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shown: bool
+) -> None:
     monkeypatch.setattr(sys, "stdin", Typed(" yes \n"))
-    terraform._ask("apply")
+    terraform._ask("apply", shown=shown)
+    assert ("PLAN=1" in capsys.readouterr().out) != shown
