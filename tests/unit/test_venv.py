@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -77,6 +79,18 @@ def test_a_port_that_is_no_number_is_one_line(
     assert capsys.readouterr().err == (
         "error: port 'abc' is not a whole number from 0 to 65535; for one: LOCAL_PORT=4577\n"
     )
+
+
+def test_a_port_that_is_taken_names_another_for_whichever_command_this_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert cloud.main(["up", f"--port={port}", f"--home={tmp_path}"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: port {port} is not free (")
+    assert re.search(r"; take another: LOCAL_PORT=\d+\n$", said)
 
 
 def test_a_home_that_cannot_be_made_is_one_line(
