@@ -22,6 +22,10 @@ STRANGE := $(filter-out SHELL .SHELLFLAGS MAKE% GNUMAKEFLAGS \
 $(foreach goal,$(filter $(DEVELOPER),$(or $(MAKECMDGOALS),help)),$(if $(STRANGE),$(error make \
   $(goal): $(STRANGE) is not known here; it takes no variables)))
 
+# Before anything runs: make launch line would launch the default job, and then not find "line".
+NO_TARGETS := $(filter-out $(VERBS) $(DEVELOPER),$(MAKECMDGOALS))
+$(if $(NO_TARGETS),$(error $(NO_TARGETS): not a target; make help lists them, and JOB=… names a job))
+
 .PHONY: $(VERBS) $(DEVELOPER)
 
 help: ## list the targets (changes nothing)

@@ -138,6 +138,15 @@ def _no_credentials() -> str:
     )
 
 
+def answer(question: str) -> str:
+    """Return what is typed as the answer to `question`; nothing if the input ends (Ctrl-D)."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print()  # what is said next would stand behind the question
+        return ""
+
+
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Yield `items` and show how many of `total` have come; plain lines without a terminal."""
     if sys.stdout.isatty():

@@ -139,6 +139,11 @@ def read_deployment() -> Deployment:
     outputs, trouble = read_outputs(os.environ)
     apply = "make deploy" if is_local() else "make deploy (or terraform apply)"
     local = f". But {words}" if (words := forgotten()) else ""
+    if trouble and not _ever_initialised():
+        raise Refused(
+            f"nothing is deployed from here yet; run {apply} first, or make init where the state "
+            f"is kept elsewhere{local}"
+        )
     if trouble:
         raise Refused(f"terraform output failed ({trouble}); run make init and try again{local}")
     if "launch_function" not in outputs:
@@ -157,6 +162,15 @@ def read_deployment() -> Deployment:
     deployment = Deployment(**{name: outputs[name] for name in fields})
     say_forgotten(f"AWS account {deployment.account_id}, {deployment.region}")
     return deployment
+
+
+def _ever_initialised() -> bool:
+    """Return whether this clone has a state, or a way to one, on the cloud that is asked.
+
+    What terraform says where it has neither depends on whether it was used on the embedded cloud.
+    """
+    data = Path(os.environ.get("TF_DATA_DIR", ROOT / ".terraform"))
+    return is_local() or data.exists() or (ROOT / "terraform.tfstate").exists()
 
 
 def _has_resources() -> bool:

@@ -46,6 +46,8 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
         return
     names = differing(job, changes)
     if answer is None and not ask:
+        if changes.first:
+            return  # the launch function refuses that, and says what to do
         print(
             hint(
                 f"note: trainer files of job {job} differ from the bucket ({_some(names)}); the "
@@ -54,7 +56,7 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
             file=sys.stderr,
         )
         return
-    if answer or _wanted(job, names):
+    if answer or _wanted(job, names, first=changes.first):
         _upload(deployment, job, folder, changes)
 
 
@@ -66,14 +68,16 @@ def differing(job: str, changes: Changes) -> list[str]:
     return [*here, *gone]
 
 
-def _wanted(job: str, names: Sequence[str]) -> bool:
-    print(f"Job {job} has changed since it was uploaded:")
+def _wanted(job: str, names: Sequence[str], *, first: bool) -> bool:
+    why = "is not in the bucket yet" if first else "has changed since it was uploaded"
+    print(f"Job {job} {why}:")
     print(*(f"  {name}" for name in names[:MAX_NAMED]), sep="\n")
     if len(names) > MAX_NAMED:
         print(f"  and {len(names) - MAX_NAMED} more")
     try:
         said = input("Upload this before the launch? [Y/n] ").strip().lower()
     except EOFError:
+        print()  # what is said next would stand behind the question
         said = "nothing"
     if said not in ("", "y", "yes", "n", "no"):
         raise Refused("neither yes nor no; nothing was uploaded or launched")

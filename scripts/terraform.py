@@ -231,13 +231,16 @@ def _ask_and_apply(
             run_visibly(["terraform", "show", *_plainly(), plan], environ)
         print("\n".join(story.describe()), flush=True)
         if not options.yes:
-            _ask(options.action)
+            _ask(options.action, shown=options.plan)
         command = ["terraform", "apply", *_IN_JSON, *state_arguments(), plan]
         return story, run_to_its_end(command, environ, story)
 
 
-def _ask(action: str) -> None:
+def _ask(action: str, *, shown: bool = False) -> None:
     """Ask whether to go on.
+
+    Args:
+        shown: whether the whole plan stands above already.
 
     Raises:
         Refused: if the answer is not yes, or there is no terminal to ask on.
@@ -248,8 +251,9 @@ def _ask(action: str) -> None:
             "nothing was changed: there is no terminal to ask on; "
             f"YES=1 answers beforehand: {target} YES=1"
         )
-    more = "" if action == "destroy" else f" ({target} PLAN=1 shows every line of the plan)"
-    if input(hint(f"Do that{more}? Type yes: ")).strip() != "yes":
+    unseen = action != "destroy" and not shown
+    more = f" ({target} PLAN=1 shows every line of the plan)" if unseen else ""
+    if console.answer(hint(f"Do that{more}? Type yes: ")) != "yes":
         raise Refused("nothing was changed")
 
 

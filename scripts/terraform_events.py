@@ -7,6 +7,7 @@ of which `type` says what it tells.
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
@@ -92,7 +93,10 @@ class Story:
         return self.applying and self.made < wanted
 
     def describe(self) -> list[str]:
-        """Return the plan by action and kind, and what its new things cost while nothing runs."""
+        """Return the plan by action and kind, and what its new things cost while nothing runs.
+
+        Its lines end where the terminal does, or sooner.
+        """
         counts = Counter[str]()
         for (action, _), count in self.planned.items():
             counts[action] += count
@@ -100,16 +104,18 @@ class Story:
             return ["terraform finds no resource to change"]
         parts = [f"{_WORDS[action]} {counts[action]}" for action in _WORDS if counts[action]]
         lines = [f"terraform will {', '.join(parts)} {_noun(counts.total())}:"]
+        width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDTH)
         for action, word in _WORDS.items():
             kinds = sorted((kind, n) for (what, kind), n in self.planned.items() if what == action)
             if kinds:
                 text = ", ".join(f"{count} {name_of(kind)}" for kind, count in kinds)
                 first = f"  {word:<8} "
                 lines += textwrap.wrap(
-                    text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first)
+                    text, width, initial_indent=first, subsequent_indent=" " * len(first)
                 )
         made = {kind for action, kind in self.planned if action == "create"}
-        return [*lines, *(IDLE if made else ()), *(WATCHED if made & _WATCHING else ())]
+        notes = [*([IDLE] if made else []), *([WATCHED] if made & _WATCHING else [])]
+        return [*lines, *(line for note in notes for line in textwrap.wrap(note, width))]
 
     def where(self) -> str:
         """Return how far it is, for a line that moves."""
@@ -128,13 +134,13 @@ def name_of(kind: str) -> str:
 
 
 IDLE = (
-    "Idle it bills nothing by the hour. You pay for what is stored (S3, CloudWatch Logs), and for",
-    "the reap function's sweeps beyond Lambda's free million of calls a month: 0.20 US dollars a",
-    "million. A run costs what its machine costs. (aws.amazon.com/lambda/pricing, in us-east-1)",
+    "Idle it bills nothing by the hour. You pay for what is stored (S3, CloudWatch Logs), and for "
+    "the reap function's sweeps beyond Lambda's free million of calls a month: 0.20 US dollars a "
+    "million. A run costs what its machine costs. (aws.amazon.com/lambda/pricing, in us-east-1)"
 )
 WATCHED = (
-    "CloudWatch has 10 alarms and 3 dashboards free; beyond them an alarm costs 0.10 US dollars a",
-    "month, a dashboard 3.00. (aws.amazon.com/cloudwatch/pricing)",
+    "CloudWatch has 10 alarms and 3 dashboards free; beyond them an alarm costs 0.10 US dollars a "
+    "month, a dashboard 3.00. (aws.amazon.com/cloudwatch/pricing)"
 )
 _WATCHING = frozenset({"aws_cloudwatch_metric_alarm", "aws_cloudwatch_dashboard"})
 

@@ -27,6 +27,8 @@ class Changes:
     """Files by key."""
     delete: tuple[str, ...]
     unchanged: int
+    first: bool
+    """Whether the bucket holds nothing of the job yet."""
 
 
 def refuse_problems(
@@ -90,6 +92,7 @@ def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
         upload=upload,
         delete=tuple(sorted(there.keys() - here.keys())),
         unchanged=len(here) - len(upload),
+        first=not there,
     )
 
 

@@ -93,7 +93,8 @@ class Moving:
 
 def count_installed(folder: Path) -> int:
     """Return how many packages the environment in `folder` holds."""
-    return sum(1 for _ in folder.glob("lib*/python3*/site-packages/*.dist-info"))
+    # Not lib*: where venv makes lib64, it is a link to lib, and each package would count twice.
+    return sum(1 for _ in folder.glob("lib/python3*/site-packages/*.dist-info"))
 
 
 def where(said: str, installed: int) -> str:

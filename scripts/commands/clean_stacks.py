@@ -131,5 +131,5 @@ def _ask(count: int) -> None:
             f"{counted(count, 'live run')} would be ended; say --yes "
             "(make clean-stacks ALL=1 YES=1)"
         )
-    if input(f"End {counted(count, 'live run')}? Type yes: ").strip() != "yes":
+    if console.answer(f"End {counted(count, 'live run')}? Type yes: ") != "yes":
         raise Refused("nothing was deleted")

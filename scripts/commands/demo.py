@@ -48,7 +48,7 @@ def _demo(was_up: bool, port: int) -> int:
         _must(terraform.main, ["apply", "--quiet", "--yes"])
     with _step("make upload-config: check the jobs and upload them"):
         _must(upload_config.main, [])
-    with _step("make launch WAIT=1: the deployed function builds the stack, its machine trains"):
+    with _step("make launch WAIT=1: the function builds the stack, its machine trains"):
         deployment = read_deployment()
         answer = launching.invoke(deployment, {"job": "default", "event-id": f"demo-{time.time()}"})
         print(f"run {answer['run-id']}, stack {answer['stack-name']}")

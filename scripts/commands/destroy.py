@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from parris.budget import cost
 from parris.stacks import stack_tags
-from scripts import terraform
+from scripts import console, terraform
 from scripts.arguments import parse
 from scripts.commands import clean_stacks
 from scripts.console import Refused
@@ -58,7 +58,8 @@ def _offer(deployment: Deployment) -> None:
     if not sys.stdin.isatty():
         standing = counted(len(stacks), "stack stands", "stacks stand")
         raise Refused(f"{standing}: {names}; run {command} first")
-    if input(f"Run {hint(command)} now? What runs is ended, results are kept. Type yes: ") != "yes":
+    question = f"Run {hint(command)} now? What runs is ended, results are kept. Type yes: "
+    if console.answer(question) != "yes":
         raise Refused("nothing was destroyed")
     if clean_stacks.main(["--all", "--yes", "--wait"]) != 0:
         raise Refused("not every stack is gone; nothing was destroyed")

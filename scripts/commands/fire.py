@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris.errors import meant
 from parris.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
 from scripts.arguments import parse
@@ -211,5 +212,9 @@ def _file(text: str) -> Path:
 
 
 def _unknown(what: str, name: str, known: Mapping[str, Any]) -> str:
-    listed = ", ".join(sorted(known)) or "none; add one to terraform.tfvars and apply"
-    return f"NAME={name} is no {what} of this deployment: {listed}"
+    if not known:
+        return f"this deployment has no {what}; add one to terraform.tfvars, then make deploy"
+    listed = ", ".join(sorted(known))
+    if not name:
+        return f"NAME= is missing, a {what} of this deployment: {listed}"
+    return f"NAME={name} is no {what} of this deployment: {listed}{meant(name, known)}"

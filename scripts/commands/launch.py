@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.config import CONFIG_FILENAME, read_config
-from parris.errors import InvalidConfig
+from parris.errors import InvalidConfig, meant
 from parris.parameters import read_parameters, unknown_names
 from parris.request import DEFAULT_JOB
 from scripts import console, stale
@@ -110,8 +110,19 @@ def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(result["Payload"].read())
     if "FunctionError" in result:
         message = answer.get("errorMessage") or "no message; see make logs"
+        if f"has no {CONFIG_FILENAME}" in message:
+            message = _nowhere(event["job"]) or message
         raise Refused(f"job {event['job']} was not launched: {message}")
     return answer
+
+
+def _nowhere(job: str) -> str:
+    """Return that there is no such job, given that the bucket has none; nothing if it lies here."""
+    here = job_folders()
+    if job in here:
+        return ""
+    question = meant(job, here) or f"; jobs: {', '.join(here)}"
+    return f"there is no job of that name, neither in the bucket nor in this clone{question}"
 
 
 def _print(answer: dict[str, Any]) -> None:

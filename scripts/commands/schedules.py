@@ -55,8 +55,11 @@ def _lines(row: dict[str, Any]) -> list[str]:
         # EventBridge counts from the moment the rule was made or changed, which no API tells.
         return [head, "  at this rate, counted from when it was applied"]
     moments = [datetime.fromisoformat(text) for text in row["next"]]
-    times = [
-        f"  {moment:%a %Y-%m-%d %H:%M} UTC   {moment.astimezone():%a %Y-%m-%d %H:%M %Z}"
-        for moment in moments
-    ]
+    times = [f"  {_when(moment, moment.astimezone())}" for moment in moments]
     return [head, *(times or ["  never again"])] if not row["problem"] else [head]
+
+
+def _when(moment: datetime, here: datetime) -> str:
+    """Return a time in UTC, and as this machine's clock shows it where that is another."""
+    text = f"{moment:%a %Y-%m-%d %H:%M} UTC"
+    return f"{text}   {here:%a %Y-%m-%d %H:%M %Z}" if here.utcoffset() else text

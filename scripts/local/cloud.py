@@ -179,7 +179,7 @@ def _up_command(home: Path, port: int) -> int:
     cloud = up(home, port)
     print(f"The embedded cloud is up at {cloud.endpoint} ({time.monotonic() - begun:.1f} s).")
     print(
-        "All that it holds is gone when it ends: with make local-down, or with this machine.\n"
+        "All that it holds is gone when it ends: with make local-down, or this machine.\n"
         "LOCAL=1 turns a command to it, and make local-env prints what an aws CLI needs."
     )
     return 0

@@ -80,8 +80,7 @@ def listening(port: int) -> Iterator[socket.socket]:
         except OSError as error:
             other = port + 11 if port <= 65000 else port - 11
             raise CloudError(
-                f"port {port} is not free ({error.strerror}); "
-                f"take another: LOCAL_PORT={other} make local-up"
+                f"port {port} is not free ({error.strerror}); take another: LOCAL_PORT={other}"
             ) from error
         yield listening
 

@@ -189,7 +189,7 @@ def test_a_schedule_of_a_job_that_is_not_there_is_refused(clone: Clone) -> None:
 def test_an_unknown_job_is_refused_by_name(clone: Clone) -> None:
     refused = clone.make("launch", "LOCAL=1", "JOB=nowhere", check=False)
     assert "error: job nowhere was not launched" in refused.stderr
-    assert "make upload-config JOB=nowhere" in refused.stderr
+    assert "there is no job of that name" in refused.stderr
 
 
 def test_help_is_what_make_does_by_itself_and_changes_nothing(clone: Clone) -> None:

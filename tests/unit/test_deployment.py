@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +49,23 @@ def test_a_deployment_of_an_older_version_is_named_so(monkeypatch: pytest.Monkey
         outputs(monkeypatch, older)
 
 
-def test_what_terraform_complains_of_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("there", [None, ".terraform", "terraform.tfstate"])
+def test_a_clone_used_on_the_embedded_cloud_alone_has_nothing_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None
+) -> None:
+    monkeypatch.setattr(deployment, "ROOT", tmp_path)
+    if there:
+        (tmp_path / there).touch()
+    said = "run make init and try again" if there else "nothing is deployed from here yet; run make"
+    with pytest.raises(Refused, match=said):
+        outputs(monkeypatch, {}, "Error: Required plugins are not installed")
+
+
+def test_what_terraform_complains_of_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "ROOT", tmp_path)
+    (tmp_path / ".terraform").mkdir()
     trouble = "Error: Backend initialization required, please run terraform init"
     with pytest.raises(Refused, match=r"Backend initialization required.*run make init and"):
         outputs(monkeypatch, {}, trouble)

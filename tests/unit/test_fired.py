@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from scripts.commands import fire
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.fired import Fired, Listener, job_of
@@ -145,3 +146,21 @@ def test_where_the_marks_of_an_event_are_is_known_for_all_but_clicks_and_data(
     assert job_of(deployment, "device", "", "mine") == "mine"
     assert job_of(deployment, "button", "", "mine") is None
     assert job_of(deployment, "data", "", "") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("x", {}, "this deployment has no schedule; add one to terraform.tfvars, then make deploy"),
+        ("", {"nightly": {}}, "NAME= is missing, a schedule of this deployment: nightly"),
+        (
+            "nihgtly",
+            {"nightly": {}, "often": {}},
+            "NAME=nihgtly is no schedule of this deployment: nightly, often; did you mean nightly?",
+        ),
+    ],
+)
+def test_a_trigger_that_is_not_there_is_told_from_one_that_was_not_named(
+    name: str, known: dict[str, Any], said: str
+) -> None:
+    assert fire._unknown("schedule", name, known) == said

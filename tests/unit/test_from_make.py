@@ -126,3 +126,10 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(WrongUsage) as refused:
         translate(VERBS["extend"], {"MAKEFLAGS": " -- wait=1 MINUTES=x JOBS=a"})
     assert len(str(refused.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("goals", [("launch", "line"), ("lauch",), ("deploy", "now")])
+def test_a_word_that_is_no_target_stops_make_before_anything_runs(goals: tuple[str, ...]) -> None:
+    refused = make(ROOT, "--dry-run", *goals)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{goals[-1]}: not a target; make help lists them" in refused.stderr

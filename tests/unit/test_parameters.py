@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -49,6 +53,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "training-config.json").write_text(CONFIG)
     monkeypatch.setattr(launch, "job_folders", lambda: {"mine": tmp_path})
     return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ("mine", "run make upload-config JOB=mine"),
+        ("mien", r"no job of that name.*; did you mean mine\?$"),
+        ("other", "no job of that name.*; jobs: mine$"),
+    ],
+)
+def test_a_job_that_is_nowhere_is_not_sent_to_upload_config(job: str, said: str) -> None:
+    words = f"job '{job}' has no training-config.json in s3://b/; run make upload-config JOB={job}"
+    answer = {
+        "FunctionError": "Unhandled",
+        "Payload": io.BytesIO(json.dumps({"errorMessage": words}).encode()),
+    }
+    client = SimpleNamespace(invoke=lambda **_asked: answer)
+    deployment = SimpleNamespace(launch_function="f", client=lambda _service: client)
+    with pytest.raises(Refused, match=said):
+        launch.invoke(cast(Any, deployment), {"job": job})
 
 
 def test_launch_refuses_before_it_asks_anybody(folder: Path) -> None:

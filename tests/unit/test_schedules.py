@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.commands.schedules import describe
+from scripts.commands.schedules import _when, describe
 from scripts.fire_times import next_times, parse_cron
 
 NOW = datetime(2026, 11, 24, 12, 41, tzinfo=UTC)
@@ -95,3 +95,9 @@ def test_a_schedule_lists_five_times_unless_it_is_off_or_has_none_to_tell() -> N
     assert describe("off", schedule(enabled=False), NOW)["next"] == []
     assert describe("rate", schedule(expression="rate(1 day)"), NOW)["next"] == []
     assert "six fields" in describe("bad", schedule(expression="cron(1)"), NOW)["problem"]
+
+
+def test_a_time_is_told_once_where_the_clock_is_utc() -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=2), "EET"))
+    assert _when(NOW, NOW) == "Tue 2026-11-24 12:41 UTC"
+    assert _when(NOW, east) == "Tue 2026-11-24 12:41 UTC   Tue 2026-11-24 14:41 EET"

@@ -126,6 +126,21 @@ def test_at_a_terminal_it_names_the_files_and_asks(
     assert ("jobs/mine/gone.txt" in {item["Key"] for item in listed}) == (there == "old")
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_job_that_was_never_uploaded_is_not_called_changed(
+    deployment: Any,
+    s3: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stale.settle(deployment, "mine", None, ask=False)
+    assert capsys.readouterr() == ("", "")
+    answering(monkeypatch, "y")
+    stale.settle(deployment, "mine", None, ask=True)
+    assert "Job mine is not in the bucket yet:\n  trainer-script.sh\n" in capsys.readouterr().out
+    assert script(s3) == "old"
+
+
 @pytest.mark.parametrize("words", ["perhaps", ""])
 @pytest.mark.usefixtures("edited")
 def test_an_answer_that_is_none_launches_nothing(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from scripts.terraform_events import Story
 
 
@@ -45,6 +47,14 @@ def test_a_plan_is_told_by_action_and_kind_with_what_it_costs_idle() -> None:
     alarmed = told(planned("create", "aws_cloudwatch_metric_alarm")).describe()
     assert "an alarm costs 0.10 US dollars" in " ".join(alarmed)
     assert not any("Idle" in line for line in told(planned("delete", "aws_x")).describe())
+
+
+def test_a_plan_is_told_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    kinds = ("cloudwatch_event_rule", "iam_role_policy", "lambda_permission", "s3_bucket_policy")
+    narrow = told(*(planned("create", f"aws_{kind}") for kind in kinds)).describe()
+    assert max(map(len, narrow)) <= 80
+    assert len([line for line in narrow if line.startswith("           ")]) == 1
 
 
 def test_how_far_it_is_counts_what_is_done() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -39,6 +41,13 @@ def test_how_far_pip_is_counts_packages() -> None:
     )
 
 
+def test_a_package_counts_once_where_lib64_is_a_link_to_lib(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"lib/python3.11/site-packages/{name}-1.dist-info").mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")
+    assert venv.count_installed(tmp_path) == 2
+
+
 def test_a_clone_that_cannot_be_written_to_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +79,18 @@ def test_a_port_that_is_no_number_is_one_line(
     assert capsys.readouterr().err == (
         "error: port 'abc' is not a whole number from 0 to 65535; for one: LOCAL_PORT=4577\n"
     )
+
+
+def test_a_port_that_is_taken_names_another_for_whichever_command_this_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert cloud.main(["up", f"--port={port}", f"--home={tmp_path}"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: port {port} is not free (")
+    assert re.search(r"; take another: LOCAL_PORT=\d+\n$", said)
 
 
 def test_a_home_that_cannot_be_made_is_one_line(
