@@ -86,7 +86,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
         Case(
             fault="agent killed with SIGKILL",
             layers=(ONE,),
-            states=("interrupted",),
+            states=("failed",),
             during=_kill_agent,
         ),
         Case(

@@ -51,7 +51,9 @@ def test_poweroff_takes_no_time() -> None:
 
 def test_systemctl_powers_off_and_does_nothing_else() -> None:
     assert commands.systemctl(["--no-wall", "poweroff"]) == {"do": "poweroff", "force": False}
-    with pytest.raises(commands.Refused, match="poweroff and halt only"):
+    for asked in (["enable", "/x.service"], ["list-jobs", "--full"], ["is-system-running"]):
+        assert commands.systemctl(asked) == {"do": "nothing"}
+    with pytest.raises(commands.Refused, match="does not know stop sshd"):
         commands.systemctl(["stop", "sshd"])
 
 

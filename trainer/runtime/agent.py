@@ -228,6 +228,7 @@ class LogStreamer(threading.Thread):
         self._wake.set()
 
     def run(self) -> None:
+        self._create_stream()
         pause = FIRST_PAUSE
         while not self._ending.is_set():
             if not self._wake.wait(LONGEST_PAUSE):
@@ -246,13 +247,17 @@ class LogStreamer(threading.Thread):
         self._last_time = max(self._last_time, int(time.time() * 1000))
         self._events.append({"timestamp": self._last_time, "message": message})
 
-    def _put(self, batch: list[dict[str, Any]]) -> Answer:
+    def _create_stream(self) -> Answer:
         names = ("--log-group-name", self._group, "--log-stream-name", self._stream)
+        answer = self._aws.call("logs", "create-log-stream", *names)
+        self._created = answer.status == 0 or "ResourceAlreadyExists" in answer.said
+        return answer
+
+    def _put(self, batch: list[dict[str, Any]]) -> Answer:
         if not self._created:
-            answer = self._aws.call("logs", "create-log-stream", *names)
-            if answer.status and "ResourceAlreadyExists" not in answer.said:
+            answer = self._create_stream()
+            if not self._created:
                 return answer
-            self._created = True
         request = {"logGroupName": self._group, "logStreamName": self._stream, "logEvents": batch}
         # By a file: the aws CLI reads --cli-input-json twice, which a pipe does not bear.
         try:
