@@ -409,6 +409,17 @@ def test_an_outcome_that_is_stored_stands(machine: Machine) -> None:
     ]
 
 
+def test_a_disk_that_takes_nothing_still_lets_the_machine_say_so_and_go_off(
+    machine: Machine,
+) -> None:
+    mkdir = (machine.bin / "mkdir").resolve()
+    refuse = f'[[ "$*" == *{machine.home}* ]] || exec {mkdir} "$@"'
+    machine.put("mkdir", f"#!/bin/bash\n{refuse}\nexit 1\n")
+    start(machine).wait(20)
+    assert "is the disk full?" in machine.outcome()["reason"]
+    assert machine.calls[-1] == "shutdown --poweroff now"
+
+
 def test_there_is_room_for_the_runs_values() -> None:
     assert len(USER_DATA.read_bytes()) < 16_384 - 1_024
 

@@ -309,7 +309,7 @@ class Store:
     """The run's folders and its log, kept in S3.
 
     A call of the aws CLI sends what S3 may not have, and nothing else. What it surely has is judged
-    by what we saw of a file before and after it was sent, by the file system's word alone: the
+    by what we saw of a file just before it was sent, by the file system's word alone: the
     clocks of S3 and of the files' owners do not count, and a file's change time nobody can set.
     """
 

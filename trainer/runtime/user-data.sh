@@ -147,7 +147,8 @@ give_up() {
   outcome+=" \"trainer-seconds\": null, \"peak-memory-bytes\": null, \"cost-usd\": null,"
   outcome+=" \"bytes-stored\": 0, \"warnings\": []}"
   echo "parris outcome: ${outcome}" # the console keeps it when S3 cannot be reached
-  touch "${HOME_DIR}/outcome-stored" # it stands, whatever becomes of the unit
+  # It stands, whatever becomes of the unit; and a full disk must not keep the machine on.
+  touch "${HOME_DIR}/outcome-stored" || true
   if command -v aws >/dev/null; then
     name="$(cat "${HOME_DIR}/own-name" 2>/dev/null || ask_own_name || true)"
     if [[ -n "${name}" ]]; then
