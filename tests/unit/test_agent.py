@@ -28,7 +28,7 @@ OWN_URI = f"{RUN_URI}/machines/{OWN_NAME}"
 LOG_STREAM = "digits/r1/secret"
 TOOLS = (
     *("bash", "cat", "date", "dd", "env", "false", "head", "kill", "ln", "mkdir", "mv"),
-    *("seq", "setsid", "sleep", "timeout", "touch", "tr", "yes"),
+    *("rm", "seq", "setsid", "sleep", "timeout", "touch", "tr", "yes"),
 )
 
 FAKE_AWS = """

@@ -388,6 +388,12 @@ def test_no_other_boot_is_a_restart(trained: Machine, written: str) -> None:
     assert trained.calls == calls
 
 
+def test_a_restart_without_a_word_of_the_first_boot_goes_off_too(trained: Machine) -> None:
+    (trained.home / "first-boot").write_text("")
+    call_again(trained, "restarted")
+    assert trained.calls[-1] == "poweroff --force"
+
+
 def test_a_supervisor_that_is_killed_leaves_an_outcome(trained: Machine) -> None:
     killed = {"SERVICE_RESULT": "signal", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}
     call_again(trained, "died", **killed)

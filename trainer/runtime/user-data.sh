@@ -255,7 +255,8 @@ died)
 restarted)
   read -r boot machine <"${HOME_DIR}/first-boot"
   read -r this same < <(this_boot)
-  [[ "${this}" != "${boot}" && "${same}" == "${machine}" ]] || exit 0
+  # Without a word of the first boot this counts as a later one: better off than on without a limit.
+  [[ "${this}" != "${boot}" && (-z "${boot}" || "${same}" == "${machine}") ]] || exit 0
   echo "parris: the machine was restarted, which ends its run"
   read -r PARRIS_BOOTED <"${HOME_DIR}/booted"
   store_leftovers restarted
@@ -268,6 +269,7 @@ train) ;;
   arm_power_off
   PARRIS_BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
   echo "parris: user data began at $(date +%s.%N)"
+  rm --force "${HOME_DIR}/outcome-stored" "${HOME_DIR}/own-name" # of the machine its image was made of
   mkdir --parents "${HOME_DIR}" && cat "$0" >"${SELF}.new" && mv "${SELF}.new" "${SELF}"
   forbid_restart || echo "parris: warning: a restart would leave this machine on"
   trap give_up EXIT
