@@ -84,9 +84,10 @@ class Obituary:
 
 def excerpt(console: str) -> str:
     """Return a console cut to CONSOLE_BYTES: its telling lines, then the last of the others."""
-    lines = console.splitlines()
-    telling = [line for line in lines if any(word in line for word in _TELLING)]
-    others = [line for line in lines if line not in telling]
+    telling: list[str] = []
+    others: list[str] = []
+    for line in console.splitlines():
+        (telling if any(word in line for word in _TELLING) else others).append(line)
     first = "\n".join(telling)[-CONSOLE_BYTES:]
     room = CONSOLE_BYTES - len(first) - 1
     rest = "\n".join(others)[-room:] if room > 0 else ""

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts.local import cloud, faults, owners
+from scripts.local import faults, owners
 from tests.boot.drill import Drill
-from tests.e2e.conftest import Clone, run_make, wait_for
+from tests.e2e.conftest import Clone, as_deployed, copy_files, run_make, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 120
@@ -128,7 +127,8 @@ def deployed(folder: Path, drills: Iterable[Drill]) -> Iterator[Stage]:
     if folder.exists():  # one that was killed has left its cloud to end by itself
         run_make(folder, "local-down", check=False)
     shutil.rmtree(folder, ignore_errors=True)
-    _copy(folder)
+    copy_files(folder)
+    (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
     for drill in drills:
         _write_job(folder / "trainer" / "jobs" / drill.name, drill)
     home = folder / ".parris" / "local"
@@ -137,37 +137,11 @@ def deployed(folder: Path, drills: Iterable[Drill]) -> Iterator[Stage]:
         run_make(folder, "deploy", "LOCAL=1", "YES=1")
         run_make(folder, "upload-config", "LOCAL=1")
         faults.write(home, {"machines": {"*": ["no-machine"]}})
-        answer = subprocess.run(
-            ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
-            cwd=folder,
-            env=os.environ | {"TF_DATA_DIR": str(home / "terraform")},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        outputs = {name: item["value"] for name, item in json.loads(answer.stdout).items()}
-        environ = cloud.local_environ(os.environ, home)
-        yield Stage(clone=Clone(folder=folder, environ=environ, outputs=outputs))
+        yield Stage(clone=as_deployed(folder))
     except (AssertionError, ClientError) as error:
         raise StageError(str(error)) from error
     finally:
         run_make(folder, "local-down", check=False)
-
-
-def _copy(folder: Path) -> None:
-    """Copy what git would clone, with this clone's environment."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.split("\0"):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
 
 
 def _write_job(folder: Path, drill: Drill) -> None:

@@ -240,19 +240,24 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         assert beside.changes() == []
 
 
-def copy_clone(folder: Path) -> Path:
+def copy_files(folder: Path) -> None:
     """Copy what git would clone into `folder`."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    for name in listed.stdout.splitlines():
+    for name in listed.stdout.split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+
+
+def copy_clone(folder: Path) -> Path:
+    """Make `folder` a clone, with an environment as after a rename."""
+    copy_files(folder)
     moved_environment(folder / ".venv")
     return folder
 
@@ -293,24 +298,30 @@ def deployed_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         run_make(folder, "local-up", "LOCAL_PORT=0")
         _deploy(folder)
         run_make(folder, "upload-config", "LOCAL=1")
-        outputs = subprocess.run(
-            ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
-            cwd=folder,
-            env=os.environ | {"TF_DATA_DIR": str(home / "terraform")},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        yield Clone(
-            folder=folder,
-            environ=cloud.local_environ(os.environ, home),
-            outputs={name: item["value"] for name, item in json.loads(outputs.stdout).items()},
-        )
+        yield as_deployed(folder)
         calls = recorded.read(home)
     finally:
         run_make(folder, "local-down", check=False)
     recorded.keep(calls, f"{os.getpid()}-{folder.name}")
     assert list(recorded.strange(calls)) == []  # what the tables lack, and what was denied
+
+
+def as_deployed(folder: Path) -> Clone:
+    """Return the clone in `folder` with what its deployment on its own embedded cloud says."""
+    home = folder / ".parris" / "local"
+    outputs = subprocess.run(
+        ["terraform", "output", "-json", f"-state={home}/terraform.tfstate"],
+        cwd=folder,
+        env=os.environ | {"TF_DATA_DIR": str(home / "terraform")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Clone(
+        folder=folder,
+        environ=cloud.local_environ(os.environ, home),
+        outputs={name: item["value"] for name, item in json.loads(outputs.stdout).items()},
+    )
 
 
 def _deploy(folder: Path) -> None:
