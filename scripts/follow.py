@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.errors import plain
-from scripts.console import RUN_FAILED, Refused
+from scripts.console import RUN_FAILED, Moving, Refused
 from scripts.deployment import Deployment
 from scripts.one_run import consoles_end
 from scripts.plain_text import one_line
@@ -24,18 +24,26 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
     tail = LogTail(deployment)
     started = time.monotonic()
     state = ""
+    waiting: Moving | None = Moving()
     while True:
         run = find_run(deployment, job, run_id)
         if run.state != state:
             state = run.state
+            if waiting:
+                waiting.clear()
             elapsed = time.monotonic() - started
             why = f": {hint(run.reason)}" if run.reason else ""
             print(one_line(f"[{elapsed:5.0f} s] {state}{why}"), flush=True)
         for line in tail.new_lines(run):
+            if waiting:
+                waiting.clear()
+                waiting = None
             # A carriage return begins a line too, which must not pass for one of ours.
             print(*(f"  | {part}" for part in plain(line).split("\n")), sep="\n", flush=True)
         if run.is_over:
             return conclude(run)
+        if waiting:
+            waiting.show("waiting for its machine's first words")
         time.sleep(pause)
 
 

@@ -31,7 +31,7 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
             bucket's files are launched.
 
     Raises:
-        Refused: if what is to be uploaded is wrong, or the question was answered neither way.
+        Refused: if what could be uploaded is wrong, or the question was answered neither way.
     """
     folder = jobs.job_folders().get(job)
     if answer is False or folder is None or not (folder / CONFIG_FILENAME).is_file():
@@ -56,8 +56,10 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
             file=sys.stderr,
         )
         return
+    # Before the question, which is not one where what lies here could not be uploaded.
+    _check(deployment, job, folder)
     if answer or _wanted(job, names, first=changes.first):
-        _upload(deployment, job, folder, changes)
+        uploads.apply(deployment, job, changes)
 
 
 def differing(job: str, changes: Changes) -> list[str]:
@@ -84,7 +86,7 @@ def _wanted(job: str, names: Sequence[str], *, first: bool) -> bool:
     return not said.startswith("n")
 
 
-def _upload(deployment: Deployment, job: str, folder: Path, changes: Changes) -> None:
+def _check(deployment: Deployment, job: str, folder: Path) -> None:
     try:
         uploads.refuse_problems(deployment, {job: folder}, jobs.job_folders())
     except Refused as error:
@@ -92,7 +94,6 @@ def _upload(deployment: Deployment, job: str, folder: Path, changes: Changes) ->
             f"{error} Nor was anything launched; make launch JOB={job} UPLOAD=0 launches what the "
             "bucket holds."
         ) from error
-    uploads.apply(deployment, job, changes)
 
 
 def _some(names: Sequence[str]) -> str:

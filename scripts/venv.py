@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,9 +112,9 @@ def where(said: str, installed: int) -> str:
     return f"{min(installed, total)} of {total} packages installed"
 
 
-def _run(command: list[str], folder: Path) -> tuple[int, str]:
+def _run(command: list[str], how_far: Callable[[str], str]) -> tuple[int, str]:
     """Run one step, tell how far it is, and return its exit status and what it printed."""
-    moving, before = Moving(), count_installed(folder)
+    moving = Moving()
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         while True:
@@ -123,7 +124,7 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
             if not running:
                 moving.clear()
                 return process.returncode, said
-            moving.show(where(said, count_installed(folder) - before))
+            moving.show(how_far(said))
             time.sleep(POLL_SECONDS)
 
 
@@ -137,16 +138,26 @@ def install(folder: Path, name: str, python: str, *options: str) -> str | None:
     Returns:
         Why it could not, pip's own words first, or None.
     """
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    for command in (
-        [python, "-m", "venv", *options, str(folder)],
-        # pip: "Secure installs": a file whose hash is not named is not installed.
-        [*pip, "install", "--require-hashes", "-r", str(ROOT / name)],
+    inside = [str(folder / "bin" / "python"), "-m"]
+    pip = [*inside, "pip", "--disable-pip-version-check", "install"]
+    before = count_installed(folder)
+
+    def packages(said: str) -> str:
+        return where(said, count_installed(folder) - before)
+
+    for command, how_far in (
+        ([python, "-m", "venv", *options, str(folder)], lambda _: "making the environment"),
+        # pip: "Secure installs": a file whose hash is not named is not installed. It would compile
+        # thousands of modules, one after another; Python compiles the few that are imported.
+        ([*pip, "--no-compile", "--require-hashes", "-r", str(ROOT / name)], packages),
     ):
-        status, said = _run(command, folder)
+        status, said = _run(command, how_far)
         if status:
             words = "\n".join(said.strip().splitlines()[-LAST_LINES:])
             return f"{folder.name} could not be set up\n{words}\n{advice(said, name)}"
+    if name == ORDER[-1]:  # the tests write no bytecode, and would compile at every start
+        # It fails for a module that is not for this Python, and pip passes over those too.
+        _run([*inside, "compileall", "-qq", "-j", "0", str(folder / "lib")], lambda _: "compiling")
     return None
 
 

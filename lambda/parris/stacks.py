@@ -161,7 +161,8 @@ def why_not_replace(
             f"a stack named {call.name} exists ({status}) and this deployment did not make it; "
             "give the job another training-job-name"
         )
-    what = f"stack {call.name} exists: {status}, run {tags.get('parris:run-id', 'unknown')}"
+    run_id = tags.get("parris:run-id", "unknown")
+    what = f"stack {call.name} exists: {status}, run {run_id}"
     beside = "" if replace else '; "several-at-once": true in the job\'s config allows both at once'
     if status.endswith("_IN_PROGRESS"):
         return f"{what}; wait until it has settled (make status), then launch again{beside}"
@@ -169,8 +170,9 @@ def why_not_replace(
         return f"{what}; it cannot be updated from that state: run make clean-stacks first"
     if not replace:
         return (
-            f"{what}; when that run is over, make clean-stacks removes it, or set "
-            f'"stack-replacement": true to replace whatever it runs{beside}'
+            f"{what}; it goes when that run is over, or when make stop RUN={run_id} has ended it "
+            "(one that keep-stack keeps: make clean-stacks); "
+            f'"stack-replacement": true replaces whatever it runs{beside}'
         )
     return None
 

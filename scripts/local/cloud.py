@@ -217,8 +217,9 @@ def _mail_command(home: Path, _port: int) -> int:
         print(f"== {path}\n\n{hint(text)}\n")
     if not mails:
         print(
-            "No e-mail yet: each run that starts, ends or is refused sends one to each of "
-            "notification_emails in terraform.tfvars."
+            "No e-mail yet: each run that starts, ends or is refused sends one to each address in "
+            'notification_emails (in terraform.tfvars: notification_emails = ["you@example.org"]; '
+            "then make deploy LOCAL=1)."
         )
     return 0
 

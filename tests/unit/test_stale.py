@@ -168,13 +168,20 @@ def test_upload_1_and_0_answer_beforehand(
     assert (calls, capsys.readouterr().err) == (["ListObjectsV2"], "")
 
 
-def test_what_is_wrong_is_neither_uploaded_nor_launched(
-    deployment: Any, s3: Any, edited: Path
+@pytest.mark.parametrize(("answer", "ask"), [(True, False), (None, True)])
+def test_what_is_wrong_is_neither_asked_about_nor_uploaded_nor_launched(
+    deployment: Any,
+    s3: Any,
+    edited: Path,
+    capsys: pytest.CaptureFixture[str],
+    answer: bool | None,
+    ask: bool,
 ) -> None:
     (edited / "training-config.json").write_text('{"time-limit": 90.5}')
     with pytest.raises(Refused, match=r"1 problem\n.*90\.5(.|\n)*UPLOAD=0"):
-        stale.settle(deployment, "mine", True, ask=False)
+        stale.settle(deployment, "mine", answer, ask=ask)
     assert script(s3) == "old"
+    assert "[Y/n]" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("lacking", ["folder", "config"])
