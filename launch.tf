@@ -4,7 +4,7 @@ locals {
   launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
   # Not the resource's attribute, which its own environment cannot hold.
   launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
-  # What a template may make, as the function itself has it (lambda/parris/render.py).
+  # What a template may make, as the function itself has it (lambda/parris/launch/render.py).
   resource_types    = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule"]
   instance_profiles = concat([local.instance_profile], sort(var.instance_role_names))
   receipt_objects   = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]

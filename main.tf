@@ -160,10 +160,10 @@ locals {
 # --- Packaging: both functions' zips ---------------------------------------------------------------
 
 locals {
-  # What no launch imports is not in its zip; one hash does for both, which are built at once.
+  # The room of one function is not in the zip of the other; one hash does for both, which are built at once.
   zip = { for name in ["launch", "reap"] : name => "${path.module}/build/${name}.zip" }
   sources = sort(concat(
-    tolist(fileset(path.module, "lambda/parris/*.py")),
+    tolist(fileset(path.module, "lambda/parris/**/*.py")),
     ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/agent.py", "trainer/runtime/user-data.sh"],
   ))
   # From the sources and not from the zip, which need not exist at plan time.

@@ -7,8 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from parris.config import TrainingConfig
-from parris.plan import unknown_role
+from parris.jobs.config import TrainingConfig
+from parris.runs.plan import unknown_role
 from scripts.deployment import Deployment
 from scripts.price_table import PUBLISHED, nearest
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parris.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL
-from parris.fields import Amount, Choice, Field, Flag, Text, Whole
-from parris.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
+from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL
+from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
+from parris.jobs.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "training-config.schema.json"
 OPTIONS = "termination-options"

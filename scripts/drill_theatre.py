@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from parris.stacks import deleter, read_stack
+from parris.aws.stacks import deleter, read_stack
 from scripts import terraform
 from scripts.commands import launch as launching
 from scripts.console import Refused

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parris.objects import Objects
-from parris.plan import run_prefix
-from parris.request import DEFAULT_JOB
+from parris.aws.objects import Objects
+from parris.events.request import DEFAULT_JOB
+from parris.runs.plan import run_prefix
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.runs import list_run_keys

@@ -11,12 +11,12 @@ import hcl2
 from hcl2 import SerializationOptions
 from lark.exceptions import LarkError  # what python-hcl2 parses with, and raises from
 
-from parris.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
+from parris.aws.storage import MAX_JOB_FILES
 from parris.errors import InvalidConfig
-from parris.launch import MAX_SCRIPT_BYTES
-from parris.render import template_problems
-from parris.request import DEFAULT_JOB, JOB_NAME
-from parris.storage import MAX_JOB_FILES
+from parris.events.request import DEFAULT_JOB, JOB_NAME
+from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
+from parris.launch.launch import MAX_SCRIPT_BYTES
+from parris.launch.render import template_problems
 from scripts.console import Refused
 from scripts.deployment import ROOT
 from trainer.runtime.agent import last_power_off

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.budget import cost
 from parris.errors import plain
+from parris.runs.budget import cost
 from scripts.plain_text import one_line
 from scripts.runs import Run
 from scripts.which_cloud import hint

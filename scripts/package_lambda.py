@@ -20,20 +20,26 @@ MACHINE = (
     "trainer/runtime/agent.py",
     "trainer/runtime/user-data.sh",
 )
-REAP_ONLY = ("launches", "machines", "obituary", "reap", "recorder", "verdict")
-"""Modules that no launch imports."""
+OTHER = {"launch": "reap", "reap": "launch"}
+"""The room that a function's zip does without: the other function's."""
+NO_LAUNCH = ("aws/instances.py", "runs/lifecycle.py")
+"""Further modules that no launch imports."""
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 66 * 1024
 """A small zip starts fast and can be read in the console."""
 
 
 def contents(function: str) -> dict[str, bytes]:
     """Return a zip's files by name: the package at the top, the machine in its own folders."""
-    package = sorted((ROOT / "lambda" / "parris").glob("*.py"))
-    files = {f"parris/{path.name}": path for path in package}
+    package = ROOT / "lambda" / "parris"
+    files = {
+        path.relative_to(package.parent).as_posix(): path
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0] != OTHER[function]
+    }
     if function == "launch":
-        for name in REAP_ONLY:
-            del files[f"parris/{name}.py"]
+        for name in NO_LAUNCH:
+            del files[f"parris/{name}"]
         files |= {name: ROOT / name for name in MACHINE}
     return {
         name: without_docstrings(path.read_text()).encode()

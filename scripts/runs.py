@@ -12,11 +12,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from parris import stacks as cloudformation
-from parris.request import JOB_NAME, is_run_key
-from parris.stacks import deleter, first_failure, stack_tags
-from parris.storage import Storage
-from parris.verdict import Ending, deleted, replaced
+from parris.aws import stacks as cloudformation
+from parris.aws.stacks import deleter, first_failure, stack_tags
+from parris.aws.storage import Storage
+from parris.events.request import JOB_NAME, is_run_key
+from parris.runs.lifecycle import Ending, deleted, replaced
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.run_ids import begun_with

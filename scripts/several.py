@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from parris.stacks import stack_tags
+from parris.aws.stacks import stack_tags
 from scripts.console import Refused
 from scripts.deployment import Deployment
 from scripts.runs import Run, find_run, list_stacks, read_runs

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from parris.config import CONFIG_FILENAME
-from parris.storage import job_prefix
+from parris.aws.storage import job_prefix
+from parris.jobs.config import CONFIG_FILENAME
 from scripts import jobs, uploads
 from scripts.console import Refused
 from scripts.deployment import Deployment

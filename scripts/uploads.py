@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from parris.request import DEFAULT_JOB
-from parris.storage import JOBS_FOLDER, job_prefix
+from parris.aws.storage import JOBS_FOLDER, job_prefix
+from parris.events.request import DEFAULT_JOB
 from scripts import jobs, uploaded
 from scripts.account_check import check_account, problems_here
 from scripts.console import Refused

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from parris import trigger
-from parris.buttons import Buttons
-from parris.config import read_config
-from parris.fleet import Fleet
-from parris.plan import RunPlan, plan_run, run_id_for
-from parris.request import LaunchRequest
+from parris.events import router
+from parris.events.buttons import Buttons
+from parris.events.request import LaunchRequest
+from parris.jobs.config import read_config
+from parris.runs.fleet import Fleet
+from parris.runs.plan import RunPlan, plan_run, run_id_for
 from parris.settings import Settings
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ SETTINGS = Settings(
 
 def read_request(event: object, request_id: str) -> LaunchRequest:
     """Return the request of `event` where buttons do what they do by default."""
-    return trigger.read_request(event, request_id, Buttons())
+    return router.read_request(event, request_id, Buttons())
 
 
 def plan(config: str = "{}", event: Mapping[str, Any] | None = None) -> RunPlan:

@@ -21,12 +21,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
+from .aws.prices import price_region
+from .aws.storage import Storage
 from .errors import ParrisError
-from .launch import Clients, Machine
-from .launch import launch as launch_training
-from .market import price_region
+from .launch.launch import Clients, Machine
+from .launch.launch import launch as launch_training
 from .settings import read_reap_settings, read_settings
-from .storage import Storage
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -92,24 +92,24 @@ def reap(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 
     Every failure is raised; another sweep comes, whatever it was.
     """
-    from . import reap as use_case  # a launch does without it
-    from .launches import Launches
-    from .notify import Notifier
-    from .obituary import Obituary
-    from .recorder import Recorder
+    # A launch does without these; its zip does not hold them.
+    from .aws.topic import Notifier
+    from .reap.launches import Launches
+    from .reap.reconcile import Reaper
+    from .reap.recorder import Recorder
 
     settings = read_reap_settings(os.environ)
     storage = Storage(s3=_client("s3"), config_bucket="", results_bucket=settings.results_bucket)
     logs, now = _client("logs"), datetime.now(UTC)
     try:
-        answer = use_case.Reaper(
+        answer = Reaper(
             storage=storage,
             cloudformation=_cloudformation(),
             ec2=_ec2(),
             recorder=Recorder(
                 storage=storage,
                 cloudformation=_cloudformation(),
-                obituary=Obituary(ec2=_ec2()),
+                ec2=_ec2(),
                 notifier=Notifier(sns=_sns, topic_arn=settings.topic_arn, storage=storage),
                 now=now,
             ),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from .buttons import Buttons
 from .errors import ParrisError
-from .fleet import Fleet
+from .events.buttons import Buttons
+from .runs.fleet import Fleet
 
 VARIABLES = (
     "PARRIS_DEPLOYMENT",

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from parris.stacks import delete_stack, stack_tags
+from parris.aws.stacks import delete_stack, stack_tags
 from scripts import console
 from scripts.arguments import parse
 from scripts.console import Refused

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from parris.budget import cost
-from parris.stacks import stack_tags
+from parris.aws.stacks import stack_tags
+from parris.runs.budget import cost
 from scripts import console, terraform
 from scripts.arguments import parse
 from scripts.commands import clean_stacks

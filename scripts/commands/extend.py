@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import WaiterError
 
-from parris.budget import minutes_for_budget
-from parris.plan import iso
-from parris.render import schedule_time
-from parris.stacks import first_failure, stack_parameters
+from parris.aws.stacks import first_failure, stack_parameters
+from parris.launch.render import schedule_time
+from parris.runs.budget import minutes_for_budget
+from parris.runs.plan import iso
 from scripts import console
 from scripts.arguments import parse
 from scripts.console import Refused

@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.errors import meant
-from parris.request import DEFAULT_JOB, JOB_NAME
+from parris.events.request import DEFAULT_JOB, JOB_NAME
 from scripts import console
 from scripts.arguments import parse
 from scripts.commands.launch import follow_hint, follow_to_the_end

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from parris.config import CONFIG_FILENAME
-from parris.request import DEFAULT_JOB
-from parris.storage import JOBS_FOLDER
+from parris.aws.storage import JOBS_FOLDER
+from parris.events.request import DEFAULT_JOB
+from parris.jobs.config import CONFIG_FILENAME
 from scripts import console
 from scripts.arguments import parse
 from scripts.columns import Column

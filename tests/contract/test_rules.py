@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from parris.trigger import RULES
+from parris.events.router import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIGGERS = (ROOT / "triggers.tf").read_text()
@@ -15,7 +15,7 @@ CONTRACTS = (ROOT / "docs/contracts.md").read_text()
 def test_every_rule_names_itself_and_no_rule_hands_a_payload_over_as_it_is() -> None:
     topics = re.findall(r"SELECT '(\w+)' AS rule", TRIGGERS)
     inputs = re.findall(r'"rule": "(\w+)"\n +}', TRIGGERS)  # last, after what others chose
-    windows = re.findall(r'"rule": "(\w+)"', (ROOT / "lambda/parris/settle.py").read_text())
+    windows = re.findall(r'"rule": "(\w+)"', (ROOT / "lambda/parris/launch/windows.py").read_text())
     assert [*topics, *inputs, *windows] == list(RULES)
     assert len(re.findall(r"(?m)^  sql +=", TRIGGERS)) == len(topics)
     assert "SELECT *" not in TRIGGERS

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from parris.plan import run_id_for
-from parris.request import LaunchRequest
+from parris.events.request import LaunchRequest
+from parris.runs.plan import run_id_for
 from tests.e2e import roles
 from tests.e2e.conftest import ROOT, Clone, wait_for
 from tests.notices import Topic

@@ -11,7 +11,7 @@ from typing import Any
 import botocore.client
 import pytest
 
-from parris import stacks
+from parris.aws import stacks
 from scripts.commands import clean_stacks
 from scripts.deployment import Deployment
 from scripts.local import cloud, faults

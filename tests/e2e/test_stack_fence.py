@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from parris.render import RESOURCE_TYPES
+from parris.launch.render import RESOURCE_TYPES
 from scripts.local import cloud as embedded
 from tests.e2e import neighbour, roles
 from tests.e2e.conftest import Clone, wait_for

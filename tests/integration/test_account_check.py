@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from parris.config import read_config
+from parris.jobs.config import read_config
 from scripts import uploads
 from scripts.account_check import check_account, problems_here
 from scripts.deployment import Deployment

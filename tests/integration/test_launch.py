@@ -12,11 +12,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from parris.claim import LEASE
+from parris.aws.storage import Storage
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
-from parris.launch import Clients, Machine, launch
-from parris.plan import receipt
-from parris.storage import Storage
+from parris.launch.claim import LEASE
+from parris.launch.launch import Clients, Machine, launch
+from parris.runs.plan import receipt
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS, plan
 

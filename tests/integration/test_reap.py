@@ -14,16 +14,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from parris.aws.storage import Storage
+from parris.aws.topic import Notifier
 from parris.errors import ParrisError
-from parris.launches import Launches
-from parris.notify import Notifier
-from parris.obituary import LAST_WORDS, Obituary
-from parris.plan import KEEP_TAG
-from parris.reap import STANDS, Reaper
-from parris.recorder import Recorder
+from parris.reap.launches import Launches
+from parris.reap.outcome import LAST_WORDS
+from parris.reap.reconcile import STANDS, Reaper
+from parris.reap.recorder import Recorder
+from parris.runs.lifecycle import Machine
+from parris.runs.plan import KEEP_TAG
 from parris.settings import ReapSettings
-from parris.storage import Storage
-from parris.verdict import Machine
 from scripts.deployment import ROOT
 from tests.notices import Topic
 from tests.plans import NOW
@@ -133,7 +133,7 @@ class World:
             recorder=Recorder(
                 storage=storage,
                 cloudformation=self.cloudformation,
-                obituary=Obituary(ec2=self.ec2),
+                ec2=self.ec2,
                 notifier=Notifier(
                     sns=lambda: self.topic.sns, topic_arn=SETTINGS.topic_arn, storage=storage
                 ),
@@ -304,7 +304,7 @@ def test_a_machine_that_goes_as_a_replacement_is_undone_was_not_replaced(
     new = world.run("new")
     (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
     undone = {**stack, "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS"}  # moto never fails one
-    monkeypatch.setattr("parris.reap.read_stack", lambda *_: undone)
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: undone)
     world.ec2.terminate_instances(InstanceIds=[new])
     assert world.reap(machine_event(new)) == {"ignored": new}
     listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
@@ -323,7 +323,7 @@ def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
     world.s3.put_object(Bucket="results", Key=key, Body=json.dumps(receipt).encode())
     (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
     rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
-    monkeypatch.setattr("parris.reap.read_stack", lambda *_: rolled_back)
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: rolled_back)
     world.reap(stack_event(stack["StackId"], token))
     listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
     outcomes = {item["Key"] for item in listed if item["Key"].endswith("outcome.json")}
@@ -357,7 +357,9 @@ def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
     if itself:  # its own timer, which moto's machines do not have
         code = "Client.InstanceInitiatedShutdown"
         found = Machine(instance_id=instance_id, state="terminated", reason=code, launched=NOW)
-        monkeypatch.setattr("parris.reap.list_machines", lambda *_: {run_id("late"): found})
+        monkeypatch.setattr(
+            "parris.reap.reconcile.list_machines", lambda *_: {run_id("late"): found}
+        )
     world.cloudformation.delete_stack(StackName=stack_id)
     world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
     outcome = world.outcome("late")
@@ -563,8 +565,10 @@ def test_a_machines_word_is_heard_when_ec2_has_forgotten_the_machine(
     world.end("long-ago", instance_id)
     (stack,) = world.cloudformation.describe_stacks(StackName="long-ago")["Stacks"]
     output = {"OutputKey": "InstanceId", "OutputValue": instance_id}
-    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: [{**stack, "Outputs": [output]}])
-    monkeypatch.setattr("parris.reap.list_machines", lambda *_: {})
+    monkeypatch.setattr(
+        "parris.reap.reconcile.list_stacks", lambda *_: [{**stack, "Outputs": [output]}]
+    )
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
     world.reap(now=datetime.now(UTC) + timedelta(hours=2))
     outcome = world.outcome("long-ago")
     assert (outcome["state"], outcome["machine"]) == ("succeeded", f"{ROLE_ID}:{instance_id}")
@@ -579,7 +583,7 @@ def test_the_last_word_of_a_machine_that_went_off_by_itself_replaces_the_functio
     world.end("late", instance_id, **{"state": "succeeded", "exit-status": 0})
     code = "Client.InstanceInitiatedShutdown"
     found = Machine(instance_id=instance_id, state="terminated", reason=code, launched=NOW)
-    monkeypatch.setattr("parris.reap.list_machines", lambda *_: {run_id("late"): found})
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {run_id("late"): found})
     stacks = world.cloudformation.list_stacks()["StackSummaries"]
     world.reap(stack_event(stacks[0]["StackId"], "parris-reap-20261124T120000000000"))
     assert (world.outcome("late")["state"], world.outcome("late")["exit-status"]) == (
@@ -604,7 +608,7 @@ def test_a_sweep_says_of_each_stack_past_its_deadline_that_it_stands(
     (late,) = world.cloudformation.describe_stacks(StackName="late")["Stacks"]
     (live,) = world.cloudformation.describe_stacks(StackName="live")["Stacks"]
     stacks = [{**late, "StackStatus": status}, live]  # moto never fails a deletion
-    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: stacks)
+    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: stacks)
     world.reap()
     assert standing(caplog) == [STANDS % ("late", status)]
 
@@ -633,7 +637,7 @@ def test_a_deletion_that_failed_is_tried_again_and_told_of_once_with_its_reason(
     world.run("stuck")
     (stack,) = world.cloudformation.describe_stacks(StackName="stuck")["Stacks"]
     failed = {**stack, "StackStatus": "DELETE_FAILED"}  # moto never fails one
-    monkeypatch.setattr("parris.reap.list_stacks", lambda *_: [failed])
+    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [failed])
     said = [
         _failure(stack["StackId"], "stuck", "The following resource(s) failed to delete: [It]."),
         _failure("i-1", "It", "not authorized to perform: ec2:TerminateInstances"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parris.render import RESOURCE_TYPES
+from parris.launch.render import RESOURCE_TYPES
 from tests.proof.table import Context, Rows
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/parris-digits/0"

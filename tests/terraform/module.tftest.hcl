@@ -30,7 +30,7 @@ run "defaults" {
 
   assert {
     condition     = aws_lambda_function.launch.timeout == 60
-    error_message = "the lease in lambda/parris/launch.py is twice this timeout; change both"
+    error_message = "the lease in lambda/parris/launch/launch.py is twice this timeout; change both"
   }
 
   assert {

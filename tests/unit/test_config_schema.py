@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from parris.config import FIELDS, LIMITS, read_config
 from parris.errors import InvalidConfig
-from parris.fields import Amount, Choice, Field, Flag, Text, Whole
+from parris.jobs.config import FIELDS, LIMITS, read_config
+from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
 from scripts import config_schema
 from scripts.config_schema import OPTIONS, spellings
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.package_lambda import ROOT, without_docstrings
 
-MODULES = sorted((ROOT / "lambda/parris").glob("*.py"))
+MODULES = sorted((ROOT / "lambda/parris").rglob("*.py"))
 
 
 def without(tree: ast.AST) -> str:
@@ -28,7 +28,7 @@ def without(tree: ast.AST) -> str:
     return ast.dump(tree, include_attributes=True)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_only_docstrings_go_and_every_statement_keeps_its_line(path: Path) -> None:
     source = path.read_text()
     packaged = without_docstrings(source)

@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
-from parris.plan import iso
+from parris.runs.plan import iso
 from scripts.commands import results
 from scripts.deployment import Deployment
 from scripts.inside import NotInside, path_inside

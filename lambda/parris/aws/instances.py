@@ -1,0 +1,69 @@
+"""EC2: the machines of runs, read only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ..runs.lifecycle import Machine
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+
+def list_machines(ec2: EC2Client, deployment: str) -> dict[str, Machine]:
+    """Return the machines of `deployment` by run id; of several the newest."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "tag:parris:deployment", "Values": [deployment]}]
+    )
+    found = [
+        instance
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    found.sort(key=lambda instance: instance["LaunchTime"])
+    return {_tags(instance).get("parris:run-id", ""): _machine(instance) for instance in found}
+
+
+def read_machine(
+    ec2: EC2Client, instance_id: str, deployment: str
+) -> tuple[Machine, Mapping[str, str]] | None:
+    """Return a machine of `deployment` and its tags; None if it is not one."""
+    try:
+        answer = ec2.describe_instances(InstanceIds=[instance_id])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            raise
+        return None
+    for reservation in answer["Reservations"]:
+        for instance in reservation["Instances"]:
+            if _tags(instance).get("parris:deployment") == deployment:
+                return _machine(instance), _tags(instance)
+    return None
+
+
+def read_console(ec2: EC2Client, instance_id: str) -> str:
+    """Return what a machine printed on its console, as far as EC2 still has it."""
+    try:
+        answer = ec2.get_console_output(InstanceId=instance_id)
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("InvalidInstanceID"):
+            raise
+        return ""
+    return answer.get("Output", "")
+
+
+def _machine(instance: Mapping[str, Any]) -> Machine:
+    return Machine(
+        instance_id=instance["InstanceId"],
+        state=instance["State"]["Name"],
+        reason=instance.get("StateReason", {}).get("Code", ""),
+        launched=instance["LaunchTime"],
+    )
+
+
+def _tags(instance: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}

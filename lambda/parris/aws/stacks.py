@@ -1,0 +1,191 @@
+"""CloudFormation: training stacks, made, replaced, read and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ..errors import LaunchFailed, StackInTheWay
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+TOKEN_PREFIX = "parris-"  # noqa: S105 - no secret: it names a request
+"""Of the ClientRequestToken of every deletion that Parris asks for; who asked comes next."""
+
+UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+"""States from which UpdateStack starts (CloudFormation user guide, "Stack status codes")."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackCall:
+    """One CloudFormation call, rendered."""
+
+    name: str
+    run_id: str
+    deployment: str
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+    role_arn: str
+    resource_types: tuple[str, ...]
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "StackName": self.name,
+            "TemplateBody": self.template,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in self.parameters.items()
+            ],
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()],
+            "RoleARN": self.role_arn,
+            # CloudFormation refuses a template with others (API reference, CreateStack).
+            "ResourceTypes": list(self.resource_types),
+            # The same run asking twice is one operation (API reference, CreateStack).
+            "ClientRequestToken": self.run_id,
+        }
+
+
+def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replace: bool) -> str:
+    """Create the stack, or update the one of that name if `replace`; return its id.
+
+    Creating comes first and asking afterwards: the usual launch pays for one call, and two
+    launches at once cannot both find the name free.
+
+    Raises:
+        StackInTheWay: if a stack of that name is there and stays; the text names its state.
+        LaunchFailed: if CloudFormation does not accept the template or its parameters.
+    """
+    try:
+        return cloudformation.create_stack(**call.arguments())["StackId"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise _failure(error, call.name) from error
+    stack = cloudformation.describe_stacks(StackName=call.name)["Stacks"][0]
+    tags = stack_tags(stack)
+    if tags.get("parris:run-id") == call.run_id:
+        return str(stack["StackId"])  # an earlier try got this far and could not say so
+    if refusal := why_not_replace(stack["StackStatus"], tags, call, replace=replace):
+        ours = tags.get("parris:deployment") == call.deployment
+        raise StackInTheWay(refusal, tags.get("parris:run-id", "") if ours else "")
+    try:
+        return cloudformation.update_stack(**call.arguments())["StackId"]
+    except ClientError as error:
+        raise _failure(error, call.name) from error
+
+
+def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+
+
+def stack_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
+
+
+def list_stacks(cloudformation: CloudFormationClient, deployment: str) -> list[Mapping[str, Any]]:
+    """Return the stacks of `deployment`, by its tag, in one listing pass."""
+    return [
+        stack
+        for page in cloudformation.get_paginator("describe_stacks").paginate()
+        for stack in page["Stacks"]
+        if stack_tags(stack).get("parris:deployment") == deployment
+        and stack["StackStatus"] != "DELETE_COMPLETE"
+    ]
+
+
+def read_stack(cloudformation: CloudFormationClient, name_or_id: str) -> Mapping[str, Any] | None:
+    """Return a stack, by id also after its deletion; None if there is none."""
+    try:
+        return cloudformation.describe_stacks(StackName=name_or_id)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:  # a ValidationError
+            raise
+        return None
+
+
+def delete_stack(cloudformation: CloudFormationClient, stack_id: str, *, by: str) -> None:
+    """Delete a stack; who did it stands in its events for whoever tells how the run ended.
+
+    A token of the same text would make a second try the first (API reference, DeleteStack,
+    ClientRequestToken), so each has its time.
+    """
+    token = f"{TOKEN_PREFIX}{by}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    cloudformation.delete_stack(StackName=stack_id, ClientRequestToken=token)
+
+
+def deleter(token: str) -> str:
+    """Return who deleted a stack, by the token of the deletion: "somebody" if not Parris."""
+    who = token.removeprefix(TOKEN_PREFIX)
+    if who == token:
+        return "somebody"
+    # The schedule's token is in training-stack.yaml, and ends in the run's id.
+    return "schedule" if who.startswith("schedule-") else who.rpartition("-")[0]
+
+
+def first_failure(cloudformation: CloudFormationClient, stack_id: str) -> str:
+    """Return CloudFormation's own reason: that of the first resource that failed; "" if none."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    failures = [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for page in pages
+        for event in page["StackEvents"]  # newest first
+        if event["ResourceStatus"].endswith("_FAILED")
+    ]
+    return failures[-1] if failures else ""
+
+
+def last_failed_deletion(cloudformation: CloudFormationClient, stack_id: str) -> str:
+    """Return why the newest resource that could not be deleted was not; "" if none."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    failures = (
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for page in pages
+        for event in page["StackEvents"]  # newest first
+        # The stack's own event only lists the resources that failed.
+        if event["ResourceStatus"] == "DELETE_FAILED" and event["PhysicalResourceId"] != stack_id
+    )
+    return next(failures, "")
+
+
+def why_not_replace(
+    status: str, tags: Mapping[str, str], call: StackCall, *, replace: bool
+) -> str | None:
+    """Return why the stack that has the name may not be updated, or None if it may."""
+    if tags.get("parris:deployment") != call.deployment:
+        return (
+            f"a stack named {call.name} exists ({status}) and this deployment did not make it; "
+            "give the job another training-job-name"
+        )
+    run_id = tags.get("parris:run-id", "unknown")
+    what = f"stack {call.name} exists: {status}, run {run_id}"
+    beside = "" if replace else '; "several-at-once": true in the job\'s config allows both at once'
+    if status.endswith("_IN_PROGRESS"):
+        return f"{what}; wait until it has settled (make status), then launch again{beside}"
+    if status not in UPDATABLE:
+        return f"{what}; it cannot be updated from that state: run make clean-stacks first"
+    if not replace:
+        return (
+            f"{what}; it goes when that run is over, or when make stop RUN={run_id} has ended it "
+            "(one that keep-stack keeps: make clean-stacks); "
+            f'"stack-replacement": true replaces whatever it runs{beside}'
+        )
+    return None
+
+
+def _failure(error: ClientError, name: str) -> Exception:
+    """Return what to raise: CloudFormation's own words where it judged our request."""
+    code = error.response["Error"]["Code"]
+    if code not in (
+        "ValidationError",
+        "LimitExceededException",
+        "InsufficientCapabilitiesException",
+    ):
+        return error
+    return LaunchFailed(
+        f"CloudFormation refused stack {name}: {error.response['Error']['Message']}"
+    )

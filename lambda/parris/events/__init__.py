@@ -1,0 +1,1 @@
+"""Any event, read into one typed value. Pure."""

@@ -1,0 +1,183 @@
+"""Any event that may start a training, read into one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from ..errors import InvalidEvent, shown
+from .buttons import Buttons, read_click
+from .request import (
+    DEFAULT_JOB,
+    OVERLAPS,
+    LaunchRequest,
+    read_job,
+    read_parameters,
+    read_payload,
+    read_text,
+    read_time,
+    read_timestamp,
+    unused_keys,
+)
+
+RULES = ("button", "device", "schedule", "data", "window")
+"""What an event's ``rule`` may be: its rule's own literal (triggers.tf; launch/windows.py)."""
+
+_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"}
+_DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
+_DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time"}
+_EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
+
+
+def rule_of(event: Mapping[str, Any]) -> str:
+    """Return what kind of event `event` is.
+
+    Each rule puts its own name there, which nobody can change who merely publishes a message or
+    puts an object. Without one it comes from somebody who may invoke the function: who may launch
+    anything, so that its shape may tell.
+
+    Raises:
+        InvalidEvent: if it names no rule.
+    """
+    if "rule" in event:
+        rule = event["rule"]
+        if rule not in RULES:
+            raise InvalidEvent(f"rule: {shown(rule)} is not one of {', '.join(RULES)}")
+        return str(rule)
+    if not {"deviceEvent", "clickType", "serialNumber"}.isdisjoint(event):
+        return "button"
+    if "payload" in event:
+        return "device"
+    if "data-trigger" in event:
+        return "data" if "key" in event else "window"
+    if event.get("source") == "aws.events" and "detail-type" in event:
+        return "eventbridge"
+    return "direct"
+
+
+def is_arrival(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` says that an object has come, as a data trigger's rule does."""
+    return isinstance(event, dict) and rule_of(event) == "data"
+
+
+def is_settled(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` is the end of a data trigger's window."""
+    return isinstance(event, dict) and rule_of(event) == "window"
+
+
+def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
+    """Return what `event` asks for.
+
+    Args:
+        event: the decoded JSON that Lambda hands to the function, of any origin.
+        request_id: Lambda's own id of the invocation, the identity of an event that has none
+            (an asynchronous retry keeps it).
+        buttons: what this deployment's clicks do.
+
+    Raises:
+        InvalidEvent: if nothing can be started from it; the text says why.
+    """
+    if event is None:
+        event = {}
+    if not isinstance(event, dict):
+        raise InvalidEvent(
+            f"the event is a JSON {_json_type(event)}, not an object; send {{}} for the default "
+            'job or {"job": "<name>"}'
+        )
+    match rule_of(event):
+        case "button":
+            return read_click(event, request_id, buttons)
+        case "device":
+            return _message(event, request_id)
+        case "data" | "window":
+            return _data(event)
+        case "eventbridge":
+            return _scheduled_event(event)
+        case _:
+            return _direct(event, request_id)
+
+
+def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
+    event_id = read_text(event, "event-id", "") or f"request:{request_id}"
+    schedule = read_text(event, "schedule", "")
+    if event.get("rule") == "schedule" and not schedule:
+        raise InvalidEvent("the schedule's event does not name its schedule")
+    overlap = read_text(event, "overlap", "")
+    if overlap and overlap not in OVERLAPS:
+        raise InvalidEvent(f"overlap: {shown(overlap)} is not one of {', '.join(OVERLAPS)}")
+    time = read_time(event.get("time"), "time")
+    identity = f"{schedule or 'direct'}:{event_id}"
+    return LaunchRequest(
+        job=read_job(event.get("job", DEFAULT_JOB)),
+        identity=identity,
+        kind="schedule" if schedule else "direct",
+        overlap=overlap,
+        time=time,
+        parameters=read_parameters(event),
+        origin={"schedule": schedule, "event-id": event_id} if schedule else {"event-id": event_id},
+        ignored=unused_keys(event, _DIRECT_KEYS),
+    )
+
+
+def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
+    """EventBridge's own form, from a rule without an input transformer."""
+    resources = event.get("resources")
+    named = {"resource": resources[0]} if isinstance(resources, list) and resources else {}
+    rule = read_text(named, "resource", "aws.events")
+    event_id = read_text(event, "id", "")
+    if not event_id:
+        raise InvalidEvent('the scheduled event has no "id"; EventBridge always sends one')
+    return LaunchRequest(
+        job=read_job(event.get("job", DEFAULT_JOB)),
+        identity=f"{rule}:{event_id}",
+        kind="schedule",
+        time=read_time(event.get("time"), "time"),
+        parameters=read_parameters(event),
+        origin={"schedule": rule, "event-id": event_id},
+        ignored=unused_keys(event, _EVENTBRIDGE_KEYS | {"job", "parameters"}),
+    )
+
+
+def _message(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
+    """A device's message: its topic names the job, its payload is the parameters."""
+    topic = read_text(event, "topic", "")
+    trace = read_text(event, "traceid", "") or f"request:{request_id}"
+    where = f"message on {topic or 'the launch topic'}"
+    parameters = read_payload(event, where)
+    try:
+        given = read_parameters({"parameters": parameters})
+    except InvalidEvent as error:
+        raise InvalidEvent(f"{where}: {error}") from error
+    return LaunchRequest(
+        job=read_job(event.get("job")),
+        identity=f"device:{topic}:{trace}",
+        kind="device",
+        time=read_timestamp(event),
+        parameters=given,
+        origin={"topic": topic, "traceid": trace},
+        ignored=unused_keys(event, _DEVICE_KEYS),
+    )
+
+
+def _data(event: Mapping[str, Any]) -> LaunchRequest:
+    """The end of a data trigger's settle window: one run for all that arrived in it."""
+    name, window = read_text(event, "data-trigger", ""), read_text(event, "window", "")
+    if not name or not window:
+        raise InvalidEvent("the data trigger's event lacks its data-trigger or its window")
+    return LaunchRequest(
+        job=read_job(event.get("job", DEFAULT_JOB)),
+        identity=f"data:{name}:{window}",
+        kind="data",
+        time=read_time(event.get("time"), "time"),
+        parameters=read_parameters(event),
+        origin={"data-trigger": name, "window": window},
+        ignored=unused_keys(event, _DATA_KEYS),
+    )
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, list):
+        return "list"
+    return "boolean" if isinstance(value, bool) else "number"

@@ -1,0 +1,1 @@
+"""What a person wrote: a job's configuration and its parameters. Pure."""

@@ -1,0 +1,235 @@
+"""training-config.json, read into a TrainingConfig; every fault is reported at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from ..errors import InvalidConfig, found, meant
+from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, read_field
+
+CONFIG_FILENAME = "training-config.json"
+ORIGINAL_TEMPLATE = "cloudformation.json"
+"""The original Parris named its own packaged template in every config; ours stands in for it."""
+
+COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-cost"
+TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
+MAX_STACK_NAME = 128
+"""Characters (CloudFormation API reference, CreateStack, StackName)."""
+SUFFIX_DIGITS = 8
+"""Of its id, which a run's stack bears after a hyphen where several of the job may go at once."""
+LONGEST_OF_SEVERAL = MAX_STACK_NAME - SUFFIX_DIGITS - 1
+"""Characters of such a job's own name."""
+MARKETS = ("on-demand", "spot")
+KEEP_STACK = ("never", "on-failure", "always")
+
+
+_FILE = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/-]{1,200}"
+LIMITS: Mapping[str, Field] = {
+    "time-limit": Whole(minimum=1, maximum=10080, unit="minutes"),
+    "cost-limit": Amount(maximum=100_000, unit="US dollars"),
+}
+"""Accepted at the top and inside ``termination-options``, but not in both."""
+
+FIELDS: Mapping[str, Field] = {
+    # The name becomes the stack's.
+    "training-job-name": Text(
+        pattern=f"[A-Za-z][-A-Za-z0-9]{{0,{MAX_STACK_NAME - 1}}}",
+        allowed=f"1 to {MAX_STACK_NAME} letters, digits and hyphens, the first a letter",
+        default="parris-stack",
+    ),
+    "training-script-filename": Text(
+        pattern=_FILE,
+        allowed="a file below the job's folder",
+        default="trainer-script.sh",
+    ),
+    "cloudformation-template-filename": Text(
+        pattern=f"(?:{_FILE})?", allowed="a file below the job's folder"
+    ),
+    "termination-method": Choice(values=TERMINATION_METHODS, default=COMPLETION),
+    **LIMITS,
+    "instance-type": Text(
+        pattern=r"[a-z][a-z0-9-]{1,19}\.[a-z0-9-]{2,20}",
+        allowed="an EC2 instance type such as c7i.large",
+        default="t3.medium",
+    ),
+    "instance-iam-role-name": Text(
+        pattern="[A-Za-z0-9_+=,.@-]{0,64}", allowed="the name of an IAM role"
+    ),
+    "security-group-id": Text(
+        pattern="(?:sg-[0-9a-f]{8,17})?", allowed="a security group id such as sg-0123456789abcdef0"
+    ),
+    "subnet-id": Text(
+        pattern="(?:subnet-[0-9a-f]{8,17})?", allowed="a subnet id such as subnet-0123456789abcdef0"
+    ),
+    "ec2-keypair-name": Text(pattern="[ -~]{0,255}", allowed="the name of an EC2 key pair"),
+    "stack-replacement": Flag(default=False),
+    "several-at-once": Flag(default=False),
+    "keep-stack": Choice(values=KEEP_STACK, default="never"),
+    "image": Text(
+        pattern="(?:ami-[0-9a-f]{8,17}|/aws/service/[A-Za-z0-9._/-]{1,200})?",
+        allowed="an image id (ami-…) or a public SSM parameter (/aws/service/…)",
+    ),
+    "volume-size-gb": Whole(minimum=8, maximum=16384, unit="GiB"),
+    "market": Choice(values=MARKETS, default="on-demand"),
+    "parameters": Parameters(),
+    "sync-interval-seconds": Whole(minimum=5, maximum=3600, unit="seconds", default=60),
+    "stop-grace-seconds": Whole(minimum=1, maximum=600, unit="seconds", default=30),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One job's configuration, complete. An empty string is something that was not given."""
+
+    stack_name: str
+    script: str
+    template: str
+    termination_method: str
+    time_limit_minutes: int | None
+    cost_limit_usd: Decimal | None
+    instance_type: str
+    instance_profile: str
+    security_group_id: str
+    subnet_id: str
+    key_name: str
+    stack_replacement: bool
+    several_at_once: bool
+    keep_stack: str
+    image: str
+    volume_size_gb: int | None
+    market: str
+    parameters: Mapping[str, str]
+    sync_interval_seconds: int
+    stop_grace_seconds: int
+
+
+def read_config(text: str | bytes, source: str) -> TrainingConfig:
+    """Return the configuration in `text`.
+
+    Args:
+        text: the content of a training-config.json.
+        source: what to call it in a message.
+
+    Raises:
+        InvalidConfig: with every fault found: its key, what was found, what is allowed.
+    """
+    given = _read_object(text, source)
+    problems: list[str] = []
+    values = _canonical(given, FIELDS.keys() | {"termination-options"}, "", problems)
+    options = values.pop("termination-options", {})
+    if isinstance(options, dict):
+        limits = _canonical(options, LIMITS.keys(), "termination-options.", problems)
+        for key in limits.keys() & values.keys():
+            problems.append(f"{key}: given at the top and in termination-options; keep one")
+        values.update(limits)
+    else:
+        problems.append(f"termination-options: {found(options)} is not an object")
+    read: dict[str, Any] = {
+        key: _read_field(key, field, values[key], problems)
+        if key in values
+        else getattr(field, "default", {} if isinstance(field, Parameters) else None)
+        for key, field in FIELDS.items()
+    }
+    for method, limit in ((FIXED_TIME, "time-limit"), (COST, "cost-limit")):
+        if values.get("termination-method") == method and limit not in values:
+            problems.append(f'{limit}: missing; termination-method "{method}" needs it')
+    if read["several-at-once"]:
+        problems += _problems_of_several(read)
+    if problems:
+        raise InvalidConfig(source, problems)
+    return TrainingConfig(
+        stack_name=read["training-job-name"],
+        script=read["training-script-filename"],
+        template=read["cloudformation-template-filename"],
+        termination_method=read["termination-method"],
+        time_limit_minutes=read["time-limit"],
+        cost_limit_usd=read["cost-limit"],
+        instance_type=read["instance-type"],
+        instance_profile=read["instance-iam-role-name"],
+        security_group_id=read["security-group-id"],
+        subnet_id=read["subnet-id"],
+        key_name=read["ec2-keypair-name"],
+        stack_replacement=read["stack-replacement"],
+        several_at_once=read["several-at-once"],
+        keep_stack=read["keep-stack"],
+        image=read["image"],
+        volume_size_gb=read["volume-size-gb"],
+        market=read["market"],
+        parameters=read["parameters"],
+        sync_interval_seconds=read["sync-interval-seconds"],
+        stop_grace_seconds=read["stop-grace-seconds"],
+    )
+
+
+def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if read["stack-replacement"]:
+        problems.append(
+            "several-at-once: with stack-replacement each launch would both replace the last run "
+            "and go beside it; keep one"
+        )
+    if len(read["training-job-name"]) > LONGEST_OF_SEVERAL:
+        problems.append(
+            f"training-job-name: at most {LONGEST_OF_SEVERAL} characters with several-at-once, "
+            f"which adds a hyphen and {SUFFIX_DIGITS} of the run's to each stack's name"
+        )
+    return problems
+
+
+def _read_object(text: str | bytes, source: str) -> dict[str, Any]:
+    def refuse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        given = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidConfig(source, [f"{place}: not JSON: {error.msg}"]) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(source, [f"not JSON: {error}"]) from error
+    if not isinstance(given, dict):
+        raise InvalidConfig(source, [f"{found(given)} is not an object; it holds keys in {{ }}"])
+    return given
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} stands there twice")
+    return dict(pairs)
+
+
+def _canonical(
+    given: Mapping[str, Any], known: set[str] | Any, prefix: str, problems: list[str]
+) -> dict[str, Any]:
+    """Return `given` by hyphenated key, without the comments (keys that start with ``_``)."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        key = name.replace("_", "-")
+        if name.startswith("_"):
+            continue
+        if key not in known:
+            problems.append(
+                f"{prefix}{name}: not a key of this file{meant(key, known) or _all(known)}"
+            )
+        elif key in values:
+            problems.append(f"{prefix}{key}: given twice, spelled in two ways; keep one")
+        else:
+            values[key] = value
+    return values
+
+
+def _all(known: set[str]) -> str:
+    return f"; keys are {', '.join(sorted(known))}"
+
+
+def _read_field(key: str, field: Field, value: Any, problems: list[str]) -> Any:
+    read, fault = read_field(field, value)
+    if fault:
+        problems.append(f"{key}: {fault}")
+    return read

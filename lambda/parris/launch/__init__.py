@@ -1,0 +1,1 @@
+"""What the launch function does with an event."""

@@ -1,0 +1,92 @@
+"""The use case of clicks that launch nothing: say how things are, or end a run gently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..aws.objects import event_key
+from ..aws.stacks import list_stacks, stack_tags
+from ..aws.storage import Storage
+from ..aws.topic import Notifier
+from ..events.request import LaunchRequest
+from ..runs import messages
+from ..runs.plan import event_digest, iso, run_prefix
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+_NEWEST = 5
+"""Runs in a status message: as many as a phone shows."""
+
+
+def act(
+    request: LaunchRequest,
+    deployment: str,
+    storage: Storage,
+    cloudformation: CloudFormationClient,
+    notifier: Notifier,
+    now: datetime,
+) -> dict[str, Any]:
+    """Do what a click asks for that launches nothing, once, and return the answer."""
+    key = event_key(request.job, event_digest(request), request.action)
+    stacks = [
+        stack
+        for stack in list_stacks(cloudformation, deployment)
+        if not stack["StackStatus"].startswith("DELETE")
+    ]
+    if request.action == "status":
+        runs = _newest(storage, stacks)
+        told = notifier.tell_once(key, lambda: messages.status(runs, "; ".join(request.notes)))
+        return {"action": "status", "runs": runs, "duplicate": not told}
+    stopped = _stop(request, storage, stacks, now)
+    subject = f"{request.job} is being stopped" if stopped else f"nothing of {request.job} to stop"
+    why = (
+        f"Asked to end gently, its results stored first: {', '.join(stopped)}."
+        if stopped
+        else f"No run of job {request.job} is under way."
+    )
+    told = notifier.tell_once(
+        key, lambda: messages.told(request.job, subject, [why, *request.notes])
+    )
+    return {"action": "stop", "job": request.job, "stopping": stopped, "duplicate": not told}
+
+
+def _newest(storage: Storage, stacks: list[Mapping[str, Any]]) -> list[dict[str, str]]:
+    held = {stack_tags(stack).get("parris:run-id") for stack in stacks}
+    runs = []
+    for job, run_id in storage.list_runs(None)[:_NEWEST]:
+        prefix = run_prefix(job, run_id)
+        outcome = storage.read_outcome(prefix)
+        receipt = storage.read_receipt(prefix).receipt
+        if outcome is not None:
+            state, reason = str(outcome["state"]), str(outcome.get("reason", ""))
+        elif run_id in held:
+            state, reason = "running", f"until {receipt['deadline']} at most"
+        else:
+            state, reason = str(receipt["state"]), str(receipt.get("reason", ""))
+        runs.append({"job": job, "run-id": run_id, "state": state, "reason": reason})
+    return runs
+
+
+def _stop(
+    request: LaunchRequest, storage: Storage, stacks: list[Mapping[str, Any]], now: datetime
+) -> list[str]:
+    """Ask the job's runs to end, in their receipts; return their ids."""
+    asked = []
+    for stack in stacks:
+        tags = stack_tags(stack)
+        prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
+        if tags["parris:job"] != request.job or storage.has_outcome(prefix):
+            continue
+        by = f"button {request.origin.get('serial-number', '')}".strip()
+        ask = partial(_asked, {"requested": iso(now), "by": by})
+        storage.change_receipt(prefix, ask)
+        asked.append(tags["parris:run-id"])
+    return asked
+
+
+def _asked(stop: Mapping[str, str], receipt: Mapping[str, Any]) -> dict[str, Any]:
+    return {"stop": stop, **receipt}  # who asked first stands

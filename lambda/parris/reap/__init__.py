@@ -1,0 +1,1 @@
+"""What the reap function does at a sweep and at an event."""

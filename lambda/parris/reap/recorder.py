@@ -1,0 +1,180 @@
+"""The outcomes of runs, written by the reap function: the machine's own word or what is left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ..aws.objects import event_key
+from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
+from ..aws.storage import Storage
+from ..aws.topic import Notifier
+from ..runs import messages
+from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, vanished
+from ..runs.messages import Notice
+from ..runs.plan import run_prefix
+from .outcome import outcome_from_outside
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """Gives each run its outcome, once, and tells of it; `tags` are its stack's `run_tags`."""
+
+    storage: Storage
+    cloudformation: CloudFormationClient
+    ec2: EC2Client
+    notifier: Notifier
+    now: datetime
+
+    def read(
+        self, tags: Mapping[str, str], machine: Machine | None
+    ) -> tuple[Mapping[str, Any] | None, bool]:
+        """Return a run's outcome, and whether it is only its machine's word as yet."""
+        if (outcome := self.storage.read_outcome(_prefix(tags))) is not None:
+            return outcome, False
+        said = self._said(tags, machine)
+        return said, said is not None
+
+    def receipt(self, tags: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return a run's receipt, or as much as its stack knows if nobody can read it."""
+        known = {"job": tags["parris:job"], "run-id": tags["parris:run-id"]}
+        try:
+            receipt = self.storage.read_receipt(_prefix(tags)).receipt
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return known
+        except ValueError:
+            return known
+        return {**receipt, **known} if isinstance(receipt, dict) else known
+
+    def failure(self, stack: Mapping[str, Any]) -> Ending:
+        """Return the end of a run whose stack could not be made."""
+        said = first_failure(self.cloudformation, stack["StackId"])
+        reason = said or f"CloudFormation: {stack['StackStatus']}"
+        return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
+
+    def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+        """Make a machine's word its run's outcome, and tell of it."""
+        self.storage.write_outcome(_prefix(tags), outcome)
+        self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
+
+    def write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
+        """Give a run its outcome if it has none, and tell of it."""
+        outcome, _ = self.read(tags, machine)
+        if outcome is None:
+            outcome = self._from_outside(tags, ending, machine)
+        self.promote(tags, outcome)
+
+    def conclude(
+        self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
+    ) -> None:
+        """Say how a run ended whose machine CloudFormation took away, if that is what ended it.
+
+        A machine that is terminated from outside may still store its results, and then knows only
+        that it was told to power off ("shutdown"): `ending` says by whom.
+        """
+        found = self.storage.read_outcome(_prefix(tags))
+        # The reap function's own was written before the machine had its last word.
+        waits = found is None or found.get("ended-by") == "reap"
+        outcome = (self._said(tags, machine) if waits else None) or found
+        by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
+        if by_itself and machine is not None:
+            ending = vanished(machine, deadline, self.now)
+        if outcome is None:
+            self.write(tags, ending, machine)
+            return
+        if outcome.get("ended-by") == "shutdown" and not by_itself:
+            words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
+            outcome = {**outcome, **words}
+        if outcome != found:
+            self.storage.write_outcome(_prefix(tags), outcome, replace=True)
+        self.tell(tags, outcome)
+
+    def tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+        """Notify that a run is over, once."""
+        job, run_id = tags["parris:job"], tags["parris:run-id"]
+
+        def told() -> Notice:
+            log_end = self.storage.read_log_end(_prefix(tags), outcome.get("machine"))
+            return messages.ended(job, run_id, self.receipt(tags), outcome, log_end)
+
+        self.notifier.tell_once(event_key(job, run_id, "ended"), told)
+
+    def tell_of_failed_deletion(self, tags: Mapping[str, str], stack: Mapping[str, Any]) -> None:
+        """Notify, once, that a run's stack could not be deleted, and why."""
+        job, run_id = tags["parris:job"], tags["parris:run-id"]
+
+        def told() -> Notice:
+            reason = last_failed_deletion(self.cloudformation, stack["StackId"])
+            known = reason or str(stack.get("StackStatusReason", "CloudFormation gives no reason"))
+            return messages.not_deleted(job, run_id, stack["StackName"], known)
+
+        self.notifier.tell_once(event_key(job, run_id, "delete-failed"), told)
+
+    def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
+        """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""
+        prefix = _prefix(tags)
+        folder = self._folder(tags, machine)
+        if folder is None:
+            return None
+        said, fault = self.storage.read_machine_outcome(prefix, folder)
+        if fault:
+            log.warning("%smachines/%s/outcome.json counts as none: %s", prefix, folder, fault)
+        if said is None:
+            return None
+        # Which machine it was is not the machine's to say.
+        return _believed({**said, "instance-id": folder.rpartition(":")[2]}, folder, tags)
+
+    def _from_outside(
+        self, tags: Mapping[str, str], ending: Ending, machine: Machine | None
+    ) -> dict[str, Any]:
+        """Return the outcome of a run whose machine left none; its log may be there."""
+        prefix = _prefix(tags)
+        folder = self._folder(tags, machine)
+        lines = self.storage.read_log_end(prefix, folder).splitlines() if folder else []
+        outcome = outcome_from_outside(self.ec2, self.receipt(tags), ending, machine, self.now)
+        outcome.setdefault("last-log-line", lines[-1] if lines else None)
+        return _believed(outcome, folder, tags)
+
+    def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
+        instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
+        if instance_id is None:
+            return None
+        return self.storage.find_machine_folder(_prefix(tags), instance_id)
+
+
+_INSTANCE = "parris:instance-id"
+
+
+def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return a stack's tags and, as one more, the instance that its output names.
+
+    EC2 forgets an instance about an hour after its end; CloudFormation knows it as long as it
+    knows the stack.
+    """
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+    known = {_INSTANCE: outputs["InstanceId"]} if "InstanceId" in outputs else {}
+    return {**stack_tags(stack), **known}
+
+
+def _believed(
+    outcome: Mapping[str, Any], folder: str | None, tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return an outcome with where its machine's objects and its log are."""
+    return {**outcome, "machine": folder, "log-stream": tags.get("parris:log-stream") or None}
+
+
+def _prefix(tags: Mapping[str, str]) -> str:
+    return run_prefix(tags["parris:job"], tags["parris:run-id"])

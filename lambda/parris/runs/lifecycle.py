@@ -1,0 +1,166 @@
+"""What is to become of a stack, from what is known of it. The rules of the reap function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+KEEP_AT_MOST = timedelta(days=7)
+"""How long after its deadline a stack may be kept, whatever keep-stack says."""
+
+APPEARING = timedelta(minutes=5)
+"""How long a machine may be missing from EC2's answers before it counts as gone."""
+
+_FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+POWERED_OFF_BY_ITSELF = "Client.InstanceInitiatedShutdown"
+"""EC2's code for a shutdown from within (EC2 user guide, "Troubleshoot instance termination")."""
+
+_DEAD = ("terminated", "stopped")
+
+_CURES = {
+    # EC2 user guide, "Troubleshoot instance launch issues"; EBS, "encrypted volumes".
+    "Client.InternalError": "EC2 could not use the key of its encrypted volume: name that key in "
+    "the Terraform variable ebs_kms_key_arns, and let the key's own policy allow this account",
+    "Client.VolumeLimitExceeded": "the account's quota of EBS volumes is used up",
+    "Server.InsufficientInstanceCapacity": "EC2 has no such machine free; try another "
+    "instance-type or subnet-id, or later",
+}
+"""What to do about a StateReason that says little by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """An instance of the run, as EC2 describes it."""
+
+    instance_id: str
+    state: str
+    """pending running shutting-down terminated stopping stopped"""
+    reason: str
+    """EC2's code for its last change of state, such as ``Client.UserInitiatedShutdown``."""
+    launched: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One stack of this deployment and its run."""
+
+    status: str
+    changed: datetime
+    """When the stack was made or last updated."""
+    deadline: datetime
+    keep: str
+    machine: Machine | None
+    outcome_state: str | None
+    """How the run ended, by its outcome.json; None while there is none."""
+    over_since: datetime | None
+    """When it ended, by its own word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a run ended that could not say so itself."""
+
+    state: str
+    reason: str
+    ended_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Whether to delete the stack, why or why not, and what to write if nobody has."""
+
+    delete: bool
+    why: str
+    ending: Ending | None = None
+
+
+def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
+    """Return what is to be done with a stack.
+
+    Args:
+        now: aware UTC.
+        overdue: how long after its deadline a run is ended from outside.
+    """
+    if facts.status in ("DELETE_IN_PROGRESS", "DELETE_COMPLETE"):
+        return Decision(delete=False, why="it is being deleted")
+    if facts.status == "DELETE_FAILED":
+        return Decision(delete=True, why="an earlier deletion failed")
+    settled = not facts.status.endswith("_IN_PROGRESS")
+    late = now > facts.deadline + overdue
+    alive = facts.machine is not None and facts.machine.state not in _DEAD
+    if facts.status in _FAILED_CREATE:
+        ending = Ending(state="launch-failed", reason="", ended_by="cloudformation")
+        if late and alive:
+            new = None if facts.outcome_state is not None else ending
+            return Decision(delete=True, why="its rollback left a machine", ending=new)
+        return _unless_kept(facts, facts.outcome_state or ending.state, now, ending)
+    if facts.outcome_state is not None:
+        if alive and facts.keep != "never" and not late and _just_ended(facts, now, overdue):
+            return Decision(delete=False, why="it is powering off, and the stack is to be kept")
+        if alive:
+            return Decision(delete=True, why=f"its run is over ({facts.outcome_state})")
+        return _unless_kept(facts, facts.outcome_state, now, None)
+    if facts.machine is not None and facts.machine.state in _DEAD and settled:
+        ending = vanished(facts.machine, facts.deadline, now)
+        return _unless_kept(facts, ending.state, now, ending)
+    if facts.machine is None and settled and now - facts.changed > APPEARING:
+        ending = Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
+        return _unless_kept(facts, ending.state, now, ending)
+    if late:
+        reason = "it was still running after its deadline; the reap function deleted its stack"
+        ending = Ending(state="timed-out", reason=reason, ended_by="reap")
+        return Decision(delete=True, why="its deadline is past", ending=ending)
+    return Decision(delete=False, why="its run is under way")
+
+
+def vanished(machine: Machine, deadline: datetime, now: datetime) -> Ending:
+    """Return how a run ended whose machine went without a word.
+
+    The codes are those of StateReason (EC2 user guide, "Troubleshoot instance termination").
+    """
+    if machine.reason.startswith("Server.Spot"):
+        return Ending(state="interrupted", reason="EC2 took the spot machine", ended_by="spot")
+    if machine.reason == "Client.UserInitiatedShutdown":
+        reason = "somebody terminated its machine"
+        return Ending(state="stopped", reason=reason, ended_by="somebody")
+    if machine.reason == POWERED_OFF_BY_ITSELF:
+        if now >= deadline:  # the machine's own timer counts from its boot, so it is never early
+            reason = "its machine powered off at the deadline without an outcome"
+            return Ending(state="timed-out", reason=reason, ended_by="shutdown")
+        reason = "its machine powered off by itself without an outcome"
+        return Ending(state="interrupted", reason=reason, ended_by="shutdown")
+    if cure := _CURES.get(machine.reason):
+        reason = f"its machine could not start ({machine.reason}): {cure}"
+        return Ending(state="interrupted", reason=reason, ended_by="ec2")
+    said = f" ({machine.reason})" if machine.reason else ""
+    return Ending(
+        state="interrupted", reason=f"its machine was {machine.state}{said}", ended_by="ec2"
+    )
+
+
+def deleted(who: str, deadline: datetime, now: datetime) -> Ending:
+    """Return how a run ended whose stack `who` deleted under it."""
+    if who in ("schedule", "reap"):
+        what = {"schedule": "the stack's own schedule", "reap": "the reap function"}[who]
+        reason = f"it was still running after its deadline; {what} deleted its stack"
+        return Ending(state="timed-out", reason=reason, ended_by=who)
+    late = " after its deadline" if now > deadline else ""
+    return Ending(state="stopped", reason=f"{who} deleted its stack{late}", ended_by=who)
+
+
+def replaced(run_id: str) -> Ending:
+    """Return how a run ended whose stack was given to run `run_id`."""
+    reason = f"run {run_id} replaced it"
+    return Ending(state="interrupted", reason=reason, ended_by="replacement")
+
+
+def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
+    return facts.over_since is not None and now - facts.over_since < overdue
+
+
+def _unless_kept(facts: Facts, state: str, now: datetime, ending: Ending | None) -> Decision:
+    wanted = facts.keep == "always" or (facts.keep == "on-failure" and state != "succeeded")
+    new = None if facts.outcome_state is not None else ending
+    if wanted and now < facts.deadline + KEEP_AT_MOST:
+        return Decision(delete=False, why=f"keep-stack is {facts.keep}", ending=new)
+    return Decision(delete=True, why=f"its run is over ({state})", ending=new)

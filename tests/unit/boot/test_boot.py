@@ -1,0 +1,132 @@
+"""The pure parts of `make test-boot`: tools, image, what the guest is told, verdicts, table."""
+
+from __future__ import annotations
+
+import ast
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.boot import image, network, table, tools
+from tests.boot.cases import DRILLS
+from tests.boot.checks import Holds, by_itself, say, stores
+from tests.boot.drill import IDLE_BOOT_SECONDS, TRAINER_BEGAN, Result
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def result(**changes: Any) -> Result:
+    made: dict[str, Any] = {
+        "off": True,
+        "pressed": False,
+        "record": {"state": "succeeded", "reason": "trainer-script.sh exited with status 0"},
+        "stored": {"log.txt": b"x"},
+        "user_data": b"",
+        "console": f"{TRAINER_BEGAN}\nparris outcome: {{}}\n",
+        "boots": 1,
+        "boot": 50.0,
+        "end": 20.0,
+        "total": 80.0,
+    }
+    return Result(**made | changes)
+
+
+def test_what_path_has_is_not_fetched() -> None:
+    assert tools.wanted(tools.PACKAGES, root=False) == []
+    assert tools.wanted(["mke2fs"], root=True) == ["qemu-system-x86", "mmdebstrap"]
+    assert "fakeroot" in tools.wanted(["mke2fs"], root=False)
+
+
+def test_a_host_that_lacks_something_is_told_what_and_how_it_is_had() -> None:
+    assert tools.refusal("x86_64", tools.HOST, ["mmdebstrap"]) is None
+    assert "this host arm64" in str(tools.refusal("arm64", tools.HOST, []))
+    why = str(tools.refusal("x86_64", ["tar"], ["mmdebstrap"]))
+    assert "no apt-get, dpkg, unshare, setpriv" in why
+    assert "mmdebstrap" in why
+
+
+def test_an_image_of_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = image.recipe_hash("one authority")
+    assert image.recipe_hash("one authority") == before
+    assert image.recipe_hash("another") != before
+    monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "curl"))
+    assert image.recipe_hash("one authority") != before
+
+
+def query(name: str, kind: int) -> bytes:
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+    return struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, kind, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "code", "answers"),
+    [
+        ("parris-results-1.s3.us-east-1.AMAZONAWS.com", 1, 0, 1),
+        ("s3.us-east-1.amazonaws.com", 28, 0, 0),
+        ("amazonaws.com.example", 1, 3, 0),
+    ],
+)
+def test_only_names_of_aws_resolve(name: str, kind: int, code: int, answers: int) -> None:
+    answer = network.answer_name(query(name, kind))
+    identifier, flags, _, count = struct.unpack("!HHHH", answer[:8])
+    assert (identifier, flags & 15, count) == (7, code, answers)
+    if answers:
+        assert answer.endswith(bytes([169, 1, 0, 80]))
+
+
+def test_s3_is_told_by_its_host() -> None:
+    head = b"PUT /s3.txt HTTP/1.1\r\nHost: %s\r\n\r\n"
+    assert network.is_for_s3(head % b"bucket.s3.us-east-1.amazonaws.com")
+    assert network.is_for_s3(head % b"s3.amazonaws.com")
+    assert not network.is_for_s3(head % b"logs.us-east-1.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, None),
+        ({"off": False}, "still on after 80 s"),
+        ({"end": 46.0}, "not within 45 s"),
+        ({"end": 46.0, "boot": 2.0 + IDLE_BOOT_SECONDS}, None),
+        ({"record": {}}, "there is no outcome"),
+        ({"record": {"state": "failed", "reason": "why"}}, "failed, not succeeded: why"),
+        ({"record": {"state": "succeeded", "reason": "why"}}, "the reason lacks 'status 0'"),
+        ({"boots": 2}, "it began 2 times"),
+        ({"console": f"{TRAINER_BEGAN}\n{TRAINER_BEGAN}\nparris outcome\n"}, "it trained again"),
+        ({"stored": {}}, "log.txt was not stored"),
+        ({"console": "parris:\noutcome"}, "no line of the console has 'parris' and 'outcome'"),
+    ],
+)
+def test_each_thing_that_does_not_hold_is_said(
+    changes: dict[str, Any], problem: str | None
+) -> None:
+    more = (stores("log.txt"), say("parris", "outcome"))
+    holds = Holds(state="succeeded", words=("status 0",), end=45, more=more)
+    problems = list(holds.problems(result(**changes)))
+    assert (problem is None) == (not problems)
+    if problem:
+        assert problem in problems[0]
+
+
+def test_the_table_has_both_times_and_why_a_drill_failed() -> None:
+    row = table.row("reboot", result(end=None), ["still on", "no outcome"])
+    assert row.split()[:5] == ["reboot", "FAILED", "50", "-", "80"]
+    assert row.endswith("still on; no outcome")
+    assert table.row("success", result(), []).endswith("succeeded")
+    assert "power button" in table.row("success", result(pressed=True), [])
+    assert list(by_itself(result(pressed=True))) != list(by_itself(result())) == []
+
+
+def test_every_drill_has_a_name_of_its_own_that_a_job_can_have() -> None:
+    names = [drill.name for drill in DRILLS]
+    assert len({*names}) == len(names)
+    assert all(name.replace("-", "").isalnum() for name in names)
+
+
+def test_the_agent_is_of_python_3_9() -> None:
+    source = (ROOT / "trainer" / "runtime" / "agent.py").read_text()
+    ast.parse(source, feature_version=(3, 9))
+    with pytest.raises(SyntaxError):
+        ast.parse("match 1:\n    case 1: pass\n", feature_version=(3, 9))

@@ -1,0 +1,104 @@
+"""training-config.json: what is read, and how every fault is reported."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from parris.errors import InvalidConfig
+from parris.jobs.config import read_config
+
+# The sample of the original Parris, value by value (its config/training-config.json).
+ORIGINAL = """{
+  "_comment": "This is an example configuration file.",
+  "training-job-name": "Test-Training-Job",
+  "training-script-filename": "trainer-script.sh",
+  "cloudformation_template_filename": "cloudformation.json",
+  "termination-method": "training-completion",
+  "termination-options": {"time-limit": 10.0, "cost-limit": 300.0},
+  "instance-type": "p2.xlarge",
+  "security-group-id": "sg-2ff91848",
+  "subnet-id": "subnet-634f5c06",
+  "ec2-keypair-name": "Oregon-Key-Pair"
+}"""
+
+
+def problems(config: object) -> tuple[str, ...]:
+    with pytest.raises(InvalidConfig) as caught:
+        read_config(json.dumps(config), "training-config.json")
+    return caught.value.problems
+
+
+def test_a_config_of_the_original_works_unchanged() -> None:
+    config = read_config(ORIGINAL, "training-config.json")
+    assert config.stack_name == "Test-Training-Job"
+    assert config.termination_method == "training-completion"
+    assert (config.time_limit_minutes, config.cost_limit_usd) == (10, Decimal("300.0"))
+    assert (config.subnet_id, config.security_group_id) == ("subnet-634f5c06", "sg-2ff91848")
+    assert config.key_name == "Oregon-Key-Pair"
+
+
+def test_an_empty_config_has_its_defaults() -> None:
+    config = read_config("{}", "training-config.json")
+    assert config.stack_name == "parris-stack"
+    assert config.script == "trainer-script.sh"
+    assert config.stack_replacement is False
+    assert (config.sync_interval_seconds, config.stop_grace_seconds) == (60, 30)
+
+
+def test_underscores_and_hyphens_are_the_same() -> None:
+    config = read_config('{"training_job-name": "a", "time_limit": 5}', "c")
+    assert (config.stack_name, config.time_limit_minutes) == ("a", 5)
+
+
+def test_every_fault_is_reported_at_once() -> None:
+    found = problems({"time-limit": 90.5, "termination-method": "at-fixed-tme", "instance": "x"})
+    assert found == (
+        "instance: not a key of this file; did you mean instance-type?",
+        'termination-method: "at-fixed-tme" is not one of training-completion, at-fixed-time, '
+        "around-cost",
+        "time-limit: 90.5 is not a whole number of minutes (1 to 10080)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"time-limit": True}, "time-limit: true is not a whole number"),
+        ({"time-limit": 0}, "time-limit: 0 is not"),
+        ({"cost-limit": 0}, "cost-limit: 0 is not an amount"),
+        ({"cost-limit": "5"}, 'cost-limit: "5" is not an amount'),
+        ({"training-job-name": "1st"}, "the first a letter"),
+        ({"training-job-name": "ok\n"}, "the first a letter"),
+        ({"training-script-filename": "../x.sh"}, "a file below the job's folder"),
+        ({"training-script-filename": "/x.sh"}, "a file below the job's folder"),
+        ({"stack-replacement": "true"}, "is not true or false"),
+        ({"termination-method": "at-fixed-time"}, "time-limit: missing"),
+        ({"termination-method": "around-cost"}, "cost-limit: missing"),
+        ({"time-limit": 5, "termination-options": {"time-limit": 5}}, "keep one"),
+        ({"time-limit": 5, "time_limit": 6}, "spelled in two ways"),
+        ({"termination-options": []}, "termination-options: [] is not an object"),
+        ({"termination-options": {"minutes": 5}}, "termination-options.minutes: not a key"),
+        ({"parameters": {"9": 1}}, "parameters: '9' is not a name"),
+        ({"market": "cheap"}, "not one of on-demand, spot"),
+        ([], "[] is not an object"),
+    ],
+)
+def test_a_fault_names_key_value_and_what_is_allowed(config: object, says: str) -> None:
+    assert says in "\n".join(problems(config))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"a": 1,}', "line 1, column 9: not JSON"),
+        ('{"time-limit": NaN}', "NaN is not JSON"),
+        ('{"time-limit": 1, "time-limit": 2}', "stands there twice"),
+        ("", "line 1, column 1"),
+    ],
+)
+def test_broken_json_is_named_by_its_place(text: str, says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says.replace("(", r"\(")):
+        read_config(text, "training-config.json")

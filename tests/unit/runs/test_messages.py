@@ -1,0 +1,128 @@
+"""What a person, and a machine, is told of a run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parris.runs import messages
+from parris.runs.messages import BODY_BYTES, Notice
+
+OUTCOME = {
+    "state": "failed",
+    "reason": "trainer-script.sh exited with status 3",
+    "ended-by": "trainer",
+    "finished": "2026-11-24T12:30:00Z",
+    "trainer-seconds": 1500.0,
+    "cost-usd": 0.0193,
+    "console": "long",
+    "warnings": ["carriage returns were removed"],
+}
+
+
+def forms(told: Notice) -> dict[str, str]:
+    said: dict[str, str] = json.loads(told.message()["Message"])
+    return said
+
+
+def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
+    told = messages.ended("digits", "r-1", {"claimed": "2026-11-24T12:00:00Z"}, OUTCOME, "a\nb\n")
+    assert told.message()["Subject"] == "Parris: digits failed after 25 min, $0.02"
+    assert forms(told)["email"].splitlines() == [
+        "Job digits failed: trainer-script.sh exited with status 3",
+        "run       r-1",
+        "launched  2026-11-24T12:00:00Z, over 2026-11-24T12:30:00Z",
+        "trained   25 min",
+        "cost      $0.0193",
+        "ended by  trainer",
+        "carriage returns were removed",
+        "",
+        "The end of its log:",
+        "  a",
+        "  b",
+        "",
+        "Look closer: make logs RUN=r-1; fetch what it stored: make results RUN=r-1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prices", "line"),
+    [
+        (("0.0480", "1.1520"), "cost      $0.0480 an hour, $1.1520 at most"),
+        ((None, None), "cost      price unknown"),
+    ],
+)
+def test_a_start_says_what_it_costs(prices: tuple[str | None, str | None], line: str) -> None:
+    answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
+    costs = {"hourly-usd": prices[0], "most-usd": prices[1]}
+    assert line in forms(messages.started(answer | costs, "direct"))["email"].splitlines()
+
+
+def test_a_machine_gets_the_same_as_json() -> None:
+    told = messages.ended("digits", "r-1", {}, OUTCOME, "")
+    record = json.loads(forms(told)["default"])
+    assert (record["event"], record["job"], record["run-id"]) == ("failed", "digits", "r-1")
+    assert (record["cost-usd"], record["log"]) == (0.0193, [])
+    assert "console" not in record
+    attributes = told.message()["MessageAttributes"]
+    assert attributes["event"] == {"DataType": "String", "StringValue": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("state", "subject"),
+    [
+        ("timed-out", "Parris: digits was ended at its deadline"),
+        ("launch-failed", "Parris: digits could not be launched"),
+        ("stopped", "Parris: digits stopped"),
+        ("interrupted", "Parris: digits interrupted"),
+    ],
+)
+def test_each_end_has_words_of_its_own(state: str, subject: str) -> None:
+    told = messages.ended("digits", "r-1", {}, {"state": state}, "")
+    assert told.message()["Subject"] == subject
+
+
+def test_a_status_says_on_the_phones_screen_whether_anything_runs() -> None:
+    run = {"job": "digits", "run-id": "r-1", "state": "running", "reason": ""}
+    over = {**run, "state": "failed"}
+    assert messages.status([run, over], "").subject == "Parris: 1 running"
+    assert messages.status([over], "").subject == "Parris: nothing is running, digits failed last"
+    low = messages.status([], "the button's battery is low (1100mV)")
+    assert low.subject == "Parris: nothing is running"
+    assert "the button's battery is low (1100mV)" in forms(low)["email"]
+
+
+@given(
+    reason=st.text(max_size=5000),
+    log=st.text(max_size=5000),
+    event=st.recursive(st.none() | st.text(), lambda leaf: st.dictionaries(st.text(), leaf)),
+)
+def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -> None:
+    outcome = {"state": "failed", "reason": reason}
+    for told in (
+        messages.ended("j", "r", {}, outcome, log),
+        messages.failed(event, reason, "InvalidEvent"),
+        messages.held_back("skipped", "j", "r", reason),
+    ):
+        message = told.message()
+        assert message["Subject"].isascii()
+        assert 0 < len(message["Subject"]) < 100
+        assert "\n" not in message["Subject"]
+        said = forms(told)
+        assert set(said) == {"default", "email", "sms"}
+        assert all(len(form.encode()) <= BODY_BYTES for form in said.values())
+        assert json.loads(said["default"])["job"] == told.job
+        assert message["MessageAttributes"]["job"]["StringValue"]
+
+
+def test_nothing_that_a_terminal_obeys_reaches_an_email() -> None:
+    hostile = "a\x1b]0;owned\x07b\u202ec\x9bd\ud800\r\n\te"
+    told = messages.held_back("skipped", hostile, "r", hostile).message()
+    said = json.loads(told["Message"])
+    assert "a\\x1b]0;owned\\x07b\\u202ec\\x9bd\\ud800\n\te" in said["email"]
+    for text in (told["Subject"], *said.values()):
+        assert not [letter for letter in text if not letter.isprintable() and letter not in "\n\t"]
