@@ -53,6 +53,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
       PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
       PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
+      PARRIS_AGENT_VERSION       = aws_s3_object.agent.version_id
       PARRIS_FLEET = jsonencode({
         subnets    = var.subnet_ids
         groups     = var.security_group_ids
@@ -106,6 +107,12 @@ data "aws_iam_policy_document" "launch" {
     sid       = "WriteWhatARunStartsFrom"
     actions   = ["s3:PutObject"]
     resources = local.receipt_objects
+  }
+
+  statement {
+    sid       = "CopyTheAgent" # which Terraform uploaded; it is copied by its version
+    actions   = ["s3:GetObjectVersion"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/${aws_s3_object.agent.key}"]
   }
 
   statement {

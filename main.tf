@@ -164,7 +164,7 @@ locals {
   zip = { for name in ["launch", "reap"] : name => "${path.module}/build/${name}.zip" }
   sources = sort(concat(
     tolist(fileset(path.module, "lambda/parris/**/*.py")),
-    ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/agent.py", "trainer/runtime/user-data.sh"],
+    ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/user-data.sh"],
   ))
   # From the sources and not from the zip, which need not exist at plan time.
   sources_hash = base64sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${path.module}/${file}")}"]))
@@ -180,6 +180,20 @@ resource "terraform_data" "package" {
     command     = "python3 scripts/package_lambda.py"
     working_dir = path.module
   }
+}
+
+# --- The machine's supervisor ---------------------------------------------------------------------
+
+# A launch copies this version of it to its run. The bucket keeps it when the next one is uploaded,
+# for a function that has not been changed yet.
+resource "aws_s3_object" "agent" {
+  bucket      = aws_s3_bucket.store["results"].id
+  key         = "agent.py"
+  source      = "${path.module}/trainer/runtime/agent.py"
+  source_hash = filemd5("${path.module}/trainer/runtime/agent.py")
+
+  # Without versioning it would have no version, and the encryption is that of its first moment.
+  depends_on = [aws_s3_bucket_versioning.store, aws_s3_bucket_server_side_encryption_configuration.store]
 }
 
 # --- Notifications --------------------------------------------------------------------------------

@@ -266,6 +266,7 @@ resource "aws_lambda_invocation" "guard" {
     aws_s3_bucket_public_access_block.store,
     aws_s3_bucket_server_side_encryption_configuration.store,
     aws_s3_bucket_versioning.store,
+    aws_s3_object.agent,
     aws_scheduler_schedule_group.run,
     aws_sns_topic.notification,
     aws_sns_topic_subscription.email,

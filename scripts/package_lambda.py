@@ -15,17 +15,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ZIPS = {name: ROOT / "build" / f"{name}.zip" for name in ("launch", "reap")}
-MACHINE = (
-    "cloudformation/training-stack.yaml",
-    "trainer/runtime/agent.py",
-    "trainer/runtime/user-data.sh",
-)
+MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
 OTHER = {"launch": "reap", "reap": "launch"}
 """The room that a function's zip does without: the other function's."""
-NO_LAUNCH = ("aws/instances.py", "runs/lifecycle.py")
-"""Further modules that no launch imports."""
 
-MAX_BYTES = 66 * 1024
+MAX_BYTES = 64 * 1024
 """A small zip starts fast and can be read in the console."""
 
 
@@ -38,8 +32,6 @@ def contents(function: str) -> dict[str, bytes]:
         if path.relative_to(package).parts[0] != OTHER[function]
     }
     if function == "launch":
-        for name in NO_LAUNCH:
-            del files[f"parris/{name}"]
         files |= {name: ROOT / name for name in MACHINE}
     return {
         name: without_docstrings(path.read_text()).encode()

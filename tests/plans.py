@@ -34,6 +34,7 @@ SETTINGS = Settings(
     buttons=Buttons(),
     data_triggers={"fresh": {"bucket": "data", "job": "default", "settle_seconds": 60}},
     launch_function_arn="arn:aws:lambda:us-east-1:123456789012:function:parris-launch",
+    agent_version="v1",
     fleet=Fleet(),
     region="eu-west-1",
 )

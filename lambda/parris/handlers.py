@@ -200,5 +200,4 @@ def _machine() -> Machine:
     return Machine(
         template=(root / "cloudformation/training-stack.yaml").read_text(),
         user_data=(root / "trainer/runtime/user-data.sh").read_text(),
-        agent=(root / "trainer/runtime/agent.py").read_text(),
     )

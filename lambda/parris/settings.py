@@ -30,6 +30,7 @@ VARIABLES = (
     "PARRIS_BUTTONS",
     "PARRIS_DATA_TRIGGERS",
     "PARRIS_LAUNCH_FUNCTION_ARN",
+    "PARRIS_AGENT_VERSION",
     "PARRIS_FLEET",
 )
 """What Terraform sets on the launch function: all of these and nothing else (a contract test)."""
@@ -71,6 +72,8 @@ class Settings:
     data_triggers: Mapping[str, Mapping[str, Any]]
     """By name, ``{"job", "parameters", "settle_seconds", …}``."""
     launch_function_arn: str
+    agent_version: str
+    """S3's version of the machine's supervisor that goes with this function."""
     fleet: Fleet
     region: str
 
@@ -101,6 +104,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         buttons=Buttons(**json.loads(environment["PARRIS_BUTTONS"])),
         data_triggers=json.loads(environment["PARRIS_DATA_TRIGGERS"]),
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
+        agent_version=environment["PARRIS_AGENT_VERSION"],
         fleet=Fleet(**json.loads(environment["PARRIS_FLEET"])),
         region=environment["AWS_REGION"],  # Lambda's own, in every function
     )

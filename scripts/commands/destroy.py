@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.aws.stacks import stack_tags
+from parris.aws.storage import AGENT_KEY
 from parris.runs.budget import cost
 from scripts import console, terraform
 from scripts.arguments import parse
@@ -105,15 +106,21 @@ def _state_file() -> list[str]:
 
 
 def _holds_anything(bucket: Mapping[str, Any]) -> bool:
-    """Return whether the bucket holds any version of any object; a bucket that is gone does not."""
-    s3 = make_client("s3", bucket["region"])
+    """Return whether the bucket holds any version of what terraform did not put there itself.
+
+    A bucket that is gone holds nothing.
+    """
+    pages = make_client("s3", bucket["region"]).get_paginator("list_object_versions")
     try:
-        answer = s3.list_object_versions(Bucket=bucket["bucket"], MaxKeys=1)
+        return any(
+            item["Key"] != AGENT_KEY
+            for page in pages.paginate(Bucket=bucket["bucket"])
+            for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise
         return False
-    return bool(answer.get("Versions") or answer.get("DeleteMarkers"))
 
 
 def _spent(run: Run) -> str:

@@ -44,7 +44,7 @@ TEMPLATE = json.dumps(
     }
 )
 BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'  # somebody else's
-MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n", agent="print()\n")
+MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
 
 
@@ -75,11 +75,20 @@ class World:
         self.made: list[str] = []
         for bucket in ("parris-config", "parris-results"):
             self.s3.create_bucket(Bucket=bucket)
+        self.s3.put_bucket_versioning(
+            Bucket="parris-results", VersioningConfiguration={"Status": "Enabled"}
+        )
+        self.agent_version = self.upload_agent(b"print('this deployment')")
         self.put("training-config.json", '{"training-job-name": "one"}')
         self.put("trainer-script.sh", "#!/bin/bash\ntrue\n")
 
     def put(self, key: str, body: str) -> None:
         self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
+
+    def upload_agent(self, program: bytes) -> str:
+        """Upload the machine's supervisor as Terraform does, and return its version."""
+        answer = self.s3.put_object(Bucket="parris-results", Key="agent.py", Body=program)
+        return str(answer["VersionId"])
 
     def launch(
         self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
@@ -105,7 +114,7 @@ class World:
         return launch(
             EVENT if event is None else event,
             "request-1",
-            settings=replace(SETTINGS, **settings),
+            settings=replace(SETTINGS, agent_version=self.agent_version, **settings),
             clients=Clients(
                 storage=storage,
                 cloudformation=cloudformation,
@@ -128,7 +137,7 @@ class World:
 
     def objects(self) -> set[str]:
         found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
-        return {item["Key"] for item in found if not item["Key"].startswith("event")}
+        return {item["Key"] for item in found if item["Key"].startswith("runs/")}
 
     def stacks(self) -> list[dict[str, Any]]:
         return [dict(stack) for stack in self.cloudformation.describe_stacks()["Stacks"]]
@@ -142,6 +151,15 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
         yield World()
+
+
+def test_a_machine_gets_the_supervisor_that_goes_with_the_function(world: World) -> None:
+    """Also while the next deployment has uploaded another and not changed the function yet."""
+    world.upload_agent(b"print('the next deployment')")
+    answer = world.launch()
+    key = f"runs/default/{answer['run-id']}/agent.py"
+    copied = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
+    assert copied == b"print('this deployment')"
 
 
 def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:

@@ -25,6 +25,9 @@ MAX_FILE_BYTES = 5 * 1024**3
 
 _LOG_END_BYTES = 4096
 
+AGENT_KEY = "agent.py"
+"""The supervisor in the results bucket, as main.tf has it, and in each run's folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -239,10 +242,17 @@ class Storage(Objects):
             Key=f"{prefix}source/{name}",
         )
 
-    def write_agent(self, prefix: str, program: str) -> None:
-        """Put the supervisor where the machine fetches it."""
-        self.s3.put_object(
-            Bucket=self.results_bucket, Key=prefix + "agent.py", Body=program.encode()
+    def copy_agent(self, prefix: str, version: str) -> None:
+        """Copy the machine's supervisor to where the machine fetches it, within S3.
+
+        Args:
+            version: of the object that Terraform uploaded with this function; the next deployment
+                uploads another, and leaves this one there.
+        """
+        self.s3.copy_object(
+            CopySource={"Bucket": self.results_bucket, "Key": AGENT_KEY, "VersionId": version},
+            Bucket=self.results_bucket,
+            Key=prefix + AGENT_KEY,
         )
 
 

@@ -64,7 +64,6 @@ class Machine:
 
     template: str
     user_data: str
-    agent: str
 
 
 def launch(
@@ -119,7 +118,7 @@ def launch(
             return _duplicate(claim.receipt)
         try:
             waiting = [pool.submit(storage.snapshot, plan.job, name, plan.prefix) for name in files]
-            waiting.append(pool.submit(storage.write_agent, plan.prefix, machine.agent))
+            waiting.append(pool.submit(storage.copy_agent, plan.prefix, settings.agent_version))
             cloudformation = clients.cloudformation()  # made while the copies are under way
             concurrency = Concurrency(
                 cloudformation, storage, settings.deployment, settings.max_concurrent_runs
