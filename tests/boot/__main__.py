@@ -8,9 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+from botocore.exceptions import ClientError
+
 from tests.boot import certificates, image, table, tools, vm
 from tests.boot.cases import DRILLS
-from tests.boot.drill import KERNEL, TRAINER_ENDED, USER_DATA, Drill, Result, Scene
+from tests.boot.drill import (
+    KERNEL,
+    TRAINER_BEGAN,
+    TRAINER_ENDED,
+    USER_DATA,
+    Drill,
+    Result,
+    Scene,
+)
 from tests.boot.network import Front
 from tests.boot.stage import ROOT, Stage, StageError, deployed
 
@@ -38,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     except tools.Missing as error:
         print(f"skipped: {error}" if arguments.or_skip else f"error: {error}", file=sys.stderr)
         return 0 if arguments.or_skip else 2
-    except (StageError, vm.Broken) as error:
+    except (StageError, image.Broken) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,10 +68,15 @@ def _run(drills: list[Drill]) -> int:
     with deployed(FOLDER / "clone", drills) as stage:
         print(table.HEAD, flush=True)
         for drill in drills:
-            result = _boot(drill, found, made, stage, chain, accelerator)
-            problems = list(drill.holds.problems(result))
-            failed += bool(problems)
-            rows.append(table.row(drill.name, result, problems))
+            try:
+                result = _boot(drill, found, made, stage, chain, accelerator)
+            except (AssertionError, ClientError, OSError, RuntimeError) as error:
+                rows.append(table.broken(drill.name, error))  # the others have their turn
+                failed += 1
+            else:
+                problems = list(drill.holds.problems(result))
+                failed += bool(problems)
+                rows.append(table.row(drill.name, result, problems))
             print(rows[-1], flush=True)
     print(f"accelerator: {accelerator}")
     print(f"boot: {len(drills)} drills, {failed} failed")
@@ -80,7 +95,7 @@ def _boot(
     run = stage.launch(drill.name)
     front = Front(chain, stage.endpoint, run.metadata)
     console = run.directory / "console.log"
-    marks = [USER_DATA, TRAINER_ENDED, drill.mark]
+    marks = [USER_DATA, TRAINER_BEGAN, TRAINER_ENDED, drill.mark]
     try:
         with vm.running(
             found,
@@ -117,6 +132,7 @@ def _boot(
         user_data=stage.user_data(run),
         console=text,
         boots=text.count(KERNEL),
+        seen=machine.seen,
         boot=machine.seen.get(USER_DATA),
         end=total - ended if off and ended is not None else None,
         total=total,

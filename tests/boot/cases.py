@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from tests.boot import actions
-from tests.boot.checks import Holds, by_itself, healthy, say, stores
-from tests.boot.drill import KERNEL, USER_DATA, Drill
+from tests.boot.checks import Holds, by_itself, healthy, off_after, say, stores
+from tests.boot.drill import KERNEL, TRAINER_BEGAN, USER_DATA, Drill
+from trainer.runtime.agent import END_SECONDS
 
-SHORT = {"termination-method": "at-fixed-time", "time-limit": 3}
+SHORT = {"termination-method": "at-fixed-time", "time-limit": 5}
+"""Minutes from the launch: a boot and the way to the trainer take up to three, emulated."""
+
 AGENT = '"$(systemctl show --property=MainPID --value parris-agent)"'
 WAIT = "sleep 900\n"
 
 STUBBORN = "trap '' TERM HUP; while :; do sleep 1; done"
-FORCED_SECONDS = 45
-"""Within which a machine is off that has something on it which will not end."""
+DAEMON = rf"echo \$\$ >/sys/fs/cgroup/cgroup.procs; {STUBBORN}"
+"""A daemon that has left the agent's unit is killed with no unit, but at the very end alone."""
+FORCED_SECONDS = 75
+"""Within which a machine is off that has something on it which will not end. Without force systemd
+would wait 90 s for that, after what a healthy end takes."""
 
 CHECKS = """
 timeout 300 cloud-init status --wait --long
@@ -40,14 +46,20 @@ DRILLS = (
         name="own-shutdown",
         about="the script powers the machine off itself, inside an if",
         script="if true; then shutdown -h now; fi\n",
-        holds=Holds(state="interrupted", words=("success",), more=(stores("log.txt"),)),
+        holds=Holds(
+            state="interrupted", words=("succeeded is unknown",), more=(stores("log.txt"),)
+        ),
     ),
     Drill(
         name="time-limit",
         about="a training that is not over in time",
         script=f"trap '' TERM\n{WAIT}",
         config=SHORT,
-        holds=Holds(state="timed-out", words=("deadline",)),
+        holds=Holds(
+            state="timed-out",
+            words=("deadline",),
+            more=(off_after(USER_DATA, 300 + END_SECONDS),),
+        ),
     ),
     Drill(
         name="memory",
@@ -66,7 +78,11 @@ DRILLS = (
         name="killed-agent",
         about="kill -9 of the agent by the trainer",
         script=f"mark trainer ends\nkill -KILL {AGENT}\n{WAIT}",
-        holds=Holds(more=(stores("outcome.json"), say("parris", "killed"))),
+        holds=Holds(
+            state="failed",
+            words=("killed",),
+            more=(stores("outcome.json", "log.txt"), say("parris", "killed")),
+        ),
     ),
     Drill(
         name="stopped-agent",
@@ -74,7 +90,11 @@ DRILLS = (
         script=f"mark trainer ends\nkill -STOP {AGENT}\n{WAIT}",
         config=SHORT,
         limit=1500,
-        holds=Holds(end=600),
+        holds=Holds(
+            state="timed-out",
+            end=None,
+            more=(by_itself, off_after(USER_DATA, 300 + END_SECONDS)),
+        ),
     ),
     Drill(
         name="no-s3",
@@ -82,28 +102,28 @@ DRILLS = (
         script="true\n",
         action=actions.let_s3("refuses"),
         mark=KERNEL,
-        holds=Holds(state="failed", end=None, words=("fetch",)),
+        holds=Holds(state="failed", end=None, words=("fetch", "nobody answers")),
     ),
     Drill(
         name="s3-gone",
         about="S3 refuses from the middle of the training on",
         script="sleep 20\n",
         action=actions.let_s3("refuses"),
-        holds=Holds(more=(say("parris outcome: "),)),
+        holds=Holds(state="succeeded", more=(say("parris outcome: "),)),
     ),
     Drill(
         name="s3-hangs",
         about="S3 takes connections and answers nothing",
         script="sleep 20\n",
         action=actions.let_s3("hangs"),
-        holds=Holds(more=(say("parris outcome: "),)),
+        holds=Holds(state="succeeded", more=(say("parris outcome: "),)),
     ),
     Drill(
         name="network-gone",
         about="the network goes away during the training",
         script="sleep 20\n",
         action=actions.cut_network,
-        holds=Holds(more=(say("parris outcome: "),)),
+        holds=Holds(state="succeeded", more=(say("parris outcome: "),)),
     ),
     Drill(
         name="power-button",
@@ -118,15 +138,21 @@ DRILLS = (
         script=WAIT,
         action=actions.press_power_button,
         mark=USER_DATA,
-        holds=Holds(end=None),
+        holds=Holds(end=None, more=(off_after(USER_DATA, 90),)),
     ),
     Drill(
         name="extend",
         about="the receipt gives the run more time",
-        script="sleep 60\n",
-        config={"termination-method": "at-fixed-time", "time-limit": 10},
+        # Logins are shut out from five minutes before the power-off on.
+        script="until [[ -e /run/nologin ]]; do sleep 1; done; mark no logins\n"
+        "while [[ -e /run/nologin ]]; do sleep 1; done; mark logins again\n",
+        config={"termination-method": "at-fixed-time", "time-limit": 6},
         action=actions.extend,
-        holds=Holds(state="succeeded", more=(say("the machine's timer now ends in"),)),
+        mark="drill: no logins",
+        holds=Holds(
+            state="succeeded",
+            more=(say("the machine's timer now ends in"), say("drill: logins again")),
+        ),
     ),
     Drill(
         name="stop",
@@ -141,7 +167,11 @@ DRILLS = (
         script=WAIT,
         config={"market": "spot"},
         action=actions.give_spot_notice,
-        holds=Holds(state="interrupted", words=("notice",), more=(stores("log.txt"),)),
+        holds=Holds(
+            state="interrupted",
+            words=("notice",),
+            more=(stores("log.txt"), off_after(TRAINER_BEGAN, 120)),
+        ),
     ),
     Drill(
         name="reboot",
@@ -153,7 +183,7 @@ DRILLS = (
         name="reset",
         about="the kernel resets the machine at once (sysrq b)",
         script=f"sync\nmark trainer ends\necho b >/proc/sysrq-trigger\n{WAIT}",
-        holds=Holds(boots=2, more=(by_itself,)),
+        holds=Holds(state="interrupted", words=("was restarted",), boots=2, more=(by_itself,)),
     ),
     Drill(
         name="stubborn-unit",
@@ -164,7 +194,7 @@ DRILLS = (
     Drill(
         name="stubborn-daemon",
         about="a daemon of the trainer's ignores SIGTERM",
-        script=f'setsid --fork bash -c "{STUBBORN}" </dev/null &>/dev/null\n',
+        script=f'setsid --fork bash -c "{DAEMON}" </dev/null &>/dev/null\n',
         holds=Holds(state="succeeded", end=FORCED_SECONDS),
     ),
 )

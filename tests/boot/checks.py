@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.boot.drill import TRAINER_BEGAN, Result
-
-END_SECONDS = 120
-"""Within which a machine is off after its trainer's end, whatever happens."""
+from trainer.runtime.agent import END_SECONDS
 
 Check = Callable[[Result], Iterator[str]]
 
@@ -73,6 +71,19 @@ def say(*words: str) -> Check:
         lines = result.console.splitlines()
         if not any(all(word in line for word in words) for line in lines):
             yield f"no line of the console has {' and '.join(map(repr, words))}"
+
+    return check
+
+
+def off_after(mark: str, most: float) -> Check:
+    """Return the check that the machine went off within so many seconds of `mark`."""
+
+    def check(result: Result) -> Iterator[str]:
+        began = result.seen.get(mark)
+        if began is None:
+            yield f"the console never had {mark!r}"
+        elif result.off and result.total - began > most + result.delay:
+            yield f"off {result.total - began:.0f} s after {mark!r}, not within {most:.0f} s"
 
     return check
 

@@ -64,6 +64,7 @@ class Result:
         record: the run's outcome, which the reap function writes; empty if there is none.
         stored: what the machine stored, by name.
         boots: how often its kernel began.
+        seen: seconds from power-on after which the marks that were looked for were on the console.
         boot, end, total: seconds from power-on to user data, from the trainer's end to power-off,
             from power-on to power-off.
     """
@@ -75,6 +76,7 @@ class Result:
     user_data: bytes
     console: str
     boots: int
+    seen: Mapping[str, float]
     boot: float | None
     end: float | None
     total: float

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ PACKAGES = (
     "isc-dhcp-client",
     "kmod",
     "linux-image-cloud-amd64",
+    "lz4",
     "procps",
     "python3",
     "sudo",
@@ -39,10 +41,19 @@ FILES = {
     "etc/cloud/cloud.cfg.d/90-boot.cfg": (
         "resize_rootfs: false\n"
         'growpart: {mode: "off"}\n'
+        # Of what cloud-init does, what this is about: EC2's metadata, its network, user data.
+        "datasource_list: [Ec2]\n"
+        "cloud_init_modules: []\n"
+        "cloud_config_modules: []\n"
+        "cloud_final_modules: [scripts-user]\n"
         "ssh_genkeytypes: []\n"  # there is no SSH server
         "locale: C.UTF-8\n"  # the only one that a minimal image has
         "system_info: {network: {renderers: [networkd]}}\n"
     ),
+    # What the virtual machine has; by default the first file system has drivers for everything.
+    "etc/initramfs-tools/conf.d/boot.conf": "MODULES=list\nCOMPRESS=lz4\n",
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
+    "etc/systemd/journald.conf.d/boot.conf": "[Journal]\nStorage=volatile\n",
     "etc/fstab": "/dev/vda / ext4 defaults 0 1\n",
     "etc/hostname": "machine\n",
     # Amazon's own resolver; by TCP, since QEMU forwards no UDP.
@@ -51,13 +62,25 @@ FILES = {
 
 COMMANDS = (
     "update-ca-certificates",
+    "update-initramfs -u",
     "systemctl enable systemd-networkd.service",
     "systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer"
-    " e2scrub_reap.service dpkg-db-backup.timer fstrim.timer getty@tty1.service",
+    " e2scrub_reap.service dpkg-db-backup.timer fstrim.timer getty@tty1.service"
+    " serial-getty@ttyS0.service systemd-pstore.service systemd-update-utmp.service",
 )
 """Run in the image, as its root: what an image for a cloud has done already."""
 
 AUTHORITY = "usr/local/share/ca-certificates/parris-boot.crt"
+
+
+UNREACHABLE = re.compile(
+    "Could not resolve|Temporary failure resolving|Could not connect|Unable to connect|timed out"
+)
+"""What apt says where nobody answers."""
+
+
+class Broken(Exception):
+    """The recipe of the image is wrong; the text has the last words of whoever followed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +105,8 @@ def build(tools: Tools, folder: Path, authority: str) -> Image:
         authority: the certificate, PEM, that the image trusts beside those of the world.
 
     Raises:
-        Missing: if the host cannot make it.
+        Missing: if the mirror of Debian's packages cannot be reached.
+        Broken: if the image cannot be made for another reason.
     """
     made = folder / recipe_hash(authority)
     image = Image(kernel=made / "vmlinuz", initrd=made / "initrd.img", disk=made / "disk.raw")
@@ -135,4 +159,5 @@ def _run(tools: Tools, *argv: str) -> None:
         tools.run(*argv)
     except subprocess.CalledProcessError as error:
         said = "\n".join(error.stderr.strip().splitlines()[-8:])
-        raise Missing(f"the image could not be made: {said}") from error
+        why = f"the image could not be made: {said}"
+        raise (Missing if UNREACHABLE.search(said) else Broken)(why) from error

@@ -24,5 +24,11 @@ def row(name: str, result: Result, problems: Sequence[str]) -> str:
     return _LAYOUT.format(name, verdict, *times, words)
 
 
+def broken(name: str, error: Exception) -> str:
+    """Return the line of a drill that came to no end."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return _LAYOUT.format(name, "FAILED", "-", "-", "-", said[:200])
+
+
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"

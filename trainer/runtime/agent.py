@@ -43,12 +43,12 @@ END_SECONDS = 120
 """The most between the trainer's end and power-off while nothing gets through to AWS, and how far
 past its deadline an upload that works may go on. The next five share it out: `Store.finish` tries
 for RETRY_SECONDS, then the log has 5 s more, the outcome OUTCOME_SECONDS, and the power-off
-ORDERLY_SECONDS."""
-RETRY_SECONDS = 70
+ORDERLY_SECONDS. What is left is for slow disks and the starts of processes."""
+RETRY_SECONDS = 60
 STREAM_SECONDS = 40
 OUTCOME_SECONDS = 30
 ORDERLY_SECONDS = 15
-HUNG_SECONDS = 60
+HUNG_SECONDS = 50
 """How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
 READ_SECONDS, and the pauses between."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
@@ -63,6 +63,7 @@ LAST_READ_SECONDS = 1
 """The most that a price is waited for once all else is stored."""
 NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
+NOLOGIN = Path("/run/nologin")
 LEAST_BILLED_SECONDS = 60
 """EC2 bills Linux by the second from here on (EC2 user guide, "On-Demand Instances")."""
 
@@ -241,6 +242,11 @@ class LogStreamer(threading.Thread):
                 self._wake.set()
         if not self._send():
             self.skipped += len(self._events)
+
+    def not_sent(self) -> int:
+        """Return how many lines CloudWatch Logs lacks, those that are still on their way too."""
+        with self._lock:
+            return self.skipped + (len(self._events) if self.is_alive() else 0)
 
     def _append(self, message: str) -> None:
         # Chronological order is required, and the clock of a fresh machine may be set back.
@@ -796,10 +802,11 @@ def arm_timer(home: Path, minutes: int) -> bool:
     its waiting process reads the second of uptime to go off at from a file.
     """
     armed = power_command("shutdown", "--poweroff", f"+{minutes}")
-    if armed and minutes > NOLOGIN_MINUTES and Path("/run/nologin").exists():
-        # The timer that it replaced had shut logins out, and only a cancellation lets them in.
-        power_command("shutdown", "-c")
-        armed = power_command("shutdown", "--poweroff", f"+{minutes}")
+    if armed and minutes > NOLOGIN_MINUTES:
+        # The timer that it replaced may have shut logins out. A cancellation would let them in too,
+        # and leave no timer at all should the next order be refused.
+        with contextlib.suppress(OSError):
+            NOLOGIN.unlink()
     power_off_at = home / "power-off-at"
     if power_off_at.exists():
         new = power_off_at.with_suffix(".new")
@@ -1038,9 +1045,9 @@ class Run:
         warnings += self._store.finish(max(now, deadline) + END_SECONDS)
         if self._streamer is not None:
             self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))
-            if self._streamer.skipped:
+            if skipped := self._streamer.not_sent():
                 why = f" ({self._streamer.failure})" if self._streamer.failure else ""
-                count = f"{self._streamer.skipped:,} log lines were not streamed{why}"
+                count = f"{skipped:,} log lines were not streamed{why}"
                 warnings.append(f"{count}; log.txt has the whole log")
         text = json.dumps(self._outcome(verdict, warnings))
         say(f"outcome: {text}")

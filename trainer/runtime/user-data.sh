@@ -49,7 +49,7 @@ Description=Power off a training machine that was restarted
 Wants=network-online.target
 After=network-online.target
 FailureAction=poweroff-force
-JobTimeoutSec=150
+JobTimeoutSec=240
 JobTimeoutAction=poweroff-force
 
 [Service]

@@ -99,6 +99,15 @@ def test_a_stream_that_is_refused_is_a_warning_and_not_a_failure(machine: Machin
     ]
 
 
+def test_lines_that_are_still_on_their_way_at_the_end_are_told_of(machine: Machine) -> None:
+    machine.patience["STREAM_SECONDS"] = "0"
+    machine.break_aws({"match": "put-log", "sleep": 20})
+    machine.run("echo one; echo two")
+    assert machine.outcome()["warnings"] == [
+        "2 log lines were not streamed; log.txt has the whole log"
+    ]
+
+
 def test_a_stream_that_could_not_be_created_is_tried_again(machine: Machine) -> None:
     machine.patience |= {"FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE": "0.1, 0.2, 1"}
     said = "ThrottlingException: Rate exceeded"

@@ -134,8 +134,10 @@ def test_an_s3_that_hangs_holds_the_power_off_up_for_a_bounded_time(
 
 def test_a_power_off_that_takes_long_is_forced(machine: Machine) -> None:
     machine.patience["ORDERLY_SECONDS"] = "0.5"
+    machine.record("sync")
     machine.run("true")
     eventually(lambda: "poweroff --force --force" in machine.calls)
+    assert machine.calls[-2:] == ["sync ", "poweroff --force --force"]
 
 
 def test_logins_are_let_in_again_when_the_power_off_is_far(machine: Machine) -> None:
@@ -155,12 +157,14 @@ def test_logins_are_let_in_again_when_the_power_off_is_far(machine: Machine) -> 
     assert arm(60) == ["shutdown --poweroff +60"]
     nologin.touch()
     assert arm(4) == ["shutdown --poweroff +4"]
-    assert arm(60) == ["shutdown --poweroff +60", "shutdown -c", "shutdown --poweroff +60"]
+    assert nologin.exists()
+    assert arm(60) == ["shutdown --poweroff +60"]  # at no moment is there no timer
+    assert not nologin.exists()
 
 
 def test_the_shares_of_the_end_make_up_its_limit() -> None:
     parts = agent.RETRY_SECONDS, 5, agent.OUTCOME_SECONDS, agent.ORDERLY_SECONDS
-    assert sum(parts) == agent.END_SECONDS
+    assert sum(parts) <= agent.END_SECONDS - 10  # for slow disks and the starts of processes
     assert agent.HUNG_SECONDS >= agent.CALL_ATTEMPTS * agent.READ_SECONDS
     assert agent.HUNG_SECONDS < agent.RETRY_SECONDS  # a call that hung once is tried again
 

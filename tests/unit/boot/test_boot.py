@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import struct
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.boot import image, network, table, tools
+from tests.boot import __main__ as boot_main
+from tests.boot import certificates, image, network, table, tools, vm
 from tests.boot.cases import DRILLS
-from tests.boot.checks import Holds, by_itself, say, stores
-from tests.boot.drill import IDLE_BOOT_SECONDS, TRAINER_BEGAN, Result
+from tests.boot.checks import Holds, by_itself, off_after, say, stores
+from tests.boot.drill import IDLE_BOOT_SECONDS, TRAINER_BEGAN, USER_DATA, Drill, Result
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,6 +30,7 @@ def result(**changes: Any) -> Result:
         "user_data": b"",
         "console": f"{TRAINER_BEGAN}\nparris outcome: {{}}\n",
         "boots": 1,
+        "seen": {USER_DATA: 50.0},
         "boot": 50.0,
         "end": 20.0,
         "total": 80.0,
@@ -108,6 +113,59 @@ def test_each_thing_that_does_not_hold_is_said(
     assert (problem is None) == (not problems)
     if problem:
         assert problem in problems[0]
+
+
+def test_how_long_a_machine_may_stay_on_is_counted_from_a_mark() -> None:
+    check = off_after(USER_DATA, 30)
+    assert list(check(result())) == []
+    assert "off 40 s after 'parris: user data began'" in next(check(result(total=90.0)))
+    assert list(check(result(total=90.0, boot=10.0 + IDLE_BOOT_SECONDS))) == []
+    assert "never had" in next(check(result(seen={})))
+
+
+def test_a_drill_that_breaks_is_a_failure_and_the_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextlib.contextmanager
+    def nothing(*_: Any) -> Iterator[None]:
+        yield
+
+    def boot(drill: Drill, *_: Any) -> Result:
+        if drill.name == "failure":
+            raise RuntimeError("QEMU refused system_powerdown: why")
+        return result(record={"state": "interrupted", "reason": "it succeeded is unknown"})
+
+    for module, name in ((tools, "find"), (image, "build"), (vm, "accelerator")):
+        monkeypatch.setattr(module, name, lambda *_: "tcg")
+    monkeypatch.setattr(certificates, "ensure", lambda *_: ("", Path()))
+    monkeypatch.setattr(boot_main, "deployed", nothing)
+    monkeypatch.setattr(boot_main, "_boot", boot)
+    assert boot_main.main(["failure", "own-shutdown"]) == 1
+    *_, first, second, _, last = capsys.readouterr().out.splitlines()
+    assert first.split()[:2] == ["failure", "FAILED"]
+    assert "QEMU refused system_powerdown: why" in first
+    assert second.split()[:2] == ["own-shutdown", "passed"]
+    assert last == "boot: 2 drills, 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", tools.Missing),
+        ("E: Unable to locate package awscli2", image.Broken),
+    ],
+)
+def test_only_a_mirror_that_nobody_reaches_is_no_fault_of_the_recipe(
+    tmp_path: Path, said: str, kind: type[Exception]
+) -> None:
+    class Failing:
+        root = True
+
+        def run(self, *argv: str) -> None:
+            raise subprocess.CalledProcessError(1, argv, stderr=said)
+
+    with pytest.raises(kind, match="the image could not be made"):
+        image.build(Failing(), tmp_path / "image", "authority")  # type: ignore[arg-type]
 
 
 def test_the_table_has_both_times_and_why_a_drill_failed() -> None:
