@@ -7,7 +7,7 @@ locals {
   # What a template may make, as the function itself has it (lambda/parris/launch/render.py).
   resource_types    = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule"]
   instance_profiles = concat([local.instance_profile], sort(var.instance_role_names))
-  receipt_objects   = [for name in ["run.json", "agent.py", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+  receipt_objects   = [for name in ["run.json", "agent.pyz", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
 }
 
 resource "aws_lambda_function" "launch" {
@@ -15,7 +15,7 @@ resource "aws_lambda_function" "launch" {
   description      = "Parris: turns an event into a training stack."
   filename         = local.zip["launch"]
   source_code_hash = local.sources_hash
-  handler          = "parris.handlers.launch"
+  handler          = "parris.launch.handler.handle"
   runtime          = "python3.13"
   architectures    = [var.architecture]
   role             = local.launch_role_arn

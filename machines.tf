@@ -305,7 +305,7 @@ data "aws_iam_policy_document" "instance" {
   statement {
     sid       = "ReadWhatARunStartsFrom"
     actions   = ["s3:GetObject"]
-    resources = [for name in ["run.json", "agent.py", "source/*"] : "${local.runs}/*/${name}"]
+    resources = [for name in ["run.json", "agent.py*", "source/*"] : "${local.runs}/*/${name}"] # agent.py: launched before an upgrade, booting during it
   }
 
   statement {

@@ -157,7 +157,7 @@ locals {
   }
 }
 
-# --- Packaging: both functions' zips ---------------------------------------------------------------
+# --- Packaging: both functions' zips, the machine's supervisor ------------------------------------
 
 locals {
   # The room of one function is not in the zip of the other; one hash does for both, which are built at once.
@@ -166,15 +166,18 @@ locals {
     tolist(fileset(path.module, "lambda/parris/**/*.py")),
     ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/user-data.sh"],
   ))
-  # From the sources and not from the zip, which need not exist at plan time.
-  sources_hash = base64sha256(join("\n", [for file in local.sources : "${file} ${filesha256("${path.module}/${file}")}"]))
+  agent_sources = sort(concat(tolist(fileset(path.module, "trainer/runtime/agent/*.py")), ["scripts/package_lambda.py"]))
+  # From the sources and not from what is made of them, which need not exist at plan time.
+  hashes       = { for name, files in { functions = local.sources, agent = local.agent_sources } : name => base64sha256(join("\n", [for file in files : "${file} ${filesha256("${path.module}/${file}")}"])) }
+  sources_hash = local.hashes["functions"]
+  agent_hash   = local.hashes["agent"]
 }
 
 # Built whenever the provider reads the zips, which a fresh clone lacks: that is when one of these
 # changes, as another name or path makes other functions (terraform-provider-aws,
 # internal/service/lambda/function.go, needsFunctionCodeUpdate).
 resource "terraform_data" "package" {
-  triggers_replace = [local.sources_hash, var.architecture, var.name_prefix, local.zip]
+  triggers_replace = [local.sources_hash, local.agent_hash, var.architecture, var.name_prefix, local.zip]
 
   provisioner "local-exec" {
     command     = "python3 scripts/package_lambda.py"
@@ -188,12 +191,16 @@ resource "terraform_data" "package" {
 # for a function that has not been changed yet.
 resource "aws_s3_object" "agent" {
   bucket      = aws_s3_bucket.store["results"].id
-  key         = "agent.py"
-  source      = "${path.module}/trainer/runtime/agent.py"
-  source_hash = filemd5("${path.module}/trainer/runtime/agent.py")
+  key         = "agent.pyz"
+  source      = "${path.module}/build/agent.pyz"
+  source_hash = local.agent_hash
 
-  # Without versioning it would have no version, and the encryption is that of its first moment.
-  depends_on = [aws_s3_bucket_versioning.store, aws_s3_bucket_server_side_encryption_configuration.store]
+  depends_on = [
+    terraform_data.package,
+    # Without versioning it would have no version, and its encryption is that of its first moment.
+    aws_s3_bucket_versioning.store,
+    aws_s3_bucket_server_side_encryption_configuration.store,
+  ]
 }
 
 # --- Notifications --------------------------------------------------------------------------------

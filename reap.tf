@@ -5,7 +5,7 @@ resource "aws_lambda_function" "reap" {
   description      = "Parris: deletes the stacks of runs that are over or past their deadline."
   filename         = local.zip["reap"]
   source_code_hash = local.sources_hash
-  handler          = "parris.handlers.reap"
+  handler          = "parris.reap.handler.handle"
   runtime          = "python3.13"
   architectures    = [var.architecture]
   role             = local.reap_role_arn

@@ -70,7 +70,7 @@ def _is_agent(pid: int) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return b"python" in words[0] and any(word.endswith(b"/agent.py") for word in words)
+    return b"python" in words[0] and any(word.endswith(b"/agent.pyz") for word in words)
 
 
 def _delete_schedule(deployment: Deployment, _job: str, run_id: str) -> None:

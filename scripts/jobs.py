@@ -19,7 +19,7 @@ from parris.launch.launch import MAX_SCRIPT_BYTES
 from parris.launch.render import template_problems
 from scripts.console import Refused
 from scripts.deployment import ROOT
-from trainer.runtime.agent import last_power_off
+from trainer.runtime.agent.script import last_power_off
 
 TRAINER = ROOT / "trainer"
 _NOT_THE_DEFAULT_JOBS = {"jobs", "runtime"}

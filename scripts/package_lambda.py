@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the two functions' zips; the same sources give the same bytes.
+"""Build the two functions' zips and the agent; the same sources give the same bytes.
 
 `terraform apply` calls this with plain python3, so it needs the standard library only.
 """
@@ -11,10 +11,14 @@ import os
 import sys
 import tokenize
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ZIPS = {name: ROOT / "build" / f"{name}.zip" for name in ("launch", "reap")}
+AGENT = ROOT / "build" / "agent.pyz"
+AGENT_MAIN = "from agent.main import start\n\nstart()\n"
+"""What Python runs of it (Python library reference, "zipapp")."""
 MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
 OTHER = {"launch": "reap", "reap": "launch"}
 """The room that a function's zip does without: the other function's."""
@@ -65,26 +69,46 @@ def without_docstrings(source: str) -> str:
     return "".join(lines)
 
 
-def build(function: str) -> int:
-    """Write a function's zip and return its size in bytes."""
-    path = ZIPS[function]
-    path.parent.mkdir(exist_ok=True)
-    # Whole or not at all: two deployments may be applied from here at once.
-    new = path.with_suffix(f".{os.getpid()}")
-    with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, content in contents(function).items():
+def agent_contents() -> dict[str, bytes]:
+    """Return the files of the machine's supervisor by name: a package, and what starts it."""
+    package = ROOT / "trainer" / "runtime" / "agent"
+    files = {f"agent/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
+    return {"__main__.py": AGENT_MAIN.encode(), **files}
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip of `files`, by name; the same files give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as made:
+        for name, content in files.items():
             # A fixed time and mode, or the bytes would change with every checkout.
             entry = zipfile.ZipInfo(name, date_time=(2018, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
+            made.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def write(path: Path, files: Mapping[str, bytes]) -> int:
+    """Write a zip and return its size in bytes."""
+    content = archive(files)
+    path.parent.mkdir(exist_ok=True)
+    # Whole or not at all: two deployments may be applied from here at once.
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_bytes(content)
     new.replace(path)
-    return path.stat().st_size
+    return len(content)
+
+
+def build(function: str) -> int:
+    """Write a function's zip and return its size in bytes."""
+    return write(ZIPS[function], contents(function))
 
 
 def main() -> int:
-    """Build the zips and say what was built; 1 if one is too large."""
+    """Build the zips and the agent, and say what was built; 1 if a zip is too large."""
     sizes = {path: build(function) for function, path in ZIPS.items()}
+    write(AGENT, agent_contents())
     for path, size in sizes.items():
         print(f"{path.relative_to(ROOT)}: {size} bytes")
     if max(sizes.values()) > MAX_BYTES:

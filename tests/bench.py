@@ -40,7 +40,7 @@ cloudformation.create_stack(StackName="bare", TemplateBody="{}")
 """
 OURS = """
 from types import SimpleNamespace
-from parris.handlers import launch
+from parris.launch.handler import handle as launch
 launch({"event-id": "bench", "time": "2026-11-24T12:00:00Z"}, SimpleNamespace(aws_request_id="r"))
 """
 FILES = {

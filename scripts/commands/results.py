@@ -17,7 +17,7 @@ from scripts.several import pick_run
 from scripts.which_cloud import hint
 from scripts.words import ago, counted
 
-_RECORD = ("run.json", "outcome.json", "agent.py")
+_RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
 
 
 @dataclass(kw_only=True)

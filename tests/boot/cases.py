@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.boot import actions
 from tests.boot.checks import Holds, by_itself, healthy, off_after, say, stores
 from tests.boot.drill import KERNEL, TRAINER_BEGAN, USER_DATA, Drill
-from trainer.runtime.agent import END_SECONDS
+from trainer.runtime.agent.limits import END_SECONDS
 
 SHORT = {"termination-method": "at-fixed-time", "time-limit": 5}
 """Minutes from the launch: a boot and the way to the trainer take up to three, emulated."""

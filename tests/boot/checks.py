@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.boot.drill import TRAINER_BEGAN, Result
-from trainer.runtime.agent import END_SECONDS
+from trainer.runtime.agent.limits import END_SECONDS
 
 Check = Callable[[Result], Iterator[str]]
 

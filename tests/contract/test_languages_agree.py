@@ -126,19 +126,31 @@ def test_every_verb_has_its_module_and_its_place_in_the_reference() -> None:
     assert text == commands_reference.render(), "run python -m scripts.commands_reference"
 
 
-def test_terraform_watches_exactly_the_sources_of_the_zip_and_its_packager() -> None:
-    [sources] = [block["sources"] for block in hcl("main.tf")["locals"] if "sources" in block]
-    watched = {
+def watched(name: str) -> set[str]:
+    """Return the files whose hashes the local value `name` of main.tf is made of."""
+    [sources] = [block[name] for block in hcl("main.tf")["locals"] if name in block]
+    return {
         str(path.relative_to(ROOT))
         for pattern in re.findall(r'"([^"]+)"', sources)
         for path in ROOT.glob(pattern)
     }
-    packaged = {
+
+
+def test_terraform_watches_exactly_the_sources_of_what_is_packaged_and_the_packager() -> None:
+    zips = {
         re.sub("^parris/", "lambda/parris/", name)
         for function in package_lambda.ZIPS
         for name in package_lambda.contents(function)
     }
-    assert watched == packaged | {"scripts/package_lambda.py"}
+    assert watched("sources") == zips | {"scripts/package_lambda.py"}
+    agent = package_lambda.agent_contents().keys() - {"__main__.py"}
+    modules = {f"trainer/runtime/{name}" for name in agent}
+    assert watched("agent_sources") == modules | {"scripts/package_lambda.py"}
+
+
+def test_the_agent_is_the_same_every_time() -> None:
+    files = package_lambda.agent_contents()
+    assert package_lambda.archive(files) == package_lambda.archive(files)
 
 
 def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:

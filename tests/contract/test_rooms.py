@@ -17,7 +17,7 @@ MODULES = {
     ".".join(path.relative_to(LAMBDA).with_suffix("").parts): path
     for path in sorted(LAMBDA.rglob("*.py"))
 }
-AGENT = ROOT / "trainer/runtime/agent.py"
+AGENT = sorted((ROOT / "trainer/runtime/agent").glob("*.py"))
 
 PURE = ("jobs", "events", "runs")
 ROOMS = (*PURE, "aws", "launch", "reap")
@@ -68,7 +68,7 @@ def room(module: str) -> str:
 def test_every_module_of_the_package_is_in_a_room_or_known_beside_them() -> None:
     names = {name.removesuffix(".__init__") for name in MODULES}
     beside = {name for name in names if not room(name)} - {f"parris.{name}" for name in ROOMS}
-    assert beside == {"parris", "parris.errors", "parris.settings", "parris.handlers"}
+    assert beside == {"parris", "parris.errors", "parris.settings"}
     assert {room(name) for name in names} == {"", *ROOMS}
 
 
@@ -81,7 +81,9 @@ def test_a_room_uses_only_the_rooms_it_may() -> None:
 
 def test_imports_go_one_way() -> None:
     inner = {name: imported & MODULES.keys() for name, imported in IMPORTS.items()}
-    assert [name for name, used in inner.items() if "parris.handlers" in used] == []
+    assert [
+        name for name, used in inner.items() if any(one.endswith(".handler") for one in used)
+    ] == []
     assert inner["parris.errors"] == set()
     list(graphlib.TopologicalSorter(inner).static_order())  # raises CycleError
 
@@ -91,11 +93,7 @@ def test_only_the_edges_touch_botocore() -> None:
         name: {one for one in imported if one.split(".")[0].startswith("boto")}
         for name, imported in IMPORTS.items()
     }
-    assert touching.pop("parris.handlers") == {
-        "botocore.config",
-        "botocore.session",
-        "botocore.exceptions",
-    }
+    assert touching.pop("parris.aws.clients") == {"botocore.config", "botocore.session"}
     # The two use cases make no client: they tell what AWS refused from what we did.
     for name, modules in touching.items():
         assert modules <= {"botocore.exceptions"}, name
@@ -107,17 +105,18 @@ def test_what_a_function_imports_is_in_its_zip(function: str) -> None:
     there = {
         name.removesuffix(".py").replace("/", ".") for name in package_lambda.contents(function)
     }
-    other = "parris." + package_lambda.OTHER[function]
+    assert f"parris.{function}.handler" in there
     for name in there & MODULES.keys():
-        # One module holds both handlers, each of which imports its own room.
-        apart = other if name == "parris.handlers" else "nothing"
-        needed = {one for one in IMPORTS[name] & MODULES.keys() if not one.startswith(apart)}
-        assert needed <= there, name
+        assert IMPORTS[name] & MODULES.keys() <= there, name
 
 
-@pytest.mark.parametrize("name", [*MODULES, "agent"])
-def test_what_runs_on_aws_needs_nothing_installed(name: str) -> None:
-    path = AGENT if name == "agent" else MODULES[name]
-    installed = set() if name == "agent" else {"boto3", "botocore", "parris"}
-    packages = {one.split(".")[0] for one in imports(path, name)}
-    assert packages <= sys.stdlib_module_names | installed
+@pytest.mark.parametrize("name", MODULES)
+def test_what_runs_on_lambda_needs_nothing_installed(name: str) -> None:
+    packages = {one.split(".")[0] for one in IMPORTS[name]}
+    assert packages <= sys.stdlib_module_names | {"boto3", "botocore", "parris"}
+
+
+@pytest.mark.parametrize("path", AGENT, ids=lambda path: path.stem)
+def test_what_runs_on_a_machine_needs_nothing_installed(path: Path) -> None:
+    packages = {one.split(".")[0] for one in imports(path, f"agent.{path.stem}")}
+    assert packages <= sys.stdlib_module_names | {"agent"}

@@ -222,8 +222,8 @@ def test_package_builds_the_functions_zip(clone: Clone) -> None:
     path = clone.folder / "build/launch.zip"
     assert f"build/launch.zip: {path.stat().st_size} bytes" in said
     with zipfile.ZipFile(path) as archive:
-        handlers = archive.read("parris/handlers.py")
-    source = (clone.folder / "lambda/parris/handlers.py").read_text()
+        handlers = archive.read("parris/launch/handler.py")
+    source = (clone.folder / "lambda/parris/launch/handler.py").read_text()
     assert handlers == package_lambda.without_docstrings(source).encode()
 
 

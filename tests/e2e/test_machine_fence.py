@@ -24,7 +24,7 @@ try() { # what is expected, and what is tried
 }
 put() { try "$1" aws s3api put-object --bucket "${3:-$bucket}" --key "$2" --body /tmp/forged.$$; }
 get() { try "$1" aws s3api get-object --bucket "$bucket" --key "$2" /dev/null; }
-for name in output/x outcome.json log.txt run.json source/x agent.py output/run.json; do
+for name in output/x outcome.json log.txt run.json source/x agent.pyz output/run.json; do
   put denied "$other/$name"
 done
 for name in output/x log.txt outcome.json; do
@@ -34,7 +34,7 @@ done
 for inside in source output "machines/$stranger/output" "machines/$stranger/checkpoints/deep"; do
   put denied "$other/$inside/machines/$me/output/x"
 done
-for name in output/x outcome.json log.txt run.json source/x agent.py; do
+for name in output/x outcome.json log.txt run.json source/x agent.pyz; do
   put denied "$own/$name"
 done
 put denied "$own/machines/$me/run.json"
@@ -50,7 +50,7 @@ try denied aws s3 ls "s3://$bucket/$other/machines/"
 try denied aws s3 rm "s3://$bucket/$own/machines/$me/output/x"
 try denied aws logs describe-log-streams --log-group-name "$PARRIS_PARAM_GROUP"
 get allowed "$own/run.json"
-get allowed "$own/agent.py"
+get allowed "$own/agent.pyz"
 try allowed aws s3 ls "s3://$bucket/$own/source/"
 for name in output/x checkpoints/x log.txt outcome.json; do
   put allowed "$own/machines/$me/$name"

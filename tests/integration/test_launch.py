@@ -87,7 +87,7 @@ class World:
 
     def upload_agent(self, program: bytes) -> str:
         """Upload the machine's supervisor as Terraform does, and return its version."""
-        answer = self.s3.put_object(Bucket="parris-results", Key="agent.py", Body=program)
+        answer = self.s3.put_object(Bucket="parris-results", Key="agent.pyz", Body=program)
         return str(answer["VersionId"])
 
     def launch(
@@ -157,7 +157,7 @@ def test_a_machine_gets_the_supervisor_that_goes_with_the_function(world: World)
     """Also while the next deployment has uploaded another and not changed the function yet."""
     world.upload_agent(b"print('the next deployment')")
     answer = world.launch()
-    key = f"runs/default/{answer['run-id']}/agent.py"
+    key = f"runs/default/{answer['run-id']}/agent.pyz"
     copied = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
     assert copied == b"print('this deployment')"
 
@@ -171,7 +171,7 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
         prefix + name
         for name in (
             "run.json",
-            "agent.py",
+            "agent.pyz",
             "source/training-config.json",
             "source/trainer-script.sh",
             "source/data/labels.txt",

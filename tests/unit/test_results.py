@@ -68,7 +68,7 @@ def fetched(folder: Path) -> dict[str, str]:
     }
 
 
-RECORD = ("run.json", "outcome.json", "agent.py", "source/train.py")
+RECORD = ("run.json", "outcome.json", "agent.pyz", "source/train.py")
 
 
 def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(

@@ -4,7 +4,7 @@
 #
 # cloud-init runs this without an argument. It arms the machine's own power-off, and hands over to
 # a unit of systemd that runs it again:
-#   train      fetch the run and become its supervisor, agent.py
+#   train      fetch the run and become its supervisor, agent.pyz
 #   died       the unit has stopped: say so, and store what there is
 #   restarted  a later boot of the same machine: the same, and power off
 readonly HOME_DIR="${PARRIS_HOME:-/var/lib/parris}"
@@ -27,7 +27,7 @@ arm_power_off() {
     mkdir --parents "${HOME_DIR}" && echo "${limit}" >"${HOME_DIR}/power-off-at"
     while read -r now _ </proc/uptime && ((${now%.*} < limit)); do
       read -r -t 15 -u "${silence}"
-      read -r limit <"${HOME_DIR}/power-off-at" # agent.py moves it with the run's deadline
+      read -r limit <"${HOME_DIR}/power-off-at" # the agent moves it with the run's deadline
     done
     exec poweroff --force
   ) </dev/null &>/dev/null &
@@ -79,7 +79,7 @@ hand_over() {
     # A stop goes in the reverse order of a start: the network is still up when the agent uploads.
     --property=After=network.target
     --property=After=network-online.target
-    # Only the agent is told to stop, and it has time to end the trainer and upload (agent.py:
+    # Only the agent is told to stop, and it has time to end the trainer and upload (limits.py:
     # 3 s + 60 s + 5 s + 120 s and its last words); then whatever is left is killed.
     --property=KillMode=mixed
     --property=TimeoutStopSec=300
@@ -221,7 +221,7 @@ train() {
   # Side by side: each start of the aws CLI costs most of a second.
   fetch "${PARRIS_RUN_URI}/run.json" "${HOME_DIR}/run.json" &
   fetching+=("$!")
-  fetch "${PARRIS_RUN_URI}/agent.py" "${HOME_DIR}/agent.py" &
+  fetch "${PARRIS_RUN_URI}/agent.pyz" "${HOME_DIR}/agent.pyz" &
   fetching+=("$!")
   fetch --recursive "${PARRIS_RUN_URI}/source/" "${HOME_DIR}/source/" &
   fetching+=("$!")
@@ -233,14 +233,14 @@ train() {
   wait "${naming}" || fail "AWS STS does not say who this machine is: see the lines above; it must be reachable"
   PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")"
   export PARRIS_MACHINE_URI
-  exec python3 "${HOME_DIR}/agent.py" "${HOME_DIR}"
+  exec python3 "${HOME_DIR}/agent.pyz" "${HOME_DIR}"
 }
 
-# Only agent.py knows what there is to store; where it never came, no training began either.
+# Only the agent knows what there is to store; where it never came, no training began either.
 store_leftovers() {
-  [[ -s "${HOME_DIR}/agent.py" && -s "${HOME_DIR}/own-name" ]] || return
+  [[ -s "${HOME_DIR}/agent.pyz" && -s "${HOME_DIR}/own-name" ]] || return
   PARRIS_MACHINE_URI="${PARRIS_RUN_URI}/machines/$(<"${HOME_DIR}/own-name")" \
-    timeout 130 python3 "${HOME_DIR}/agent.py" "${HOME_DIR}" "$1"
+    timeout 130 python3 "${HOME_DIR}/agent.pyz" "${HOME_DIR}" "$1"
 }
 
 export PARRIS_BOOTED

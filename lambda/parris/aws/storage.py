@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 5 * 1024**3
 
 _LOG_END_BYTES = 4096
 
-AGENT_KEY = "agent.py"
+AGENT_KEY = "agent.pyz"
 """The supervisor in the results bucket, as main.tf has it, and in each run's folder."""
 
 

@@ -27,7 +27,7 @@ _TELLING = ("parris", "cloud-init", "Out of memory", "Kernel panic")
 """Whose lines say most about a run; the others are a boot's and a shutdown's."""
 
 LAST_WORDS = "parris outcome: "
-"""What agent.py prints before it stores its outcome, for the case that it cannot."""
+"""What the agent prints before it stores its outcome, for the case that it cannot."""
 
 
 def outcome_from_outside(

@@ -27,8 +27,8 @@ NEEDS: Rows = [
     ),
     (
         "s3:GetObject",
-        [f"{_RUN}/run.json", f"{_RUN}/agent.py", f"{_RUN}/source/trainer-script.sh"],
-        "user-data.sh, agent.py",
+        [f"{_RUN}/run.json", f"{_RUN}/agent.pyz", f"{_RUN}/source/trainer-script.sh"],
+        "user-data.sh, agent.pyz",
         _HERS,
     ),
     (
@@ -39,7 +39,7 @@ NEEDS: Rows = [
             f"{_OWN}/log.txt",
             f"{_OWN}/outcome.json",
         ],
-        "agent.py; outcome.json also user-data.sh",
+        "agent.pyz; outcome.json also user-data.sh",
         _HERS,
     ),
     (
@@ -53,7 +53,7 @@ NEEDS: Rows = [
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
         f"{_STREAM}:log-stream:digits/20261124-abcdef",
-        "agent.py",
+        "agent.pyz",
         _HERS,
     ),
 ]
@@ -78,7 +78,7 @@ REFUSALS: Rows = [
             f"{_OTHERS}/output/model.joblib",
             f"{_OTHERS}/output/source/model.joblib",
             f"{_OTHERS}/output/run.json",
-            f"{_OTHERS}/output/agent.py",
+            f"{_OTHERS}/output/agent.pyz",
         ],
         "what is not a run's, what a run ended with, what another machine made",
         _HERS,
@@ -98,7 +98,7 @@ REFUSALS: Rows = [
         [
             f"{_OWN}/run.json",
             f"{_RUN}/run.json",
-            f"{_RUN}/agent.py",
+            f"{_RUN}/agent.pyz",
             f"{_RUN}/source/trainer-script.sh",
             "{results}/events/queue/parris-digits.json",
             "{config}/training-config.json",

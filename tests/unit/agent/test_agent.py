@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 
-AGENT = Path(__file__).resolve().parents[3] / "trainer/runtime/agent.py"
+from scripts import package_lambda
+
+AGENT = Path(__file__).resolve().parents[3] / "trainer/runtime/agent"
 RUN_URI = "s3://results/runs/digits/r1"
 OWN_NAME = "AROATESTTESTTESTTEST1:i-0123456789abcdef0"
 OWN_URI = f"{RUN_URI}/machines/{OWN_NAME}"
@@ -191,13 +193,14 @@ class Machine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def agent(self) -> str:
-        """Return agent.py, less patient."""
-        source = AGENT.read_text()
+    def agent(self) -> bytes:
+        """Return agent.pyz, less patient."""
+        files = package_lambda.agent_contents()
+        limits = files["agent/limits.py"].decode()
         for name, value in self.patience.items():
-            source, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", source, flags=re.M)
+            limits, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", limits, flags=re.M)
             assert found == 1, name
-        return source
+        return package_lambda.archive({**files, "agent/limits.py": limits.encode()})
 
     def store_receipt(self, content: str | None = None) -> None:
         """Put the receipt, or what stands in for it, in S3."""
@@ -208,12 +211,12 @@ class Machine:
         new.replace(path)
 
     def start(self, **environ: str) -> subprocess.Popen[bytes]:
-        (self.home / "agent.py").write_text(self.agent())
+        (self.home / "agent.pyz").write_bytes(self.agent())
         (self.home / "run.json").write_text(json.dumps(self.receipt))
         self.store_receipt()
         with (self.folder / "console").open("ab") as console:
             return subprocess.Popen(
-                [self.bin / "python3", self.home / "agent.py", self.home],
+                [self.bin / "python3", self.home / "agent.pyz", self.home],
                 env=self.environ | environ,
                 stdout=console,
                 stderr=console,

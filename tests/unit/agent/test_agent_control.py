@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.agent.test_agent import RUN_URI, Machine, eventually, metadata
 from tests.unit.agent.test_agent import machine as machine
-from tests.unit.agent.test_agent_stop import STUBBORN, agent
+from tests.unit.agent.test_agent_stop import STUBBORN
+from trainer.runtime.agent.limits import grace_within
 
 pytestmark = pytest.mark.processes
 
@@ -301,4 +302,4 @@ def test_an_on_demand_machine_asks_for_no_spot_notice(watched: Machine) -> None:
 def test_the_upload_has_its_share_of_a_short_notice(
     left: float, grace: float, given: float
 ) -> None:
-    assert agent.grace_within(left, grace) == pytest.approx(given, abs=0.1)
+    assert grace_within(left, grace) == pytest.approx(given, abs=0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,30 +14,21 @@ import pytest
 
 from tests.unit.agent.test_agent import AGENT, OWN_URI, Machine, eventually
 from tests.unit.agent.test_agent import machine as machine
+from trainer.runtime.agent import limits
+from trainer.runtime.agent.script import NAMES_POWER_OFF, last_power_off
 
 pytestmark = pytest.mark.processes
 
 STUBBORN = """trap '' TERM
 echo early > $PARRIS_OUTPUT_DIR/early
-bash -c 'trap "" TERM; while true; do date +%s.%N > $PARRIS_OUTPUT_DIR/late; sleep 0.1; done' &
+bash -c 'trap "" TERM; while true; do date +%s.%N > late; mv late $PARRIS_OUTPUT_DIR/late
+sleep 0.1; done' &
 while true; do sleep 0.1; done
 """
 
 
 UPLOAD = "s3 cp /"
 """Of the calls of the aws CLI, the one that stores files: it alone copies from the machine."""
-
-
-def load_agent() -> Any:
-    specification = importlib.util.spec_from_file_location("agent", AGENT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-agent = load_agent()
 
 
 def test_a_trainer_that_ignores_sigterm_is_killed_before_its_deadline(machine: Machine) -> None:
@@ -97,7 +87,7 @@ def test_a_deadline_in_the_past_ends_the_run_at_once(machine: Machine) -> None:
 def test_stopping_leaves_time_for_grace_and_upload(
     left: float, grace: float, begins: float, given: float
 ) -> None:
-    stop_at, actual = agent.stop_times(1000.0, 1000.0 + left, grace)
+    stop_at, actual = limits.stop_times(1000.0, 1000.0 + left, grace)
     assert (1000.0 + left - stop_at, actual) == pytest.approx((begins, given))
 
 
@@ -142,16 +132,16 @@ def test_a_power_off_that_takes_long_is_forced(machine: Machine) -> None:
 
 def test_logins_are_let_in_again_when_the_power_off_is_far(machine: Machine) -> None:
     nologin = machine.folder / "nologin"
-    source = AGENT.read_text().replace("/run/nologin", str(nologin))
-    assert str(nologin) in source
-    (machine.folder / "agent_without_logins.py").write_text(source)
-    script = "import sys, pathlib; import agent_without_logins as agent\n"
-    script += "agent.arm_timer(pathlib.Path('.'), int(sys.argv[1]))"
+    script = "import sys, pathlib; from agent import machine\n"
+    script += f"machine.NOLOGIN = pathlib.Path({str(nologin)!r})\n"
+    script += "machine.arm_timer(pathlib.Path('.'), int(sys.argv[1]))"
+
+    environ = machine.environ | {"PYTHONPATH": str(AGENT.parent)}
 
     def arm(minutes: int) -> list[str]:
         (machine.folder / "journal").write_text("")
         command = [sys.executable, "-c", script, str(minutes)]
-        subprocess.run(command, cwd=machine.folder, env=machine.environ, check=True)
+        subprocess.run(command, cwd=machine.folder, env=environ, check=True)
         return machine.calls
 
     assert arm(60) == ["shutdown --poweroff +60"]
@@ -163,10 +153,10 @@ def test_logins_are_let_in_again_when_the_power_off_is_far(machine: Machine) -> 
 
 
 def test_the_shares_of_the_end_make_up_its_limit() -> None:
-    parts = agent.RETRY_SECONDS, 5, agent.OUTCOME_SECONDS, agent.ORDERLY_SECONDS
-    assert sum(parts) <= agent.END_SECONDS - 10  # for slow disks and the starts of processes
-    assert agent.HUNG_SECONDS >= agent.CALL_ATTEMPTS * agent.READ_SECONDS
-    assert agent.HUNG_SECONDS < agent.RETRY_SECONDS  # a call that hung once is tried again
+    parts = limits.RETRY_SECONDS, 5, limits.OUTCOME_SECONDS, limits.ORDERLY_SECONDS
+    assert sum(parts) <= limits.END_SECONDS - 10  # for slow disks and the starts of processes
+    assert limits.HUNG_SECONDS >= limits.CALL_ATTEMPTS * limits.READ_SECONDS
+    assert limits.HUNG_SECONDS < limits.RETRY_SECONDS  # a call that hung once is tried again
 
 
 POWERED_OFF = """until [[ -s $HOME/agent.pid ]]; do sleep 0.1; done
@@ -215,8 +205,8 @@ def test_what_a_power_off_within_a_script_hides_is_said_to_be_unknown(
     "line", ["  poweroff", "sudo shutdown -h now", "systemctl halt", "[[ $x ]] && init 0"]
 )
 def test_a_script_that_may_turn_its_machine_off_is_known(line: str) -> None:
-    assert agent.NAMES_POWER_OFF.search(f"train\n{line}\nfi\n".encode())
-    assert not agent.NAMES_POWER_OFF.search(b"python3 train.py --init 1  # no poweroffs\n")
+    assert NAMES_POWER_OFF.search(f"train\n{line}\nfi\n".encode())
+    assert not NAMES_POWER_OFF.search(b"python3 train.py --init 1  # no poweroffs\n")
 
 
 @pytest.mark.parametrize("training", ["true", "false"])
@@ -259,7 +249,7 @@ def test_a_power_off_that_systemd_refuses_is_not_the_trainings_failure(
 def test_a_scripts_own_power_off_is_found_where_it_is_the_end(
     script: str, found: tuple[int, str] | None
 ) -> None:
-    said = agent.last_power_off(script.encode())
+    said = last_power_off(script.encode())
     assert (said and (said.line, said.command)) == found
 
 

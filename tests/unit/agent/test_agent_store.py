@@ -5,37 +5,25 @@ The clocks are played: the machine's, and its file system's (with a tick).
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-AGENT = Path(__file__).resolve().parents[3] / "trainer/runtime/agent.py"
+from trainer.runtime.agent import store
+from trainer.runtime.agent.aws import Answer
+from trainer.runtime.agent.store import FOLDERS, Store
+
 URI = "s3://results/runs/digits/r1"
 INTERVAL = 5.0
-
-
-def load_agent() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("agent_under_test", AGENT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its annotations are looked up there
-    spec.loader.exec_module(module)
-    return module
-
-
-agent = load_agent()
 
 
 class Machine:
@@ -51,9 +39,9 @@ class Machine:
         self.while_sent: Callable[[], None] = lambda: None
         self.fails_after: int | None = None
         self.names_failures = False
-        for name in agent.FOLDERS:
+        for name in FOLDERS:
             (home / name).mkdir(parents=True)
-        self.store = agent.Store(self, home, URI)
+        self.store = cast(Any, Store(cast(Any, self), home, URI))
         self.store._files = self._files
 
     def now(self) -> float:
@@ -69,7 +57,7 @@ class Machine:
         """As every `sync-interval-seconds`."""
         played = SimpleNamespace(time=self.now, monotonic=lambda: self.elapsed)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(agent, "time", played)
+            patch.setattr(store, "time", played)
             return self.store._upload(60)
 
     def stored(self, name: str = "output/a") -> str:
@@ -86,7 +74,7 @@ class Machine:
             name = str(path.relative_to(words[-2]))
             if self.fails_after is not None and len(self.sent) >= self.fails_after:
                 if not self.names_failures:
-                    return agent.Answer(1, "fatal error: Could not connect")
+                    return Answer(1, "fatal error: Could not connect")
                 errors += f"upload failed: {path} to {URI}/{name} Could not connect\n"
                 continue
             content = path.read_bytes()
@@ -94,11 +82,11 @@ class Machine:
             self.elapsed += 0.1
             self.sent.append(name)
             self.s3[name] = content
-        return agent.Answer(1 if errors else 0, errors.strip(), errors=errors)
+        return Answer(1 if errors else 0, errors.strip(), errors=errors)
 
     def _files(self) -> dict[Path, Any]:
         # Of the true stat, only the times are not: they are of the played clock.
-        found = agent.Store._files(self.store)
+        found = Store._files(self.store)
         return {
             path: state._replace(modified_ns=int(modified * 1e9), changed_ns=int(changed * 1e9))
             for path, state in found.items()
@@ -236,9 +224,9 @@ def test_an_upload_that_ends_without_a_word_of_each_file_is_done_again(home: Pat
 def test_what_s3_may_lack_is_what_the_cli_names_or_everything(
     home: Path, status: int, more: str, failed: list[str]
 ) -> None:
-    store = agent.Store(None, home, URI)
+    store = Store(cast(Any, None), home, URI)
     errors = f"upload failed: output/a to {URI}/output/a An error occurred\n{more}"
-    answer = agent.Answer(status, errors.splitlines()[-1], errors=errors)
+    answer = Answer(status, errors.splitlines()[-1], errors=errors)
     paths = [home / "output/a", home / "output/b"]
     assert sorted(store._failed(answer, paths)) == [home / name for name in failed]
 

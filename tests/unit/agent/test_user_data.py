@@ -19,6 +19,7 @@ from tests.unit.agent.test_agent import (
     metadata,
 )
 from tests.unit.agent.test_agent import machine as machine
+from trainer.runtime.agent import limits
 
 pytestmark = pytest.mark.processes
 
@@ -37,7 +38,7 @@ def start(machine: Machine, wait: str = "15", **environ: str) -> subprocess.Pope
     for path in source.iterdir():
         path.rename(prefix / "source" / path.name)
     machine.store_receipt()
-    (prefix / "agent.py").write_text(machine.agent())
+    (prefix / "agent.pyz").write_bytes(machine.agent())
     for name in ("source", "output", "checkpoints"):
         (machine.home / name).rmdir()
     machine.home.rmdir()
@@ -126,13 +127,10 @@ def test_the_agent_gets_a_unit_that_outlives_cloud_init(machine: Machine) -> Non
 
 
 def test_the_patience_of_the_unit_covers_that_of_the_agent() -> None:
-    agent: dict[str, Any] = {"__name__": "agent"}
-    source = (USER_DATA.parent / "agent.py").read_text()
-    exec(compile(source, "agent.py", "exec"), agent)  # noqa: S102 - our own file
     assert "TimeoutStopSec=300" in USER_DATA.read_text()
-    longest = agent["LAST_MOMENT_SECONDS"] + agent["SHUTDOWN_GRACE_SECONDS"]
-    longest += agent["DRAIN_SECONDS"] + agent["END_SECONDS"]
-    assert longest + agent["STREAM_SECONDS"] + agent["OUTCOME_SECONDS"] < 300 - 30
+    longest = limits.LAST_MOMENT_SECONDS + limits.SHUTDOWN_GRACE_SECONDS
+    longest += limits.DRAIN_SECONDS + limits.END_SECONDS
+    assert longest + limits.STREAM_SECONDS + limits.OUTCOME_SECONDS < 300 - 30
 
 
 def test_without_systemd_the_agent_takes_over_the_process(machine: Machine) -> None:
@@ -214,7 +212,7 @@ def test_an_old_python_is_refused(machine: Machine) -> None:
     assert "older than 3.9" in boot(machine)["reason"]
 
 
-@pytest.mark.parametrize("name", ["run.json", "agent.py", "source/"])
+@pytest.mark.parametrize("name", ["run.json", "agent.pyz", "source/"])
 def test_a_fetch_that_fails_is_tried_six_times_and_reported(impatient: Machine, name: str) -> None:
     impatient.break_aws({"match": f"cp {RUN_URI}/{name}", "status": 1, "said": "AccessDenied"})
     outcome = boot(impatient)
@@ -308,7 +306,7 @@ def test_a_lost_s3_leaves_the_reason_on_the_console(impatient: Machine) -> None:
 
 def test_a_machine_told_to_stop_before_training_says_so(machine: Machine) -> None:
     (machine.bin / "systemd-run").unlink()  # else systemd would tell its unit
-    machine.break_aws({"match": "agent.py", "sleep": 2})
+    machine.break_aws({"match": "agent.pyz", "sleep": 2})
     process = start(machine)
     eventually(lambda: any("run.json" in call for call in machine.calls))
     process.send_signal(signal.SIGTERM)

@@ -184,7 +184,7 @@ def test_every_drill_has_a_name_of_its_own_that_a_job_can_have() -> None:
 
 
 def test_the_agent_is_of_python_3_9() -> None:
-    source = (ROOT / "trainer" / "runtime" / "agent.py").read_text()
-    ast.parse(source, feature_version=(3, 9))
+    for path in (ROOT / "trainer" / "runtime" / "agent").glob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 9))
     with pytest.raises(SyntaxError):
         ast.parse("match 1:\n    case 1: pass\n", feature_version=(3, 9))

@@ -1,0 +1,59 @@
+"""How long the machine waits for what, in seconds, and how the end of a run shares its time."""
+
+from __future__ import annotations
+
+RESERVE_SECONDS = 30
+"""Kept before the deadline for the last upload, beside the trainer's own grace."""
+LAST_MOMENT_SECONDS = 3
+"""For a trainer to end by itself when the machine is told to stop: it may have said `poweroff`."""
+DRAIN_SECONDS = 5
+"""For a slow disk to take what the trainer printed last: its pipe holds up to 1 MiB."""
+SHUTDOWN_GRACE_SECONDS = 60
+"""The most grace when the machine is told to stop: systemd waits for us for 300 s in all
+(TimeoutStopSec in user-data.sh), and the upload is to come."""
+END_SECONDS = 120
+"""The most between the trainer's end and power-off while nothing gets through to AWS, and how far
+past its deadline an upload that works may go on. The next five share it out: `Store.finish` tries
+for RETRY_SECONDS, then the log has 5 s more, the outcome OUTCOME_SECONDS, and the power-off
+ORDERLY_SECONDS. What is left is for slow disks and the starts of processes."""
+RETRY_SECONDS = 60
+STREAM_SECONDS = 40
+OUTCOME_SECONDS = 30
+ORDERLY_SECONDS = 15
+HUNG_SECONDS = 50
+"""How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
+READ_SECONDS, and the pauses between."""
+CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
+OUTCOME_PAUSES = (1, 3, 9, 0)
+"""Seconds after each attempt to store the outcome."""
+CONTROL_SECONDS = 15
+"""How often the receipt is read again: a stop, another deadline or a price may have come."""
+SPOT_SECONDS = 5
+"""How often EC2 is asked for a notice, as its user guide says ("Spot Instance interruption
+notices"); only a spot machine asks."""
+LAST_READ_SECONDS = 1
+"""The most that a price is waited for once all else is stored."""
+NOLOGIN_MINUTES = 5
+"""How long before a power-off logins are refused (shutdown(8))."""
+FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
+"""Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
+
+TICK_SECONDS = 2
+"""The coarsest clock of a file system: two writes within it may bear one time (FAT's)."""
+
+
+def grace_within(seconds: float, grace: float) -> float:
+    """Return the trainer's share of the `seconds` that are left, at most `grace`.
+
+    The upload has the rest: RESERVE_SECONDS, or a third if there are not so many.
+    """
+    return min(grace, max(seconds - RESERVE_SECONDS, seconds * 2 / 3))
+
+
+def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]:
+    """Return when to ask the trainer to stop, and the seconds it then has.
+
+    A short run does not lose more than a quarter of itself to grace and upload.
+    """
+    margin = min(grace + RESERVE_SECONDS, max(deadline - now, 0.0) / 4)
+    return deadline - margin, grace_within(margin, grace)

@@ -1,0 +1,209 @@
+"""One run on its machine, from its receipt to its outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .aws import Aws
+from .control import Control
+from .limits import (
+    END_SECONDS,
+    LAST_MOMENT_SECONDS,
+    OUTCOME_PAUSES,
+    OUTCOME_SECONDS,
+    SHUTDOWN_GRACE_SECONDS,
+    STREAM_SECONDS,
+    grace_within,
+    stop_times,
+)
+from .log import LogStreamer
+from .machine import is_restarting, read_identity
+from .store import FOLDERS, Store
+from .trainer import Trainer
+from .words import UNKNOWN, Event, Events, RunError, Verdict, disk_reason, iso, say
+
+TOLD = "outcome-stored"
+"""A file that is there once the outcome is in S3."""
+
+
+def next_event(events: Events, until: float) -> Event:
+    """Return the next event, or "time" when it is `until`."""
+    while time.time() < until:  # in steps: the clock of a fresh machine may still be set
+        with contextlib.suppress(queue.Empty):
+            return events.get(timeout=max(0.0, min(until - time.time(), 30.0)))
+    return "time"
+
+
+def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Verdict:
+    """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
+    event: Event = "deadline"
+    while event == "deadline":
+        stop_at, grace = stop_times(time.time(), control.deadline, most_grace)
+        event = next_event(events, stop_at)
+    deadline = control.deadline
+    near_deadline = time.time() >= deadline - 60
+    told_to_stop = event == "signal"
+    if told_to_stop:
+        trainer.ended.wait(LAST_MOMENT_SECONDS)
+        grace = min(grace, SHUTDOWN_GRACE_SECONDS)
+    elif isinstance(event, Verdict):
+        grace = grace_within(deadline - time.time(), most_grace)
+    ended_by_itself = trainer.ended.is_set()
+    trainer.stop(0 if ended_by_itself else grace)
+    trainer.drain()
+    if trainer.log_error:
+        return Verdict("failed", disk_reason(trainer.log_error), "agent")
+    if ended_by_itself and not told_to_stop:
+        # A script that names a power-off may have asked for one, and have ended before we heard.
+        doubtful = trainer.exit_status == 0 and trainer.names_power_off
+        if not doubtful or next_event(events, time.time() + LAST_MOMENT_SECONDS) != "signal":
+            return trainer.judge()
+    if isinstance(event, Verdict):
+        return event
+    if ended_by_itself and trainer.exit_status == 0:
+        what = "restart" if is_restarting() else "power off"
+        reason = f"the trainer exited with status 0 just after the machine was told to {what}"
+        return Verdict("interrupted", f"{reason}; if it said so itself, {UNKNOWN}", "shutdown")
+    if told_to_stop and not near_deadline:
+        what = "restart, which ends a run," if is_restarting() else "power off"
+        reason = f"the machine was told to {what} while the trainer ran"
+        return Verdict("interrupted", reason, "shutdown")
+    reason = f"the trainer was still running near its deadline, {iso(deadline)}"
+    return Verdict("timed-out", reason, "shutdown" if told_to_stop else "agent")
+
+
+class Run:
+    """One run from its receipt to its outcome."""
+
+    def __init__(self, home: Path, events: Events) -> None:
+        self._home, self._events = home, events
+        self._uri = os.environ.get("PARRIS_RUN_URI", "")
+        self._own_uri = os.environ["PARRIS_MACHINE_URI"]
+        self._aws = Aws()
+        self._store = Store(self._aws, home, self._own_uri)
+        self._identity: dict[str, str] = {}
+        self._control: Control | None = None
+        self._trainer: Trainer | None = None
+        self._streamer: LogStreamer | None = None
+        self._verdict: Verdict | None = None
+
+    def train(self) -> None:
+        """Run the trainer until it is over."""
+        threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
+        receipt = json.loads((self._home / "run.json").read_text())
+        self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
+        self._streamer.start()
+        self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
+        self._trainer = Trainer(self._home, receipt, self._events)
+        try:
+            for name in FOLDERS:
+                (self._home / name).mkdir(exist_ok=True)
+            self._trainer.start(self._streamer)
+        except RunError as error:
+            self._verdict = Verdict("failed", str(error), "agent")
+        except OSError as error:
+            self._verdict = Verdict("failed", disk_reason(str(error)), "agent")
+        else:
+            self._store.start(float(receipt["sync-interval-seconds"]))
+            self._control.start()
+            most_grace = float(receipt["stop-grace-seconds"])
+            self._verdict = supervise(self._trainer, self._control, most_grace, self._events)
+
+    def take_over(self, verdict: Verdict) -> None:
+        """Let `keep` end a run that another process began."""
+        self._verdict = verdict
+        read_identity(self._identity)
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            receipt = json.loads((self._home / "run.json").read_text())
+            self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
+
+    def keep(self, error: BaseException | None) -> None:
+        """Store everything, then the outcome: on the console first, then in S3."""
+        verdict = self._verdict or Verdict(
+            "failed", f"the supervisor failed: {type(error).__name__}: {error}", "agent"
+        )
+        if self._trainer is not None and self._verdict is None:
+            self._trainer.stop(10)
+            self._trainer.drain()
+        if self._streamer is not None:
+            self._streamer.end()
+        now = deadline = time.time()
+        if self._control is not None:
+            self._control.end()
+            deadline = self._control.deadline
+        warnings = list(self._trainer.warnings) if self._trainer else []
+        warnings += self._store.finish(max(now, deadline) + END_SECONDS)
+        if self._streamer is not None:
+            self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))
+            if skipped := self._streamer.not_sent():
+                why = f" ({self._streamer.failure})" if self._streamer.failure else ""
+                count = f"{skipped:,} log lines were not streamed{why}"
+                warnings.append(f"{count}; log.txt has the whole log")
+        text = json.dumps(self._outcome(verdict, warnings))
+        say(f"outcome: {text}")
+        target, until = f"{self._own_uri}/outcome.json", time.monotonic() + OUTCOME_SECONDS
+        for pause in OUTCOME_PAUSES:
+            # From memory: a full disk has no room even for this.
+            call = ("s3", "cp", "--only-show-errors", "-", target)
+            left = until - time.monotonic()
+            answer = self._aws.call(*call, stdin=text.encode(), timeout=left)
+            if answer.status == 0:
+                with contextlib.suppress(OSError):
+                    (self._home / TOLD).touch()
+                break
+            say(f"could not store outcome.json: {answer.said}")
+            if time.monotonic() + pause > until:
+                break
+            time.sleep(pause)
+
+    def _outcome(self, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
+        trainer = self._trainer
+        started = trainer.started if trainer else None
+        finished = trainer.finished if trainer else None
+        booted = os.environ.get("PARRIS_BOOTED")
+        return {
+            "run-id": os.environ.get("PARRIS_RUN_ID"),
+            "job": os.environ.get("PARRIS_JOB"),
+            "state": verdict.state,
+            "reason": verdict.reason,
+            "ended-by": verdict.ended_by,
+            "exit-status": trainer.exit_status if trainer else None,
+            **{key: self._identity.get(key) for key in ("instance-id", "instance-type", "image")},
+            "booted": booted,
+            "started": iso(started) if started else None,
+            "finished": iso(finished) if finished else None,
+            "trainer-seconds": round(finished - started, 3) if started and finished else None,
+            "peak-memory-bytes": trainer.peak_memory if trainer else None,
+            "cost-usd": self._control.cost(booted) if self._control else None,
+            "bytes-stored": self._store.bytes_stored(),
+            "warnings": warnings,
+        }
+
+
+ENDS = {
+    "restarted": Verdict(
+        "interrupted", "the machine was restarted, and a run does not go on after that", "shutdown"
+    ),
+    "died": Verdict("failed", "the supervisor was killed, and the trainer with it", "agent"),
+}
+"""How a run ended whose supervisor could not say so, by who calls for it (user-data.sh)."""
+
+
+def store_leftovers(home: Path, how: str) -> None:
+    """Store what a run has left whose supervisor is no more, and its outcome if there is none."""
+    if (home / TOLD).exists():
+        return
+    verdict = ENDS[how]
+    if detail := os.environ.get("EXIT_STATUS"):  # systemd.exec(5): a signal's name, or a number
+        verdict = verdict._replace(reason=f"{verdict.reason} ({detail})")
+    say(f"warning: {verdict.reason}")
+    run = Run(home, queue.SimpleQueue())
+    run.take_over(verdict)
+    run.keep(None)

@@ -1,0 +1,192 @@
+"""The run's folders and its log, kept in S3."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import stat
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from .aws import Answer, Aws
+from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
+from .words import say
+
+FOLDERS = ("output", "checkpoints")
+LOG = "log.txt"
+
+
+class FileState(NamedTuple):
+    """What the file system says of a file; it differs when the file was written in between."""
+
+    size: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+    @property
+    def changed(self) -> float:
+        """The time.time() at which it was changed last."""
+        return self.changed_ns / 1e9
+
+
+class Store:
+    """The run's folders and its log, kept in S3.
+
+    A call of the aws CLI sends what S3 may not have, and nothing else. What it surely has is judged
+    by what we saw of a file just before it was sent, by the file system's word alone: the
+    clocks of S3 and of the files' owners do not count, and a file's change time nobody can set.
+    """
+
+    def __init__(self, aws: Aws, home: Path, uri: str) -> None:
+        self._aws, self._home, self._uri = aws, home, uri
+        self._lock = threading.Lock()
+        self._stored: dict[Path, FileState] = {}
+        self._seen: dict[Path, tuple[FileState, float]] = {}
+        self._bytes: dict[Path, int] = {}
+        self._skipped = ""
+        self._lost: float | None = None  # since when nothing got through, time.monotonic()
+        self._end_began = math.inf
+        self._ending = threading.Event()
+
+    def start(self, interval: float) -> None:
+        """Store what changed every `interval` seconds, until `finish`."""
+
+        def sync() -> None:
+            while not self._ending.wait(interval):
+                answer = self._upload(3600)
+                if answer.status and not answer.skipped_files:
+                    say(f"could not store everything this time: {answer.said}")
+
+        threading.Thread(target=sync, daemon=True, name="store").start()
+
+    def finish(self, cut_off: float) -> list[str]:
+        """Store what has changed, and return what could not be stored.
+
+        Args:
+            cut_off: time.time() at which even an upload that works is killed.
+        """
+        self._end_began = time.monotonic()
+        self._ending.set()
+        pause = 1.0
+        while True:
+            answer = self._upload(cut_off - time.time())
+            if answer.status == 0 or answer.skipped_files:
+                break
+            say(f"not everything was stored: {answer.said}")
+            if time.monotonic() + pause > self._give_up() or time.time() + pause > cut_off:
+                return [f"not everything was stored: {answer.said}"]
+            time.sleep(pause)
+            pause = min(2 * pause, 20.0)
+        strange = [f"{path.relative_to(self._home)} is no regular file" for path in self._walk()[1]]
+        problems = [*strange, *([self._skipped] if self._skipped else [])]
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        return [f"not everything was stored: {problems[0]}{more}"] if problems else []
+
+    def bytes_stored(self) -> int:
+        """Return the size of what was stored."""
+        return sum(self._bytes.values())
+
+    def _give_up(self) -> float:
+        """Return the time.monotonic() at which an S3 that is lost at the end is given up."""
+        return math.inf if self._lost is None else max(self._lost, self._end_began) + RETRY_SECONDS
+
+    def _upload(self, timeout: float) -> Answer:
+        # One at a time: an older copy must not arrive after the last one.
+        until = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=max(timeout, 1)):
+            return Answer(1, "an upload did not end")
+        with contextlib.ExitStack() as held:
+            held.callback(self._lock.release)
+            until = min(until, self._give_up())  # the one that was waited for may have failed
+            before, began, moment = self._files(), time.time(), time.monotonic()
+            changed = [path for path, state in before.items() if self._stored.get(path) != state]
+            if not changed:
+                return Answer(0, "")  # a call for nothing would cost most of a second
+            for path in changed:
+                if self._seen.get(path, (None,))[0] != before[path]:
+                    self._seen[path] = before[path], moment
+            answer = self._send(changed, until)
+            if answer.status == 0 or answer.skipped_files:
+                self._lost = None
+            elif self._lost is None:  # it may have worked for long, and failed just now
+                self._lost = max(moment, time.monotonic() - HUNG_SECONDS)
+            if answer.skipped_files:
+                self._skipped = answer.said
+            failed = self._failed(answer, changed)
+            for path in changed:
+                if path in failed:
+                    continue
+                state = before[path]
+                self._bytes[path] = state.size
+                # Two writes within one tick of the file system's clock look the same ("racy git"),
+                # so what was written just before it was sent is sent again. A clock that was set
+                # back: what it wrote before is of a time yet to come.
+                since = moment - self._seen[path][1]
+                if state.changed >= began - TICK_SECONDS and since <= TICK_SECONDS:
+                    continue
+                self._stored[path] = state  # whatever is written from `began` on is another
+            return answer
+
+    def _send(self, paths: list[Path], until: float) -> Answer:
+        """Send files in one call however many they are: as links, which the aws CLI follows."""
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+        try:
+            with tempfile.TemporaryDirectory(dir=memory) as folder:  # the disk may be full
+                for path in paths:
+                    link = Path(folder) / path.relative_to(self._home)
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(path.absolute())
+                words = ("s3", "cp", "--only-show-errors", "--recursive", folder, self._uri)
+                answer = self._aws.call(*words, timeout=until - time.monotonic())
+                return answer._replace(said=answer.said.replace(f"{folder}/", ""))
+        except OSError as error:
+            return Answer(1, str(error))
+
+    def _failed(self, answer: Answer, paths: list[Path]) -> set[Path]:
+        """Return which of `paths` S3 may lack: those that a call names, or all of them.
+
+        For each transfer that fails the aws CLI prints `upload failed: <file> to <URI> <why>` and
+        goes on; its status is then 1 (AWS CLI user guide, "return codes").
+        """
+        if answer.status == 0 or answer.skipped_files:
+            return set()
+        named = {
+            path
+            for path in paths
+            if f" to {self._uri}/{path.relative_to(self._home)} " in answer.errors
+        }
+        whole = answer.status == 1 and named and "fatal error" not in answer.errors
+        return named if whole else set(paths)
+
+    def _files(self) -> dict[Path, FileState]:
+        return self._walk()[0]
+
+    def _walk(self) -> tuple[dict[Path, FileState], list[Path]]:
+        """Return the regular files, by links too, and what else there is, a dangling link say."""
+        found: dict[Path, FileState] = {}
+        strange: list[Path] = []
+
+        def take(path: Path, above: tuple[tuple[int, int], ...]) -> None:
+            try:
+                about = path.stat()
+                this = about.st_dev, about.st_ino
+                if stat.S_ISDIR(about.st_mode) and this not in above:  # not round in circles
+                    for entry in os.scandir(path):
+                        take(Path(entry.path), (*above, this))
+                elif stat.S_ISREG(about.st_mode):
+                    times = about.st_mtime_ns, about.st_ctime_ns
+                    found[path] = FileState(about.st_size, *times, about.st_ino)
+                elif not stat.S_ISDIR(about.st_mode):
+                    strange.append(path)
+            except OSError:
+                if path.is_symlink():
+                    strange.append(path)  # else it went away meanwhile
+
+        for name in (*FOLDERS, LOG):
+            take(self._home / name, ())
+        return found, strange

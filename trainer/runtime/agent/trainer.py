@@ -1,0 +1,190 @@
+"""The training itself: a process group, its output, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import termios
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .limits import DRAIN_SECONDS
+from .log import MAX_MESSAGE_BYTES, LogStreamer
+from .script import NAMES_POWER_OFF, TOO_MANY, trainer_command, trainer_environment
+from .store import LOG
+from .words import UNKNOWN, Events, RunError, Verdict
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory (/proc/vmstat)."""
+    with contextlib.suppress(OSError), open("/proc/vmstat") as lines:  # noqa: PTH123
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0
+
+
+class Trainer:
+    """The person's script, in a process group of its own, its output in log.txt."""
+
+    def __init__(self, home: Path, receipt: dict[str, Any], events: Events) -> None:
+        self._home, self._receipt, self._events = home, receipt, events
+        self.ended = threading.Event()
+        self.warnings: list[str] = []
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.exit_status: int | None = None
+        self.peak_memory: int | None = None
+        self.last_line = self.log_error = ""
+        self._oom_kills = oom_kills()
+        self.names_power_off = False
+        self._group: int | None = None
+        self._reader: threading.Thread | None = None
+        self._reading, self._pipe = False, -1
+
+    def start(self, streamer: LogStreamer) -> None:
+        """Start the script.
+
+        Raises:
+            RunError: if it cannot be started.
+            OSError: if log.txt cannot be made.
+        """
+        script = self._receipt["script"]
+        command, self.warnings = trainer_command(self._home / "source", script)
+        content = (self._home / "source" / script).read_bytes()
+        self.names_power_off = bool(NAMES_POWER_OFF.search(content))
+        log = (self._home / LOG).open("ab", buffering=0)  # the reader closes it
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=self._home / "source",
+                env={**os.environ, **trainer_environment(self._home, self._receipt)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            hint = "; does the image have the interpreter its first line names?"
+            raise RunError(f"{script} cannot be started: {error.strerror}{hint}") from error
+        self.started, self._group = time.time(), process.pid
+        self._pipe = pipe = process.stdout.fileno()  # type: ignore[union-attr] # as asked for above
+        with contextlib.suppress(OSError):  # 1 MiB, Linux's limit, so that it never waits for us
+            fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), 1 << 20)
+        arguments = (process, pipe, log, streamer)
+        self._reader = threading.Thread(target=self._read, args=arguments, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
+
+    def stop(self, grace: float) -> None:
+        """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL."""
+        if self._group is None:
+            return
+        if grace > 0:
+            self._signal(signal.SIGTERM)
+            # The group and not its leader: bash dies at once, while its child saves its work.
+            until = time.monotonic() + grace
+            while time.monotonic() < until and not (self.ended.is_set() and self._is_empty()):
+                time.sleep(0.1)
+        self._signal(signal.SIGKILL)
+        self.ended.wait(10)
+
+    def drain(self) -> None:
+        """Take what is left in the pipe; whoever left the group and holds it is not waited for."""
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._reader and self._reader.is_alive() and time.monotonic() < until:
+            self._reader.join(timeout=0.1)
+            if not self._is_waiting() and not self._reading:  # in this order: see _read
+                return
+
+    def _is_waiting(self) -> bool:
+        """Return whether there is something in the pipe (FIONREAD, ioctl_tty(2))."""
+        with contextlib.suppress(OSError):  # the reader has closed it
+            return any(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)))
+        return False
+
+    def judge(self) -> Verdict:
+        """Return the verdict on a trainer that ended by itself."""
+        script, status = self._receipt["script"], self.exit_status or 0
+        if status == 1 and self.last_line == TOO_MANY and self.names_power_off:
+            reason = f"{script} exited with status 1, as systemd refused its own power-off"
+            return Verdict("interrupted", f"{reason} ({TOO_MANY}): {UNKNOWN}", "trainer")
+        if status == 0:
+            return Verdict("succeeded", f"{script} exited with status 0", "trainer")
+        how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+        if status in (-signal.SIGKILL, 128 + signal.SIGKILL) and oom_kills() > self._oom_kills:
+            how += ": the machine ran out of memory, choose a larger instance-type"
+        last = f"; its last line: {self.last_line}" if self.last_line else ""
+        return Verdict("failed", f"{script} {how}{last}", "trainer")
+
+    def _signal(self, number: int) -> None:
+        # Neither error matters: the group is gone, or holds only what changed its user.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group or 0, number)
+
+    def _is_empty(self) -> bool:
+        """Return whether nothing of the group is alive (proc(5): state and pgrp after the name)."""
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+                if int(group) == self._group and state not in "ZX":
+                    return False
+        return True
+
+    def _read(
+        self, process: subprocess.Popen[bytes], pipe: int, log: Any, streamer: LogStreamer
+    ) -> None:
+        rest, is_cut = b"", False
+        while True:
+            select.select([pipe], [], [])
+            self._reading = True  # before the pipe is empty, so that `drain` misses nothing
+            chunk = os.read(pipe, 1 << 18)
+            if not chunk:
+                break
+            self._keep(log, chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                # Of a line that was cut just before its end, nothing is left to tell.
+                lines, is_cut = lines[1:] if is_cut and not lines[0] else lines, False
+            if len(rest) > MAX_MESSAGE_BYTES:  # binary, or a line without end
+                lines, rest, is_cut = [*lines, rest], b"", True
+            self._tell(lines, streamer)
+            self._reading = False
+        self._tell([rest] if rest else [], streamer)
+        log.close()
+        process.stdout.close()  # type: ignore[union-attr]
+
+    def _keep(self, log: Any, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        try:
+            while view and not self.log_error:
+                view = view[log.write(view) :]
+        except OSError as error:
+            # The reader goes on: a full pipe would stop the trainer instead of ending it.
+            self.log_error = f"log.txt cannot be written: {error.strerror}"
+            self._events.put("log-lost")
+
+    def _tell(self, lines: list[bytes], streamer: LogStreamer) -> None:
+        if lines:
+            streamer.add(lines)
+        text = next((line for line in reversed(lines) if line.strip()), b"")
+        if text:  # of a progress bar, which goes back with \r, the last state
+            last = text[-4096:].strip().rsplit(b"\r", 1)[-1]
+            self.last_line = last.decode(errors="replace")[:300]
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        # wait4 and not Popen.wait: it alone says what this child and its children used.
+        _, status, usage = os.wait4(process.pid, 0)
+        self.finished = time.time()
+        process.returncode = (
+            -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        )
+        self.exit_status = process.returncode
+        # KiB on Linux (getrusage(2)); at least what this agent held when it started the child.
+        self.peak_memory = usage.ru_maxrss * 1024
+        self.ended.set()
+        self._events.put("exit")
