@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,13 @@ def test_a_room_uses_only_the_rooms_it_may() -> None:
         used = {room(one) for one in imported if one in MODULES} - {""}
         if room(name):
             assert used <= MAY_USE[room(name)], name
+
+
+def test_the_page_about_the_rooms_says_what_their_imports_say() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    said = {name: set(re.findall(r"`(\w+)`", used)) for name, used in rows}
+    assert said == {name: used - {name} for name, used in MAY_USE.items()}
 
 
 def test_imports_go_one_way() -> None:
