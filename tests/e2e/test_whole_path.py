@@ -61,7 +61,8 @@ def test_a_second_plan_is_empty(clone: Clone) -> None:
 
 def test_fifty_deliveries_of_one_event_make_one_stack(clone: Clone) -> None:
     event = {"job": "many", "event-id": "one", "time": "2026-11-24T12:00:00Z"}
-    with ThreadPoolExecutor(max_workers=50) as pool:
+    # As many at once as have a chance to end in their 60 s: here they share the host's processors.
+    with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(50)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
     assert sorted(answer["duplicate"] for answer in answers) == [False] + [True] * 49
