@@ -63,6 +63,10 @@ class LaunchFailed(ParrisError):
     """AWS did not accept the launch."""
 
 
+class LaunchUnclear(ParrisError):
+    """AWS gave no answer, and nobody knows yet whether a machine runs."""
+
+
 class PriceUnknown(ParrisError):
     """AWS gave no price for a machine."""
 

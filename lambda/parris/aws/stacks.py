@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from ..errors import LaunchFailed, StackInTheWay
+from ..errors import LaunchFailed, LaunchUnclear, StackInTheWay
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -19,6 +20,9 @@ TOKEN_PREFIX = "parris-"  # noqa: S105 - no secret: it names a request
 
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 """States from which UpdateStack starts (CloudFormation user guide, "Stack status codes")."""
+
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +64,21 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     Raises:
         StackInTheWay: if a stack of that name is there and stays; the text names its state.
         LaunchFailed: if CloudFormation does not accept the template or its parameters.
+        LaunchUnclear: if nobody knows whether there is a stack now.
     """
-    try:
-        return cloudformation.create_stack(**call.arguments())["StackId"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AlreadyExistsException":
-            raise _failure(error, call.name) from error
-    stack = cloudformation.describe_stacks(StackName=call.name)["Stacks"][0]
+    stack = None
+    for _ in range(_TRIES):
+        try:
+            return cloudformation.create_stack(**call.arguments())["StackId"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AlreadyExistsException":
+                raise _failure(error, call.name) from error
+        except BotoCoreError as error:  # no answer is no refusal
+            return _look_for(cloudformation, call, error)
+        if stack := read_stack(cloudformation, call.name):
+            break  # else it has just gone, and the name is free
+    if stack is None:
+        raise LaunchFailed(f"stack {call.name} came and went {_TRIES} times; send the event again")
     tags = stack_tags(stack)
     if tags.get("parris:run-id") == call.run_id:
         return str(stack["StackId"])  # an earlier try got this far and could not say so
@@ -77,6 +89,32 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
         raise _failure(error, call.name) from error
+    except BotoCoreError as error:
+        return _look_for(cloudformation, call, error)
+
+
+def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: BotoCoreError) -> str:
+    """Return the id of the run's stack, made by a call whose answer never came.
+
+    Raises:
+        LaunchUnclear: if it is not there; it may still come.
+    """
+    with contextlib.suppress(ClientError, BotoCoreError):
+        if stack_id := stack_of_run(cloudformation, call.name, call.run_id):
+            return stack_id
+    raise LaunchUnclear(
+        f"CloudFormation did not say whether it made stack {call.name} ({error}); make status "
+        f"shows whether run {call.run_id} is under way; else send the same event again after two "
+        "minutes"
+    ) from error
+
+
+def stack_of_run(cloudformation: CloudFormationClient, name: str, run_id: str) -> str | None:
+    """Return the id of stack `name` if it holds the run."""
+    stack = read_stack(cloudformation, name)
+    if stack is None or stack_tags(stack).get("parris:run-id") != run_id:
+        return None
+    return str(stack["StackId"])
 
 
 def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:

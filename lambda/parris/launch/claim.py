@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,8 +69,14 @@ def name_run(storage: Storage, request: LaunchRequest, now: datetime) -> str:
     raise LaunchFailed(f"the run's id could not be written in {_TRIES} tries; send the event again")
 
 
-def claim_run(storage: Storage, plan: RunPlan) -> RunClaim:
-    """Write the receipt that makes the run ours, or find whose it is."""
+def claim_run(storage: Storage, plan: RunPlan, find_stack: Callable[[], str | None]) -> RunClaim:
+    """Write the receipt that makes the run ours, or find whose it is.
+
+    Args:
+        find_stack: returns the id of the run's stack, if there is one: a launch may have made it
+            and not have come to say so. Then the run is not claimed anew, and its receipt, which
+            the machine obeys, is only completed.
+    """
 
     def answer(held: Claim, *, ours: bool) -> RunClaim:
         return RunClaim(storage, plan.prefix, held, ours=ours)
@@ -80,6 +86,10 @@ def claim_run(storage: Storage, plan: RunPlan) -> RunClaim:
         return answer(claim, ours=True)
     held = storage.read_receipt(plan.prefix)
     if _is_free(held.receipt, plan.claimed) and not storage.has_outcome(plan.prefix):
+        if stack_id := find_stack():
+            complete = {**held.receipt, "state": "accepted", "stack-id": stack_id}
+            storage.replace(plan.prefix, complete, held)
+            return answer(storage.read_receipt(plan.prefix), ours=False)
         again = wanted | {"attempt": int(held.receipt.get("attempt", 1)) + 1}
         if claim := storage.replace(plan.prefix, again, held):
             return answer(claim, ours=True)

@@ -14,10 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws import prices
 from ..aws.objects import event_key
-from ..aws.stacks import StackCall, start_stack
+from ..aws.stacks import StackCall, stack_of_run, start_stack
 from ..aws.storage import Storage
 from ..aws.topic import Notifier
-from ..errors import InvalidConfig, ParrisError, PriceUnknown
+from ..errors import InvalidConfig, LaunchUnclear, ParrisError, PriceUnknown
 from ..events.router import is_arrival, is_settled, read_request
 from ..jobs import config as configuration
 from ..jobs.config import CONFIG_FILENAME, read_config
@@ -109,7 +109,12 @@ def launch(
         files = listing.result()
         _check_files(plan, files)
 
-        claiming = pool.submit(claim_run, storage, plan)
+        claiming = pool.submit(
+            claim_run,
+            storage,
+            plan,
+            lambda: stack_of_run(clients.cloudformation(), plan.stack_name, plan.run_id),
+        )
         imaging = pool.submit(_image, plan, clients)
         templating = pool.submit(_template, plan, storage, files, machine)
         pricing = pool.submit(_price, plan, clients) if plan.budget_usd is not None else None
@@ -138,14 +143,19 @@ def launch(
             held = hold_back(claim, plan, storage, notifier, event, error)
             if held is not None:
                 return _answer(plan, None) | held
-            _give_up(claim, plan, error)
+            if not isinstance(error, LaunchUnclear):  # then the lease ends the claim, or a sweep
+                _give_up(claim, plan, error)
             raise
     if pricing is None:
         plan = _priced(plan, lambda: _price(plan, clients))
     _complete(claim, plan, stack_id, image)
     answer = _answer(plan, stack_id)
     key = event_key(plan.job, plan.run_id, "started")
-    notifier.tell_once(key, lambda: messages.started(answer, request.kind))
+    try:
+        notifier.tell_once(key, lambda: messages.started(answer, request.kind))
+    except (ClientError, BotoCoreError):
+        # An error now would say that nothing was launched, and a machine runs.
+        log.exception("could not tell that run %s has started", plan.run_id)
     return answer
 
 
