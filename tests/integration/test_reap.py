@@ -196,6 +196,51 @@ def machine_event(instance_id: str) -> dict[str, Any]:
     return {"source": "aws.ec2", "detail": {"instance-id": instance_id, "state": "terminated"}}
 
 
+def show(monkeypatch: pytest.MonkeyPatch, *stacks: Any) -> None:
+    """Let CloudFormation say that there are these stacks, which moto cannot make."""
+    by_id = {stack["StackId"]: stack for stack in stacks}
+    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: list(stacks))
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda _, name: by_id.get(name))
+
+
+@pytest.mark.parametrize("what", ["extended", "replaced", "replaced when it was over"])
+def test_a_stack_that_changed_after_it_was_listed_is_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    over = what == "replaced when it was over"
+    instance_id = world.run("late", deadline=LATER if over else LONG_AGO)
+    if over:
+        world.end("late", instance_id)
+    listed = world.cloudformation.describe_stacks()["Stacks"]
+    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: listed)
+    tags = {tag["Key"]: tag["Value"] for tag in listed[0]["Tags"]}
+    if what != "extended":
+        tags["parris:run-id"] = run_id("newer")
+    world.cloudformation.update_stack(
+        StackName="late",
+        TemplateBody=TEMPLATE.replace("Topic", "Other"),
+        Parameters=[{"ParameterKey": "Deadline", "ParameterValue": LATER}],
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    assert world.reap()["deleting"] == []
+    assert world.stacks() == {"late"}
+    if what == "extended":
+        with pytest.raises(ClientError, match="NoSuchKey"):
+            world.outcome("late")
+
+
+def test_an_overdue_stack_goes_though_nobody_says_how_it_is_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("late", deadline=LONG_AGO)
+
+    def refused(*_: Any) -> None:
+        raise ClientError({"Error": {"Code": "Throttling", "Message": "no"}}, "DescribeStacks")
+
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", refused)
+    assert world.reap()["deleting"] == ["late"]
+
+
 def test_a_sweep_deletes_what_is_over_and_overdue_and_nothing_else(world: World) -> None:
     for name in ("live", "overdue"):
         world.run(name, deadline=LONG_AGO if name == "overdue" else LATER)
@@ -565,9 +610,7 @@ def test_a_machines_word_is_heard_when_ec2_has_forgotten_the_machine(
     world.end("long-ago", instance_id)
     (stack,) = world.cloudformation.describe_stacks(StackName="long-ago")["Stacks"]
     output = {"OutputKey": "InstanceId", "OutputValue": instance_id}
-    monkeypatch.setattr(
-        "parris.reap.reconcile.list_stacks", lambda *_: [{**stack, "Outputs": [output]}]
-    )
+    show(monkeypatch, {**stack, "Outputs": [output]})
     monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
     world.reap(now=datetime.now(UTC) + timedelta(hours=2))
     outcome = world.outcome("long-ago")
@@ -608,7 +651,7 @@ def test_a_sweep_says_of_each_stack_past_its_deadline_that_it_stands(
     (late,) = world.cloudformation.describe_stacks(StackName="late")["Stacks"]
     (live,) = world.cloudformation.describe_stacks(StackName="live")["Stacks"]
     stacks = [{**late, "StackStatus": status}, live]  # moto never fails a deletion
-    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: stacks)
+    show(monkeypatch, *stacks)
     world.reap()
     assert standing(caplog) == [STANDS % ("late", status)]
 
@@ -637,7 +680,7 @@ def test_a_deletion_that_failed_is_tried_again_and_told_of_once_with_its_reason(
     world.run("stuck")
     (stack,) = world.cloudformation.describe_stacks(StackName="stuck")["Stacks"]
     failed = {**stack, "StackStatus": "DELETE_FAILED"}  # moto never fails one
-    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [failed])
+    show(monkeypatch, failed)
     said = [
         _failure(stack["StackId"], "stuck", "The following resource(s) failed to delete: [It]."),
         _failure("i-1", "It", "not authorized to perform: ec2:TerminateInstances"),

@@ -89,6 +89,9 @@ class Reaper:
         step on its own, and what failed is raised at the end.
         """
         failed: list[str] = []
+        on_time = [stack for stack in stacks if not self._is_late(stack)]
+        others = [stack for stack in stacks if stack not in on_time]
+        stacks = [*on_time, *self._each(self._read_again, others, failed)]
         late = [stack for stack in stacks if self._is_late(stack)]
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         # One that may be kept has yet to show that its run is over, which takes other services.
@@ -147,6 +150,17 @@ class Reaper:
 
     def _is_late(self, stack: Mapping[str, Any]) -> bool:
         return self.now > _deadline(stack) + self.settings.overdue
+
+    def _read_again(self, stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return a stack as it is now; None if it is gone.
+
+        Since it was listed another run may have taken its place, or its deadline may have moved.
+        """
+        try:
+            now = read_stack(self.cloudformation, stack["StackId"])
+        except _ANYTHING:
+            return stack  # what was listed counts until there is better word
+        return None if now is None or now["StackStatus"] == "DELETE_COMPLETE" else now
 
     def _end(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
         delete_stack(self.cloudformation, stack["StackId"], by="reap")
@@ -238,11 +252,12 @@ class Reaper:
             stack["StackName"],
             decision.why,
         )
-        if decision.delete:
+        delete = decision.delete and _run_of(self._read_again(stack)) == _run_of(stack)
+        if delete:
             delete_stack(self.cloudformation, stack["StackId"], by="reap")
         if problem is not None:
             raise problem
-        return stack if decision.delete else None
+        return stack if delete else None
 
     def _record_end(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> None:
         _, problem = self._record(stack, machines)
@@ -309,6 +324,13 @@ class Reaper:
                     self.storage.unmark(key)
             except _ANYTHING as error:
                 failed.append(f"queue of {name}: {error}")
+
+
+def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
+    """Return which run a stack holds, and until when; None if there is no stack."""
+    if stack is None:
+        return None
+    return stack_tags(stack).get("parris:run-id", ""), _deadline(stack)
 
 
 def _names_a_run(tags: Mapping[str, str]) -> bool:
