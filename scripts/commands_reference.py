@@ -26,7 +26,7 @@ command line counts as it was typed, a `$` too.
   several ids is refused with the candidates, one of none with the newest runs.
 - `--json` prints one JSON value to standard output, once the verb is done, and everything else to
   standard error. Who is refused gets nothing on standard output. Verbs that hand over to
-  Terraform (`init`, `plan`, `deploy`, `destroy`) and `demo` have none.
+  Terraform (`init`, `deploy`, `destroy`) and `demo` have none; `deploy --plan` shows the plan.
 - `NO_COLOR` turns colours off; a pipe or a file gets plain lines in any case.
 - `eval "$(…/parris completion bash)"` in `~/.bashrc` completes verbs, options and jobs; in
   `~/.zshrc`, after `compinit`, `eval "$(…/parris completion zsh)"` completes verbs and options.

@@ -145,6 +145,20 @@ def test_every_target_that_a_page_names_exists(page: Path) -> None:
     assert named <= set(targets())
 
 
+@pytest.mark.parametrize("page", LINKING, ids=label)
+def test_every_verb_that_a_page_calls_exists(page: Path) -> None:
+    named = set(re.findall(r"(?:`(?:\./)?|^ {4}\./)parris ([a-z][a-z-]*)", page.read_text(), re.M))
+    assert named - {"help"} <= {*VERBS, *ALIASES}
+
+
+def test_every_verb_that_the_reference_of_the_verbs_speaks_of_exists() -> None:
+    spoken, dashes, _ = (ROOT / "docs/commands.md").read_text().partition("\n## launch\n")
+    assert dashes
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", spoken)) - {"parris", "compinit"}
+    assert named
+    assert named <= {*VERBS, *ALIASES}
+
+
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [
