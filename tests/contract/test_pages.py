@@ -226,7 +226,7 @@ def test_prose_fits_a_wide_terminal(page: Path) -> None:
 
 def test_the_readme_is_short_and_shows_a_picture_that_is_small() -> None:
     readme = ROOT / "README.md"
-    assert len(readme.read_text().splitlines()) <= 130
+    assert len(readme.read_text().splitlines()) <= 120
     [picture] = [link for link in links(readme) if link.endswith(".png")]
     content = (ROOT / picture).read_bytes()
     assert content.startswith(b"\x89PNG")
