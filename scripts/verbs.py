@@ -27,6 +27,8 @@ _WAIT = Option(name="wait", help="follow it to its end and exit with its result"
 _PORT = whole(0, 65535, "a port")
 _OF_A_RUN = _run("its id or the beginning of it; by default the newest")
 _OF_JOB = _job("only runs of this job")
+MAX_COUNT = 10_000
+"""How many runs a status may be asked for."""
 
 VERBS: Mapping[str, Verb] = {
     verb.name: verb
@@ -71,7 +73,11 @@ VERBS: Mapping[str, Verb] = {
                 _job("only runs of this job", first=True),
                 _named("run", "this run in full: its id or the beginning of it", value="run"),
                 _named(
-                    "count", "how many runs", read=whole(1, 10_000, "runs"), value="n", default=20
+                    "count",
+                    "how many runs",
+                    read=whole(1, MAX_COUNT, "runs"),
+                    value="n",
+                    default=20,
                 ),
             ),
             answer=(
