@@ -224,6 +224,12 @@ def test_prose_fits_a_wide_terminal(page: Path) -> None:
     assert [line for line in lines if len(line) > WIDTH and not line.startswith("    ")] == []
 
 
+def test_no_list_of_the_changelog_is_torn() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^(?:- |  ).*\n\n- .*", changes, re.MULTILINE) == []
+    assert re.findall(r"^.+\n#.*", changes, re.MULTILINE) == []
+
+
 def test_the_readme_is_short_and_shows_a_picture_that_is_small() -> None:
     readme = ROOT / "README.md"
     assert len(readme.read_text().splitlines()) <= 120
