@@ -224,6 +224,27 @@ def test_prose_fits_a_wide_terminal(page: Path) -> None:
     assert [line for line in lines if len(line) > WIDTH and not line.startswith("    ")] == []
 
 
+def test_a_file_that_a_page_hands_over_is_made_there_or_lies_in_the_clone() -> None:
+    handed = [
+        (content.partition(line)[0], name)
+        for page in PAGES
+        for language, content in blocks(page)
+        for line in content.splitlines()
+        if language == "bash"
+        for name in re.findall(r"\bFILE=(\S+)", line)
+    ]
+    assert handed
+    for before, name in handed:
+        assert f">{name}\n" in before or (ROOT / name).is_file(), name
+
+
+def test_the_guide_begins_with_its_trainer() -> None:
+    [first, *_] = re.findall(
+        r"^## .*", (ROOT / "docs/getting-started.md").read_text(), re.MULTILINE
+    )
+    assert first == "## 1. A complete trainer"
+
+
 def test_no_list_of_the_changelog_is_torn() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.findall(r"^(?:- |  ).*\n\n- .*", changes, re.MULTILINE) == []
