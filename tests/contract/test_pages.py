@@ -35,9 +35,6 @@ RUN_ELSEWHERE = {
     "test": "it runs these tests",
     "test-boot": "continuous integration runs it (.ci/run)",
     "check-image": "a drill of make test-boot runs its script",
-    "local-env": "test_local_targets.py runs what it hands over to",
-    "local-mail": "test_local_targets.py runs what it hands over to",
-    "bucket": "test_local_targets.py runs it on an embedded cloud without a deployment",
     "completion": "tests/unit/test_completion.py runs it in shells",
 }
 """What pages tell a reader to type and no test of e2e types, with the reason."""
@@ -133,7 +130,7 @@ def test_every_command_of_every_page_is_run_by_a_test() -> None:
 
 
 def test_what_is_said_to_run_elsewhere_is_told_and_not_run_by_e2e() -> None:
-    shown = {verb for verb, _ in told()} | {"completion", "local-env", "local-mail"}
+    shown = {verb for verb, _ in told()} | {"completion"}
     assert set(RUN_ELSEWHERE) <= shown
     assert not set(RUN_ELSEWHERE) & {verb for verb, _ in run()}
 
