@@ -79,12 +79,14 @@ clean-stacks: ## delete stacks whose run is over; ALL=1 also live ones
 destroy: ## terraform destroy; refuses while anything would be lost
 
 package: ## build the function's zip (terraform apply does it itself)
+	@$(NEEDS_PYTHON)
 	@python3 scripts/package_lambda.py
 
 format: venv-dev ## rewrite HCL and Python in the one format
 	@.ci/format
 
 lock: ## write requirements*.txt again, after a change of a .in
+	@$(NEEDS_PYTHON)
 	@python3 scripts/lock.py $(if $(filter-out 0,$(UPGRADE)),--upgrade)
 
 $(VERBS):

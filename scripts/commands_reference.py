@@ -25,8 +25,7 @@ command line counts as it was typed, a `$` too.
 - Where a run's id is asked for, its beginning will do, as with a commit of git. A beginning of
   several ids is refused with the candidates, one of none with the newest runs.
 - `--json` prints one JSON value to standard output, once the verb is done, and everything else to
-  standard error. Who is refused gets nothing on standard output. Verbs that hand over to
-  Terraform (`init`, `plan`, `deploy`, `destroy`) and `demo` have none.
+  standard error. Who is refused gets nothing on standard output. Verbs without it: WITHOUT_JSON.
 - `NO_COLOR` turns colours off; a pipe or a file gets plain lines in any case.
 - `eval "$(…/parris completion bash)"` in `~/.bashrc` completes verbs, options and jobs; in
   `~/.zshrc`, after `compinit`, `eval "$(…/parris completion zsh)"` completes verbs and options.
@@ -48,7 +47,9 @@ make itself ends with 2 whenever its command did not end with 0.
 
 def render() -> str:
     """Return the whole reference as Markdown."""
-    return "\n".join([INTRODUCTION, *(line for verb in VERBS.values() for line in _verb(verb))])
+    without = ", ".join(f"`{verb.name}`" for verb in VERBS.values() if not verb.answer)
+    introduction = INTRODUCTION.replace("WITHOUT_JSON", without)
+    return "\n".join([introduction, *(line for verb in VERBS.values() for line in _verb(verb))])
 
 
 def _verb(verb: Verb) -> list[str]:
@@ -69,6 +70,8 @@ def _verb(verb: Verb) -> list[str]:
         lines += ["", "What follows `--` is terraform's."]
     if verb.answer:
         lines += ["", f"JSON: {verb.answer}."]
+    else:
+        lines += ["", f"No JSON: {verb.unanswered}."]
     return [*lines, ""]
 
 

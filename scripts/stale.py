@@ -41,6 +41,11 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
     except ClientError as error:  # whoever may launch need not be allowed to look there
         if answer or error.response["Error"]["Code"] != "AccessDenied":
             raise
+        print(
+            f"note: the bucket's files of job {job} are launched; whether they differ from those "
+            f"here is unknown, since AWS refused {error.operation_name}",
+            file=sys.stderr,
+        )
         return
     if not (changes.upload or changes.delete):
         return

@@ -154,6 +154,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="no summary, only how far it is")
     parser.add_argument("--plan", action="store_true", help="show the whole plan too")
     parser.add_argument("--yes", action="store_true", help="do not ask before applying")
+    parser.add_argument("--json", action="store_true", help="answer with what was changed")
     options, more = parser.parse_known_args(argv)  # what it does not know is terraform's
     environ = prepare()
     os.environ.clear()  # for boto3, which looks nowhere else
@@ -182,12 +183,14 @@ def main(argv: list[str]) -> int:
         return console.fail(f"terraform {options.action} failed; its own words are above")
     took = time.monotonic() - started
     print(f"terraform {options.action}: done in {took:.0f} s" if options.quiet else story.ended)
+    if options.json:
+        console.print_json(story.changes)
     return 0
 
 
 def flags(options: argparse.Namespace) -> list[str]:
-    """Return what `main` is to be told of the answers of a verb, ``yes`` and ``plan``."""
-    return [f"--{name}" for name in ("yes", "plan") if getattr(options, name)]
+    """Return what `main` is to be told of the options of a verb, ``yes``, ``plan``, ``json``."""
+    return [f"--{name}" for name in ("yes", "plan", "json") if getattr(options, name)]
 
 
 def _plainly() -> list[str]:
@@ -228,7 +231,8 @@ def _ask_and_apply(
         if status != _PLAN_HAS_CHANGES:
             return story, status
         if options.plan:
-            run_visibly(["terraform", "show", *_plainly(), plan], environ)
+            show = ["terraform", "show", *_plainly(), plan]
+            run_visibly(show, environ, aside=options.json)
         print("\n".join(story.describe()), flush=True)
         if not options.yes:
             _ask(options.action, shown=options.plan)

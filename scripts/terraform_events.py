@@ -43,6 +43,8 @@ class Story:
     """Errors and warnings, each as terraform would print it."""
     ended: str = ""
     """Terraform's own sentence at the end of an apply."""
+    changes: dict[str, int] = field(default_factory=dict)
+    """By add, change and remove: what is planned or, once that is applied, what was done."""
     provisioner: list[str] = field(default_factory=list)
 
     def hear(self, line: str) -> None:
@@ -80,6 +82,7 @@ class Story:
 
     def _summary(self, said: Mapping[str, Any]) -> None:
         changes = said["changes"]
+        self.changes = {name: changes[name] for name in ("add", "change", "remove")}
         if changes["operation"] == "plan":
             self.total = changes["add"] + changes["change"] + changes["remove"]
             self.plan_is_made = True

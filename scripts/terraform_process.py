@@ -19,6 +19,8 @@ from scripts.deployment import ROOT
 from scripts.terraform_events import Story
 
 _POLL_SECONDS = 0.1
+_STANDARD_ERROR = 2
+"""Its descriptor: what a child inherits, whatever stands in for `sys.stderr` here."""
 
 GOES_ON = """
 terraform is making things ({done} of {total} done) and goes on to its end: what is cut off while
@@ -91,10 +93,15 @@ def run_to_its_end(
     return process.returncode
 
 
-def run_visibly(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run terraform on this terminal, from which it gets Ctrl-C itself; return its exit status."""
+def run_visibly(command: Sequence[str], environ: Mapping[str, str], *, aside: bool = False) -> int:
+    """Run terraform on this terminal, from which it gets Ctrl-C itself; return its exit status.
+
+    Args:
+        aside: whether standard output is for an answer in JSON, and this for standard error.
+    """
+    where = _STANDARD_ERROR if aside else None
     with _counted_interrupts():
-        return subprocess.Popen(command, cwd=ROOT, env=dict(environ)).wait()
+        return subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=where).wait()
 
 
 def _hear(heard: IO[bytes], rest: bytes, story: Story) -> bytes:

@@ -52,6 +52,8 @@ class Verb:
     alias: str = ""
     answer: str = ""
     """What ``--json`` prints (docs/commands.md); nothing if the verb does not know it."""
+    unanswered: str = ""
+    """Why the verb does not know ``--json``, where it does not."""
     always_local: bool = False
     """Whether it is about the embedded cloud, whatever LOCAL says."""
     passes_on: bool = False

@@ -24,9 +24,12 @@ def _named(name: str, help_text: str, **more: Any) -> Option:
 _WHOLE_PLAN = Option(name="plan", help="show terraform's whole plan too")
 _YES = Option(name="yes", help="do not ask")
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
+_COUNTS = '`{"add", "change", "remove"}`: how many resources, as terraform counts them'
 _PORT = whole(0, 65535, "a port")
 _OF_A_RUN = _run("its id or the beginning of it; by default the newest")
 _OF_JOB = _job("only runs of this job")
+MAX_COUNT = 10_000
+"""How many runs a status may be asked for."""
 
 VERBS: Mapping[str, Verb] = {
     verb.name: verb
@@ -71,7 +74,11 @@ VERBS: Mapping[str, Verb] = {
                 _job("only runs of this job", first=True),
                 _named("run", "this run in full: its id or the beginning of it", value="run"),
                 _named(
-                    "count", "how many runs", read=whole(1, 10_000, "runs"), value="n", default=20
+                    "count",
+                    "how many runs",
+                    read=whole(1, MAX_COUNT, "runs"),
+                    value="n",
+                    default=20,
                 ),
             ),
             answer=(
@@ -190,6 +197,10 @@ VERBS: Mapping[str, Verb] = {
                     first=True,
                 ),
             ),
+            answer=(
+                '`{"bucket", "region", "made", "told", "watched"}`: whether it was made now, '
+                "whether it was let tell EventBridge now, whether a data trigger watches it"
+            ),
         ),
         Verb(
             name="upload-config",
@@ -217,13 +228,19 @@ VERBS: Mapping[str, Verb] = {
             ),
             answer='`{"asked", "failed"}`: names of stacks; names to reasons',
         ),
-        Verb(name="init", help="terraform init, from the registry or a mirror", example="init"),
+        Verb(
+            name="init",
+            help="terraform init, from the registry or a mirror",
+            example="init",
+            unanswered="it is done or it is not, which its exit status says",
+        ),
         Verb(
             name="deploy",
             help="show what will change, ask, apply",
             example="deploy --plan",
             options=(_YES, _WHOLE_PLAN),
             passes_on=True,
+            answer=_COUNTS,
         ),
         Verb(
             name="destroy",
@@ -231,6 +248,7 @@ VERBS: Mapping[str, Verb] = {
             example="destroy",
             options=(Option(name="yes", help="do not ask; never ends a run"), _WHOLE_PLAN),
             passes_on=True,
+            answer=_COUNTS,
         ),
         Verb(
             name="local-up",
@@ -260,12 +278,14 @@ VERBS: Mapping[str, Verb] = {
             name="local-env",
             help="print what an aws CLI needs to go to the embedded cloud",
             example='local-env   # eval "$(./parris local-env)"',
+            answer='`{"set", "unset"}`: variables with their values; names',
             always_local=True,
         ),
         Verb(
             name="local-mail",
             help="show the e-mails of the embedded cloud",
             example="local-mail",
+            answer='`[{"file", "mail"}]`, the oldest first, each mail as one text',
             always_local=True,
         ),
         Verb(
@@ -282,6 +302,7 @@ VERBS: Mapping[str, Verb] = {
                     make_name="LOCAL_PORT",
                 ),
             ),
+            unanswered="it shows a person what each step prints",
             always_local=True,
         ),
         Verb(
@@ -301,6 +322,7 @@ VERBS: Mapping[str, Verb] = {
             options=(
                 Option(name="shell", help="which", read=text, first=True, choices=("bash", "zsh")),
             ),
+            unanswered="what it prints is for a shell",
         ),
     )
 }

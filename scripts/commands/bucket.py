@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from scripts import console
 from scripts.arguments import parse
 from scripts.console import Refused
 from scripts.deployment import Deployment, read_deployment
@@ -24,28 +25,42 @@ _CLOSED = {
 
 def main(argv: list[str]) -> int:
     """Make the bucket unless it is there, and let it tell EventBridge of its objects."""
-    name = parse("bucket", argv).name
+    options = parse("bucket", argv)
+    name = options.name
     if problem := name_problem(name):
         raise Refused(f"NAME={name} {problem}, e.g. make bucket NAME=my-data")
     deployment = read_deployment()
     if name in (deployment.config_bucket, deployment.results_bucket):
         raise Refused(f"s3://{name} is the deployment's own; its data needs a bucket of its own")
     s3 = deployment.client("s3")
-    if is_there(s3, deployment, name):
+    made = not is_there(s3, deployment, name)
+    if not made:
         print(f"s3://{name} is there already, in {deployment.region}; it stays as it is")
     else:
         create(s3, deployment, name)
         print(f"s3://{name} made in {deployment.region}, closed to the public")
-    if turn_on(s3, deployment, name):
+    told = turn_on(s3, deployment, name)
+    if told:
         print("from now on it tells EventBridge of its objects; what it told others it still tells")
     else:
         print("it tells EventBridge of its objects already; nothing changed")
-    if not any(trigger["bucket"] == name for trigger in deployment.data_triggers.values()):
+    watched = any(trigger["bucket"] == name for trigger in deployment.data_triggers.values())
+    if not watched:
         print(
             hint(
                 "no data trigger watches it yet; write into terraform.tfvars: "
                 f'data_triggers = {{ fresh = {{ bucket = "{name}", job = "…" }} }}; make deploy'
             )
+        )
+    if options.json:
+        console.print_json(
+            {
+                "bucket": name,
+                "region": deployment.region,
+                "made": made,
+                "told": told,
+                "watched": watched,
+            }
         )
     return 0
 

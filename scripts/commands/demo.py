@@ -51,7 +51,7 @@ def _demo(was_up: bool, port: int) -> int:
     with _step("make launch WAIT=1: the function builds the stack, its machine trains"):
         deployment = read_deployment()
         answer = launching.invoke(deployment, {"job": "default", "event-id": f"demo-{time.time()}"})
-        print(f"run {answer['run-id']}, stack {answer['stack-name']}")
+        launching.show(answer)
         status = follow(deployment, answer["job"], answer["run-id"])
     with _step("make results: fetch what it stored"):
         run = find_run(deployment, answer["job"], answer["run-id"])

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     if options.parameter:
         event["parameters"] = dict(options.parameter)
     answer = invoke(deployment, event)
-    _print(answer)
+    show(answer)
     status, ended = 0, dict[str, Any]()
     if options.wait:
         status, ended = follow_to_the_end(deployment, answer["job"], answer["run-id"])
@@ -125,7 +125,8 @@ def _nowhere(job: str) -> str:
     return f"there is no job of that name, neither in the bucket nor in this clone{question}"
 
 
-def _print(answer: dict[str, Any]) -> None:
+def show(answer: Mapping[str, Any]) -> None:
+    """Print a launch's answer: run, stack, deadline, cost and notes."""
     if answer["duplicate"]:
         print(f"run {answer['run-id']} of job {answer['job']} was launched before; nothing new")
     else:

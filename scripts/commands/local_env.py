@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from scripts import console
 from scripts.arguments import parse
 from scripts.local import cloud
 
 
 def main(argv: list[str]) -> int:
     """Print export lines for the AWS tools of a shell: eval "$(make -s local-env)"."""
-    parse("local-env", argv)
-    return cloud.main(["env"])
+    options = parse("local-env", argv)
+    status = cloud.main(["env"])
+    if options.json and not status:
+        ours, unset = cloud.shell_variables()
+        console.print_json({"set": ours, "unset": unset})
+    return status

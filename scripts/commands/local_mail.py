@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from scripts import console
 from scripts.arguments import parse
-from scripts.local import cloud
+from scripts.local import cloud, mailbox
 
 
 def main(argv: list[str]) -> int:
     """Print each e-mail that a subscription of the embedded cloud would have got."""
-    parse("local-mail", argv)
-    return cloud.main(["mail"])
+    options = parse("local-mail", argv)
+    status = cloud.main(["mail"])
+    if options.json and not status:
+        mails = mailbox.read(cloud.DEFAULT_HOME)
+        console.print_json([{"file": str(path), "mail": mail} for path, mail in mails.items()])
+    return status

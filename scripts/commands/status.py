@@ -14,6 +14,7 @@ from scripts.deployment import Deployment, read_deployment
 from scripts.one_run import cost_of, describe, was_refused
 from scripts.plain_text import one_line
 from scripts.runs import Run, find_machine, find_run, list_run_keys, list_stacks, read_runs
+from scripts.verbs import MAX_COUNT
 from scripts.which_cloud import hint
 from scripts.words import ago, counted
 
@@ -43,14 +44,15 @@ def main(argv: list[str]) -> int:
             }
         )
         return 0
-    whole = True
+    whole, older = True, len(keys) - len(runs) - len(refused)
     if runs:
         whole = console.print_table(_COLUMNS, [_row(run, datetime.now(UTC)) for run in runs])
+    elif older:
+        print(hint(_hidden(options.job, len(refused), len(keys))))
     else:
         of = f" of job {options.job}" if options.job else ""
         print(hint(f"no run{of} yet; {_first(options.job)} starts the first"))
-    older = len(keys) - len(runs) - len(refused)
-    if older:
+    if older and runs:
         print(f"{counted(older, 'older run')} not shown")
     for line in refusals(refused, datetime.now(UTC)):
         print(one_line(line))
@@ -118,8 +120,22 @@ def refusals(refused: Sequence[Run], now: datetime) -> list[str]:
 
 
 def _first(job: str | None) -> str:
-    named = f" JOB={job}" if job else ""
+    named = _named(job)
     return f"make upload-config{named} and then make launch{named}"
+
+
+def _hidden(job: str | None, seen: int, launches: int) -> str:
+    """Return that what was looked through is not all, and what looks through it all."""
+    of = f" of job {job}" if job else ""
+    count = min(-(-launches // LOOKED_THROUGH), MAX_COUNT)
+    return (
+        f"the newest {seen} of {launches} launches{of} came to nothing; "
+        f"make status{_named(job)} COUNT={count} looks further"
+    )
+
+
+def _named(job: str | None) -> str:
+    return f" JOB={job}" if job else ""
 
 
 def _row(run: Run, now: datetime) -> tuple[str, ...]:

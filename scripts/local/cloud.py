@@ -200,13 +200,23 @@ def _status_command(home: Path, _port: int) -> int:
     return 0
 
 
-def _env_command(home: Path, _port: int) -> int:
+def shell_variables(home: Path = DEFAULT_HOME) -> tuple[dict[str, str], list[str]]:
+    """Return what a shell has to set, and what to unset, to reach the cloud in `home`.
+
+    Raises:
+        CloudError: if no cloud runs there.
+    """
     # LOCAL too: with these variables nothing else would be reached.
     ours = environment(home) | _unproxied(os.environ) | {"LOCAL": "1"}
+    lost = os.environ.keys() - local_environ(os.environ, home).keys()
+    return ours, sorted(lost.union(UNSET))
+
+
+def _env_command(home: Path, _port: int) -> int:
+    ours, unset = shell_variables(home)
     for name, value in ours.items():
         print(f"export {name}={shlex.quote(value)}")
-    lost = os.environ.keys() - local_environ(os.environ, home).keys()
-    print(f"unset {' '.join(sorted(lost.union(UNSET)))}")
+    print(f"unset {' '.join(unset)}")
     return 0
 
 

@@ -126,6 +126,20 @@ def test_every_verb_has_its_module_and_its_place_in_the_reference() -> None:
     assert text == commands_reference.render(), "run python -m scripts.commands_reference"
 
 
+def test_a_verb_answers_in_json_or_says_why_not_and_the_reference_lists_those() -> None:
+    assert [
+        verb.name for verb in VERBS.values() if bool(verb.answer) == bool(verb.unanswered)
+    ] == []
+    text = commands_reference.REFERENCE.read_text()
+    (listed,) = re.findall(r"Verbs without it: (.*)\.$", text, re.MULTILINE)
+    without = {verb.name for verb in VERBS.values() if verb.unanswered}
+    assert set(re.findall(r"`([a-z-]+)`", listed)) == without
+    for verb in VERBS.values():
+        section = text.partition(f"\n## {verb.name}\n")[2].partition("\n## ")[0]
+        assert ("`--json`" in section) == (verb.name not in without)
+        assert ("No JSON: " in section) == (verb.name in without)
+
+
 def watched(name: str) -> set[str]:
     """Return the files whose hashes the local value `name` of main.tf is made of."""
     [sources] = [block[name] for block in hcl("main.tf")["locals"] if name in block]

@@ -35,9 +35,6 @@ RUN_ELSEWHERE = {
     "test": "it runs these tests",
     "test-boot": "continuous integration runs it (.ci/run)",
     "check-image": "a drill of make test-boot runs its script",
-    "local-env": "test_local_targets.py runs what it hands over to",
-    "local-mail": "test_local_targets.py runs what it hands over to",
-    "bucket": "test_local_targets.py runs it on an embedded cloud without a deployment",
     "completion": "tests/unit/test_completion.py runs it in shells",
 }
 """What pages tell a reader to type and no test of e2e types, with the reason."""
@@ -133,7 +130,7 @@ def test_every_command_of_every_page_is_run_by_a_test() -> None:
 
 
 def test_what_is_said_to_run_elsewhere_is_told_and_not_run_by_e2e() -> None:
-    shown = {verb for verb, _ in told()} | {"completion", "local-env", "local-mail"}
+    shown = {verb for verb, _ in told()} | {"completion"}
     assert set(RUN_ELSEWHERE) <= shown
     assert not set(RUN_ELSEWHERE) & {verb for verb, _ in run()}
 
@@ -143,6 +140,20 @@ def test_every_target_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"`make ([a-z]+(?:-[a-z]+)*)", page.read_text()))
     named |= {words[1] for words in commands(page) if words[0] == "make"}
     assert named <= set(targets())
+
+
+@pytest.mark.parametrize("page", LINKING, ids=label)
+def test_every_verb_that_a_page_calls_exists(page: Path) -> None:
+    named = set(re.findall(r"(?:`(?:\./)?|^ {4}\./)parris ([a-z][a-z-]*)", page.read_text(), re.M))
+    assert named - {"help"} <= {*VERBS, *ALIASES}
+
+
+def test_every_verb_that_the_reference_of_the_verbs_speaks_of_exists() -> None:
+    spoken, dashes, _ = (ROOT / "docs/commands.md").read_text().partition("\n## launch\n")
+    assert dashes
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", spoken)) - {"parris", "compinit"}
+    assert named
+    assert named <= {*VERBS, *ALIASES}
 
 
 @pytest.mark.parametrize(
@@ -210,9 +221,36 @@ def test_prose_fits_a_wide_terminal(page: Path) -> None:
     assert [line for line in lines if len(line) > WIDTH and not line.startswith("    ")] == []
 
 
+def test_a_file_that_a_page_hands_over_is_made_there_or_lies_in_the_clone() -> None:
+    handed = [
+        (content.partition(line)[0], name)
+        for page in PAGES
+        for language, content in blocks(page)
+        for line in content.splitlines()
+        if language == "bash"
+        for name in re.findall(r"\bFILE=(\S+)", line)
+    ]
+    assert handed
+    for before, name in handed:
+        assert f">{name}\n" in before or (ROOT / name).is_file(), name
+
+
+def test_the_guide_begins_with_its_trainer() -> None:
+    [first, *_] = re.findall(
+        r"^## .*", (ROOT / "docs/getting-started.md").read_text(), re.MULTILINE
+    )
+    assert first == "## 1. A complete trainer"
+
+
+def test_no_list_of_the_changelog_is_torn() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^(?:- |  ).*\n\n- .*", changes, re.MULTILINE) == []
+    assert re.findall(r"^.+\n#.*", changes, re.MULTILINE) == []
+
+
 def test_the_readme_is_short_and_shows_a_picture_that_is_small() -> None:
     readme = ROOT / "README.md"
-    assert len(readme.read_text().splitlines()) <= 130
+    assert len(readme.read_text().splitlines()) <= 120
     [picture] = [link for link in links(readme) if link.endswith(".png")]
     content = (ROOT / picture).read_bytes()
     assert content.startswith(b"\x89PNG")

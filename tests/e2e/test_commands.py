@@ -207,13 +207,47 @@ def test_another_architecture_needs_no_package_to_be_there(clone: Clone) -> None
     before = variables.read_text()
     variables.write_text(f'{before}\narchitecture = "x86_64"\n')
     try:
-        clone.make("deploy", "LOCAL=1", "YES=1")
+        deployed = clone.make("deploy", "LOCAL=1", "YES=1", "PLAN=1")
+        assert "# aws_lambda_function.launch will be updated in-place" in deployed.stdout
+        assert re.search(r"~ architectures +=", deployed.stdout)
+        assert "terraform will change" in deployed.stdout
+        for said in (deployed.stdout, deployed.stderr):
+            assert "Warning:" not in said
+            assert "eprecated" not in said
         name = clone.outputs["launch_function"]
         found = clone.client("lambda").get_function_configuration(FunctionName=name)
         assert found["Architectures"] == ["x86_64"]
     finally:
         variables.write_text(before)
-        clone.make("deploy", "LOCAL=1", "YES=1")
+        done = json.loads(clone.make("deploy", "LOCAL=1", "YES=1", "JSON=1").stdout)
+    assert done["change"] > 0
+    assert done["add"] == done["remove"]  # what is replaced counts as both
+
+
+def test_a_shell_is_turned_to_the_embedded_cloud_with_its_mails_and_a_bucket(clone: Clone) -> None:
+    endpoint = clone.environ["AWS_ENDPOINT_URL"]
+    lines = clone.make("local-env").stdout
+    script = f'{lines}\necho "$LOCAL $AWS_ENDPOINT_URL ${{AWS_PROFILE:-none}}"'
+    said = subprocess.run(
+        ["bash", "-euc", script],
+        env={"PATH": os.environ["PATH"], "AWS_PROFILE": "work"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == f"1 {endpoint} none\n"
+    told = json.loads(clone.make("local-env", "JSON=1").stdout)
+    assert told["set"]["AWS_ENDPOINT_URL"] == endpoint
+    assert "AWS_PROFILE" in told["unset"]
+
+    assert "No e-mail yet" in clone.make("local-mail").stdout
+    assert json.loads(clone.make("local-mail", "JSON=1").stdout) == []
+
+    made = clone.make("bucket", "LOCAL=1", "NAME=e2e-data").stdout
+    assert "s3://e2e-data made in us-east-1, closed to the public" in made
+    assert "no data trigger watches it yet" not in made
+    told = json.loads(clone.make("bucket", "LOCAL=1", "NAME=e2e-data", "JSON=1").stdout)
+    assert (told["made"], told["told"], told["watched"]) == (False, False, True)
 
 
 def test_package_builds_the_functions_zip(clone: Clone) -> None:

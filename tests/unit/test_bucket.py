@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
+from scripts import console
 from scripts.commands import bucket
 from scripts.console import Refused
 
@@ -126,6 +129,15 @@ def test_a_second_time_changes_nothing(s3: Any, capsys: pytest.CaptureFixture[st
         "s3://watched is there already, in eu-central-1; it stays as it is\n"
         "it tells EventBridge of its objects already; nothing changed\n"
     )
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_program_is_told_what_was_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, now, watched in (("mine", True, False), ("mine", False, False), ("watched", 1, 1)):
+        work = partial(bucket.main, ["--name", name, "--json"])
+        assert console.status_of(work, as_json=True) == 0
+        facts = {"bucket": name, "region": "eu-central-1", "made": now, "told": now}
+        assert json.loads(capsys.readouterr().out) == {**facts, "watched": watched}
 
 
 @pytest.mark.usefixtures("deployment")

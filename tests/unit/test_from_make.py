@@ -94,7 +94,7 @@ def test_every_option_of_every_verb_has_its_variable(verb: str) -> None:
         ("launch", "job=mine", "make launch: job=mine is not known here; did you mean JOB=mine?"),
         ("launch", "PARAMETER=a=1", "did you mean PARAMETERS=a=1?"),
         ("status", "JSN=1", "make status: JSN=1 is not known here; did you mean JSON=1?"),
-        ("deploy", "JSON=1", "make deploy: JSON=1 is not known here; it takes LOCAL, PLAN, YES"),
+        ("init", "JSON=1", "make init: JSON=1 is not known here; it takes LOCAL"),
         ("launch", "WAIT=yes", "make launch: WAIT=yes: 1 turns it on, 0 or nothing leaves it off"),
         ("extend", "MINUTES=abc", "MINUTES=abc: abc is not a whole number of minutes (1 to 10080)"),
         ("extend", "MINUTES=0", "MINUTES=0: 0 is not a whole number of minutes (1 to 10080)"),

@@ -197,8 +197,11 @@ def test_a_job_that_only_the_bucket_has_is_no_question(
     assert calls == []
 
 
-def test_whoever_may_not_look_there_may_still_launch(
-    deployment: Any, monkeypatch: pytest.MonkeyPatch, folder: Path
+def test_whoever_may_not_look_there_may_still_launch_and_is_told(
+    deployment: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
 ) -> None:
     from botocore.exceptions import ClientError
 
@@ -207,6 +210,10 @@ def test_whoever_may_not_look_there_may_still_launch(
 
     monkeypatch.setattr(uploads, "compare", refuse)
     stale.settle(deployment, "mine", None, ask=True)
+    assert capsys.readouterr().err == (
+        "note: the bucket's files of job mine are launched; whether they differ from those here is "
+        "unknown, since AWS refused ListObjectsV2\n"
+    )
     with pytest.raises(ClientError):
         stale.settle(deployment, "mine", True, ask=True)
     assert folder.is_dir()

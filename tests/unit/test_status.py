@@ -176,6 +176,23 @@ def test_refused_and_skipped_launches_are_counted_by_job(
     ]
 
 
+@pytest.mark.parametrize("job", ["", "mine"])
+def test_more_refusals_than_are_looked_through_are_not_no_run(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    put(s3, receipt("mine", "20261124-193233-ee09f120", 9), state="failed", reason=REASON)
+    refuse(s3, 20)
+    named = ("--job", job) if job else ()
+    of, typed = (" of job mine", " JOB=mine") if job else ("", "")
+    first, *more = shown(monkeypatch, *named, "--count", "1")
+    assert first == (
+        f"the newest 16 of 21 launches{of} came to nothing; make status{typed} COUNT=3 looks "
+        "further"
+    )
+    assert [line[:34] for line in more] == ["16 launches of job mine refused, t"]
+    assert shown(monkeypatch, *named, "--count", "3")[1].startswith(RUN_ID)
+
+
 def test_machines_get_the_runs_and_the_refusals_apart(
     s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

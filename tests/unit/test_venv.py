@@ -57,19 +57,26 @@ def test_a_clone_that_cannot_be_written_to_is_one_line(
     assert "error: .venv could not be set up" in capsys.readouterr().err
 
 
-def test_make_without_python3_says_so(tmp_path: Path) -> None:
-    for name in ("make", "bash", "env"):
-        (tmp_path / name).symlink_to(str(shutil.which(name)))
+@pytest.mark.parametrize("target", ["venv", "venv-dev", "package", "lock", "demo"])
+def test_make_without_python3_says_so(tmp_path: Path, target: str) -> None:
+    for name in ("Makefile", "parris"):  # a clone that has no .venv yet
+        shutil.copy2(ROOT / name, tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("make", "bash", "sh", "env"):
+        (programs / name).symlink_to(str(shutil.which(name)))
     said = subprocess.run(
-        ["make", "venv", f"SHELL={shutil.which('bash')}"],
-        cwd=ROOT,
-        env={"PATH": str(tmp_path)},
+        ["make", target, f"SHELL={shutil.which('bash')}"],
+        cwd=tmp_path,
+        env={"PATH": str(programs)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert said.returncode != 0
-    assert "error: there is no python3 on PATH; install 3.11 or newer" in said.stderr
+    first, *more = said.stderr.splitlines()
+    assert re.fullmatch("error: there is no python3 on PATH; install 3.11 or newer.*", first)
+    assert [line for line in more if not line.startswith("make: ***")] == []
 
 
 def test_a_port_that_is_no_number_is_one_line(

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import boto3
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from scripts import console, deployment, which_cloud
+from scripts import console, deployment, terraform, which_cloud
+from scripts.commands import init
 from scripts.console import Refused
 from scripts.local import cloud
 
@@ -139,6 +141,35 @@ def test_a_forgotten_local_is_said_once_with_where_the_command_goes(
         "note: this command goes to AWS account 123456789012, eu-central-1; an embedded cloud "
         "runs in this clone, and LOCAL=1 would go there\n"
     )
+
+
+def test_a_deploy_says_of_a_forgotten_local_what_it_is_about_to_change(
+    running: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = Mock(region_name="eu-central-1")
+    sts = Mock(**{"get_caller_identity.return_value": {"Account": "123456789012"}})
+    running.setattr(boto3, "Session", lambda: session)
+    running.setattr(terraform, "make_client", lambda _service, _region: sts)
+    running.setattr(terraform, "read_outputs", lambda _environ: ({}, ""))
+    terraform.say_where("apply")
+    said = capsys.readouterr()
+    assert said.out == "terraform apply: account 123456789012, region eu-central-1\n"
+    assert said.err == (
+        "note: this command goes to AWS account 123456789012, eu-central-1; an embedded cloud "
+        "runs in this clone, and LOCAL=1 would go there\n"
+    )
+
+
+def test_an_init_says_that_it_was_not_the_embedded_clouds(
+    running: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running.setattr(terraform, "prepare", dict)
+    running.setattr(terraform, "init", lambda _environ: None)
+    running.setattr("os.environ", {})
+    assert init.main([]) == 0
+    said = capsys.readouterr()
+    assert said.out == "terraform is ready\n"
+    assert said.err.startswith("note: this command goes to AWS; an embedded cloud runs in")
 
 
 def test_where_nothing_is_deployed_a_forgotten_local_is_offered(
