@@ -1,1 +1,1 @@
-"""What a person may ask for: a module a verb, with `main(argv)`. scripts/verbs.py lists them."""
+"""What a person may ask for: a module a verb, each with `main(argv)` (scripts/cli/verbs.py)."""

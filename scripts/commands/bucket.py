@@ -8,11 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scripts import console
-from scripts.arguments import parse
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.which_cloud import hint
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint
+from scripts.deployment.outputs import Deployment, read_deployment
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CLOSED = {

@@ -11,13 +11,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.stacks import delete_stack, stack_tags
-from scripts import console
-from scripts.arguments import parse
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.runs import list_stacks, read_runs
-from scripts.which_cloud import hint, is_local
-from scripts.words import counted
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint, is_local
+from scripts.cli.words import counted
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import list_stacks, read_runs
 
 Stack = Mapping[str, Any]
 

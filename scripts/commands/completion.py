@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.arguments import parse, whole_parser
+from scripts.cli.arguments import parse, whole_parser
 
 _JOBS = """
 _parris_jobs() {

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts import console, terraform
-from scripts.arguments import parse
+from scripts.cli import console
+from scripts.cli.arguments import parse
 from scripts.commands import clean_stacks, results, upload_config
 from scripts.commands import launch as launching
-from scripts.deployment import ROOT, read_deployment
-from scripts.follow import follow
+from scripts.deployment import terraform
+from scripts.deployment.follow import follow
+from scripts.deployment.outputs import ROOT, read_deployment
+from scripts.deployment.runs import find_run
 from scripts.local import cloud, owners
-from scripts.runs import find_run
 
 
 def main(argv: list[str]) -> int:

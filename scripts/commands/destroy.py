@@ -14,14 +14,15 @@ from botocore.exceptions import ClientError
 from parris.aws.stacks import stack_tags
 from parris.aws.storage import AGENT_KEY
 from parris.runs.budget import cost
-from scripts import console, terraform
-from scripts.arguments import parse
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import LOCAL_HOME, hint, is_local
+from scripts.cli.words import counted
 from scripts.commands import clean_stacks
-from scripts.console import Refused
-from scripts.deployment import ROOT, Deployment, make_client, read_deployment
-from scripts.runs import Run, list_stacks, read_runs
-from scripts.which_cloud import LOCAL_HOME, hint, is_local
-from scripts.words import counted
+from scripts.deployment import terraform
+from scripts.deployment.outputs import ROOT, Deployment, make_client, read_deployment
+from scripts.deployment.runs import Run, list_stacks, read_runs
 
 
 def main(argv: list[str]) -> int:

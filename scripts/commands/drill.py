@@ -16,10 +16,10 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from scripts import console
-from scripts.arguments import parse
-from scripts.deployment import ROOT
-from scripts.drill_cases import THEATRES
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.deployment.outputs import ROOT
+from scripts.drill.cases import THEATRES
 from scripts.local import owners
 
 PROGRESS_SECONDS = 20.0
@@ -68,7 +68,7 @@ def _play(theatre: str) -> list[dict[str, Any]]:
     home = ROOT / ".parris" / "drill" / theatre
     environ = os.environ | {"LOCAL": "1", "PARRIS_LOCAL_HOME": str(home)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.drill_theatre", theatre],
+        [sys.executable, "-m", "scripts.drill.cloud", theatre],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

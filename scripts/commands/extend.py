@@ -13,13 +13,13 @@ from parris.aws.stacks import first_failure, stack_parameters
 from parris.launch.render import schedule_time
 from parris.runs.budget import minutes_for_budget
 from parris.runs.plan import iso
-from scripts import console
-from scripts.arguments import parse
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.runs import change_receipt
-from scripts.several import pick_run_to_change
-from scripts.which_cloud import is_local
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import is_local
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import change_receipt
+from scripts.deployment.several import pick_run_to_change
 
 _SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 

@@ -15,13 +15,13 @@ from botocore.exceptions import ClientError
 
 from parris.errors import meant
 from parris.events.request import DEFAULT_JOB, JOB_NAME
-from scripts import console
-from scripts.arguments import parse
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint, is_local
 from scripts.commands.launch import follow_hint, follow_to_the_end
-from scripts.console import Refused
-from scripts.deployment import Deployment, make_client, read_deployment
-from scripts.fired import Fired, Heard, Listener, job_of
-from scripts.which_cloud import hint, is_local
+from scripts.deployment.fired import Fired, Heard, Listener, job_of
+from scripts.deployment.outputs import Deployment, make_client, read_deployment
 
 CLICKS = ("SINGLE", "DOUBLE", "LONG")
 

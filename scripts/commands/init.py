@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scripts import terraform
-from scripts.arguments import parse
+from scripts.cli.arguments import parse
+from scripts.deployment import terraform
 
 
 def main(argv: list[str]) -> int:

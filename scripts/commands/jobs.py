@@ -9,13 +9,13 @@ from typing import Any
 from parris.aws.storage import JOBS_FOLDER
 from parris.events.request import DEFAULT_JOB
 from parris.jobs.config import CONFIG_FILENAME
-from scripts import console
-from scripts.arguments import parse
-from scripts.columns import Column
-from scripts.deployment import Deployment, read_deployment
-from scripts.jobs import job_folders
-from scripts.runs import Run, list_run_keys, list_stacks, read_runs
-from scripts.which_cloud import hint
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.columns import Column
+from scripts.cli.which_cloud import hint
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import Run, list_run_keys, list_stacks, read_runs
+from scripts.jobs.jobs import job_folders
 
 _COLUMNS = (
     Column(heading="JOB", rank=0),

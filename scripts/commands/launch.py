@@ -13,14 +13,15 @@ from parris.errors import InvalidConfig, meant
 from parris.events.request import DEFAULT_JOB
 from parris.jobs.config import CONFIG_FILENAME, read_config
 from parris.jobs.parameters import read_parameters, unknown_names
-from scripts import console, stale
-from scripts.arguments import parse
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.follow import follow
-from scripts.jobs import job_folders
-from scripts.runs import find_run
-from scripts.which_cloud import hint
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint
+from scripts.deployment.follow import follow
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import find_run
+from scripts.jobs import stale
+from scripts.jobs.jobs import job_folders
 
 
 def main(argv: list[str]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scripts import console
-from scripts.arguments import parse
+from scripts.cli import console
+from scripts.cli.arguments import parse
 from scripts.local import cloud
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scripts import console
-from scripts.arguments import parse
-from scripts.deployment import read_deployment
-from scripts.follow import follow, read_log
-from scripts.runs import find_run
-from scripts.several import pick_run
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.deployment.follow import follow, read_log
+from scripts.deployment.outputs import read_deployment
+from scripts.deployment.runs import find_run
+from scripts.deployment.several import pick_run
 
 
 def main(argv: list[str]) -> int:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from parris.runs.plan import iso
-from scripts import console
-from scripts.arguments import parse
-from scripts.deployment import ROOT, Deployment, read_deployment
-from scripts.inside import NotInside, path_inside
-from scripts.runs import Run, believed_folder
-from scripts.several import pick_run
-from scripts.which_cloud import hint
-from scripts.words import ago, counted
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.inside import NotInside, path_inside
+from scripts.cli.which_cloud import hint
+from scripts.cli.words import ago, counted
+from scripts.deployment.outputs import ROOT, Deployment, read_deployment
+from scripts.deployment.runs import Run, believed_folder
+from scripts.deployment.several import pick_run
 
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
 

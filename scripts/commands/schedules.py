@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts import console
-from scripts.arguments import parse
-from scripts.deployment import read_deployment
-from scripts.fire_times import next_times, parse_cron
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.deployment.fire_times import next_times, parse_cron
+from scripts.deployment.outputs import read_deployment
 
 COUNT = 5
 

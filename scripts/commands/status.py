@@ -7,16 +7,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.stacks import stack_tags
-from scripts import console
-from scripts.arguments import parse
-from scripts.columns import Column
-from scripts.deployment import Deployment, read_deployment
-from scripts.one_run import cost_of, describe, was_refused
-from scripts.plain_text import one_line
-from scripts.runs import Run, find_machine, find_run, list_run_keys, list_stacks, read_runs
-from scripts.verbs import MAX_COUNT
-from scripts.which_cloud import hint
-from scripts.words import ago, counted
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.columns import Column
+from scripts.cli.plain_text import one_line
+from scripts.cli.verbs import MAX_COUNT
+from scripts.cli.which_cloud import hint
+from scripts.cli.words import ago, counted
+from scripts.deployment.one_run import cost_of, describe, was_refused
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import (
+    Run,
+    find_machine,
+    find_run,
+    list_run_keys,
+    list_stacks,
+    read_runs,
+)
 
 LOOKED_THROUGH = 10
 """Times the runs asked for: so many launches are looked through at most to find them."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from parris.runs.plan import iso
-from scripts import console
-from scripts.arguments import parse
-from scripts.console import RUN_FAILED, Refused
-from scripts.deployment import read_deployment
-from scripts.follow import follow
-from scripts.runs import change_receipt, find_run
-from scripts.several import pick_run_to_change
-from scripts.which_cloud import hint
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import RUN_FAILED, Refused
+from scripts.cli.which_cloud import hint
+from scripts.deployment.follow import follow
+from scripts.deployment.outputs import read_deployment
+from scripts.deployment.runs import change_receipt, find_run
+from scripts.deployment.several import pick_run_to_change
 
 
 def main(argv: list[str]) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts import console, jobs, uploads
-from scripts.arguments import parse
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
+from scripts.cli import console
+from scripts.cli.arguments import parse
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.jobs import jobs, uploads
 
 
 def main(argv: list[str]) -> int:

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from scripts.cli.which_cloud import hint
 from scripts.local import daemon, mailbox
 from scripts.local.daemon import Cloud, CloudError
-from scripts.which_cloud import hint
 
 __all__ = ["Cloud", "CloudError", "down", "environment", "local_environ", "read_cloud", "up"]
 
@@ -244,6 +244,6 @@ _COMMANDS: dict[str, Callable[[Path, int], int]] = {
 }
 
 if __name__ == "__main__":
-    from scripts import console  # it needs boto3, which whoever imports this may not have
+    from scripts.cli import console  # it needs boto3, which whoever imports this may not have
 
     console.run(main)

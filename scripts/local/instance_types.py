@@ -10,7 +10,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from scripts import price_table
+from scripts.jobs import price_table
 
 
 def register() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, router
 
-from scripts import price_table
+from scripts.jobs import price_table
 
 _TARGET = "AWSPriceListService"
 _MAXIMUM_RESULTS = 100

@@ -12,7 +12,7 @@ from typing import Any
 from ministack.core.responses import get_region
 from ministack.services import ec2
 
-from scripts import price_table
+from scripts.jobs import price_table
 
 _PRODUCT = "Linux/UNIX"
 _ASKED_AS = {_PRODUCT, f"{_PRODUCT} (Amazon VPC)"}

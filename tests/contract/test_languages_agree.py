@@ -18,9 +18,10 @@ from hcl2 import SerializationOptions
 from parris.launch.claim import LEASE
 from parris.launch.render import RESOURCE_TYPES
 from parris.settings import REAP_VARIABLES, VARIABLES
-from scripts import commands_reference, package_lambda
-from scripts.deployment import Deployment
-from scripts.verbs import VERBS, WITHOUT_TARGET
+from scripts import package_lambda
+from scripts.cli.verbs import VERBS, WITHOUT_TARGET
+from scripts.deployment.outputs import Deployment
+from scripts.reference import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -122,15 +123,15 @@ def test_make_help_fits_a_terminal_of_80_columns() -> None:
 def test_every_verb_has_its_module_and_its_place_in_the_reference() -> None:
     modules = {path.stem for path in (ROOT / "scripts/commands").glob("*.py")} - {"__init__"}
     assert {verb.module.rpartition(".")[2] for verb in VERBS.values()} == modules
-    text = commands_reference.REFERENCE.read_text()
-    assert text == commands_reference.render(), "run python -m scripts.commands_reference"
+    text = commands.REFERENCE.read_text()
+    assert text == commands.render(), "run python -m scripts.reference.commands"
 
 
 def test_a_verb_answers_in_json_or_says_why_not_and_the_reference_lists_those() -> None:
     assert [
         verb.name for verb in VERBS.values() if bool(verb.answer) == bool(verb.unanswered)
     ] == []
-    text = commands_reference.REFERENCE.read_text()
+    text = commands.REFERENCE.read_text()
     (listed,) = re.findall(r"Verbs without it: (.*)\.$", text, re.MULTILINE)
     without = {verb.name for verb in VERBS.values() if verb.unanswered}
     assert set(re.findall(r"`([a-z-]+)`", listed)) == without
@@ -213,7 +214,7 @@ def test_a_zip_is_small_and_the_same_every_time(function: str) -> None:
 
 
 def test_the_sample_jobs_are_sound() -> None:
-    from scripts import jobs
+    from scripts.jobs import jobs
 
     folders = jobs.job_folders()
     assert set(folders) == {"default", "monte-carlo"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from parris.reap.reconcile import STANDS
-from scripts.deployment import ROOT
-from scripts.module_reference import REFERENCE, read_blocks, render
-from scripts.terraform import find_mirror
+from scripts.deployment.outputs import ROOT
+from scripts.deployment.terraform import find_mirror
+from scripts.reference.module import REFERENCE, read_blocks, render
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "docs/examples").glob("*/main.tf"))
 VARIABLES = {name: variable for _, name, variable in read_blocks("variable")}
@@ -21,7 +21,7 @@ MODULE = ("*.tf", "cloudformation/*", "lambda/parris/**/*.py", "trainer/runtime/
 
 
 def test_the_reference_is_what_the_hcl_says() -> None:
-    assert REFERENCE.read_text() == render(), "run python -m scripts.module_reference"
+    assert REFERENCE.read_text() == render(), "run python -m scripts.reference.module"
 
 
 @pytest.mark.parametrize("name", VARIABLES)

@@ -18,7 +18,7 @@ LIVES_ON = {
 """What starts a cloud that is to stay, with the reason."""
 
 WITHIN = {
-    "scripts/drill_theatre.py": "scripts/commands/drill.py",
+    "scripts/drill/cloud.py": "scripts/commands/drill.py",
     "tests/bench_clean.py": "tests/bench.py",
     **{
         f"tests/e2e/{name}.py": "tests/e2e/conftest.py"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from parris.jobs.config import FIELDS
-from scripts.config_schema import OPTIONS
-from scripts.jobs import check_job
-from scripts.module_reference import read_blocks
-from scripts.verbs import ALIASES, VERBS
+from scripts.cli.verbs import ALIASES, VERBS
+from scripts.jobs.jobs import check_job
+from scripts.reference.config_schema import OPTIONS
+from scripts.reference.module import read_blocks
 from tests.contract.test_languages_agree import names, targets
 
 ROOT = Path(__file__).resolve().parents[2]

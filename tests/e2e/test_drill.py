@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.drill_cases import CASES
+from scripts.drill.cases import CASES
 from scripts.local import faults
 
 ROOT = Path(__file__).resolve().parents[2]

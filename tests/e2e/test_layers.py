@@ -220,7 +220,7 @@ def test_terraform_destroy_is_refused_too_and_removes_nothing(
 ) -> None:
     before = deployed(clone)
     refused = subprocess.run(
-        [".venv/bin/python", "-m", "scripts.terraform", "destroy", "--yes"],
+        [".venv/bin/python", "-m", "scripts.deployment.terraform", "destroy", "--yes"],
         cwd=clone.folder,
         env=clone.environ | {"LOCAL": "1", "PYTHONPATH": "lambda:."},
         capture_output=True,

@@ -13,7 +13,7 @@ import pytest
 
 from parris.aws import stacks
 from scripts.commands import clean_stacks
-from scripts.deployment import Deployment
+from scripts.deployment.outputs import Deployment
 from scripts.local import cloud, faults
 from tests.many_stacks import make_runs
 

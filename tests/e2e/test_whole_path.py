@@ -48,7 +48,7 @@ def test_a_button_press_trains_a_model(clone: Clone) -> None:
 
 def test_a_second_plan_is_empty(clone: Clone) -> None:
     result = subprocess.run(
-        [".venv/bin/python", "-m", "scripts.terraform", "plan", "-detailed-exitcode"],
+        [".venv/bin/python", "-m", "scripts.deployment.terraform", "plan", "-detailed-exitcode"],
         cwd=clone.folder,
         env=clone.environ | {"LOCAL": "1", "PYTHONPATH": "lambda:."},
         capture_output=True,

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
 from parris.jobs.config import read_config
-from scripts import uploads
-from scripts.account_check import check_account, problems_here
-from scripts.deployment import Deployment
+from scripts.deployment.outputs import Deployment
+from scripts.jobs import uploads
+from scripts.jobs.account_check import check_account, problems_here
 
 ORIGINAL = {
     "training-job-name": "Test-Training-Job",

@@ -24,7 +24,7 @@ from parris.reap.recorder import Recorder
 from parris.runs.lifecycle import Machine
 from parris.runs.plan import KEEP_TAG
 from parris.settings import ReapSettings
-from scripts.deployment import ROOT
+from scripts.deployment.outputs import ROOT
 from tests.notices import Topic
 from tests.plans import NOW
 

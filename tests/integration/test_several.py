@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.runs import list_stacks, read_runs
-from scripts.several import pick_run, pick_run_to_change
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import list_stacks, read_runs
+from scripts.deployment.several import pick_run, pick_run_to_change
 from tests.many_stacks import TEMPLATE
 
 RUNS = [f"20261124-12000{number}-0000000{number}" for number in range(4)]

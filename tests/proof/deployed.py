@@ -55,7 +55,14 @@ def deployment() -> Iterator[Path]:
         try:
             applied = subprocess.run(
                 [
-                    *(sys.executable, "-m", "scripts.terraform", "apply", "--quiet", "--yes"),
+                    *(
+                        sys.executable,
+                        "-m",
+                        "scripts.deployment.terraform",
+                        "apply",
+                        "--quiet",
+                        "--yes",
+                    ),
                     f"-var-file={variables}",
                 ],
                 cwd=ROOT,

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 ENVIRON |= {"PYTHONPATH": "lambda:."}
-MANY = "import sys\nfrom scripts import console\ndef main(argv):\n"
+MANY = "import sys\nfrom scripts.cli import console\ndef main(argv):\n"
 
 
 @pytest.mark.parametrize(

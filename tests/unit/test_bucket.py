@@ -14,9 +14,9 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
-from scripts import console
+from scripts.cli import console
+from scripts.cli.console import Refused
 from scripts.commands import bucket
-from scripts.console import Refused
 
 ACCOUNT = "123456789012"
 QUEUE = {

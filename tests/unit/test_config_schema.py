@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from parris.errors import InvalidConfig
 from parris.jobs.config import FIELDS, LIMITS, read_config
 from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
-from scripts import config_schema
-from scripts.config_schema import OPTIONS, spellings
+from scripts.reference import config_schema
+from scripts.reference.config_schema import OPTIONS, spellings
 
 VALIDATOR = Draft202012Validator(config_schema.schema())
 

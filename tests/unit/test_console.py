@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from scripts import console
+from scripts.cli import console
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts import console
-from scripts.arguments import find_verb, parse
-from scripts.console import Refused
-from scripts.verbs import ALIASES, VERBS
+from scripts.cli import console
+from scripts.cli.arguments import find_verb, parse
+from scripts.cli.console import Refused
+from scripts.cli.verbs import ALIASES, VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("verb", ["", *VERBS, *ALIASES])
 def test_help_has_an_example_and_imports_nothing_that_takes_time(verb: str) -> None:
     program = (
-        "import sys; from scripts import door\n"
+        "import sys; from scripts.cli import door\n"
         "try: door.main(sys.argv[1:])\n"
         "except SystemExit as ended: assert not ended.code\n"
         "heavy = {'boto3', 'botocore', 'rich', 'hcl2', 'asyncio', 'shtab'} & set(sys.modules)\n"
@@ -172,8 +172,8 @@ def test_json_is_all_that_is_on_standard_output(capsys: pytest.CaptureFixture[st
 
 def test_no_color_is_honoured_on_a_terminal() -> None:
     program = (
-        "from scripts import console\n"
-        "from scripts.columns import Column\n"
+        "from scripts.cli import console\n"
+        "from scripts.cli.columns import Column\n"
         "console.print_table([Column(heading='A', rank=0)], [['1']])\n"
         "list(console.progress([1, 2], 2, 'things'))\n"
     )

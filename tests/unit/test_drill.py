@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts import console
+from scripts.cli import console
 from scripts.commands import drill
 from tests.unit.test_plain_text import Lines, Terminal
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from scripts.cli.console import Refused
 from scripts.commands import extend
-from scripts.console import Refused
-from scripts.runs import Run
+from scripts.deployment.runs import Run
 
 CLAIMED = "2026-11-24T12:00:00Z"
 

@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from scripts.cli.console import Refused
 from scripts.commands import fire
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.fired import Fired, Listener, job_of
+from scripts.deployment.fired import Fired, Listener, job_of
+from scripts.deployment.outputs import Deployment
 
 RUN = "20261124-050149-fb4d15ce"
 SCHEDULE = Fired(did="sent", names={"event-id": "mine"}, seconds=0)
@@ -131,8 +131,8 @@ def test_it_listens_until_something_comes_and_no_longer_than_it_may(
         if len(waits) == 3:
             bucket.claim(trigger=MINE, **{"stack-id": "arn"})
 
-    monkeypatch.setattr("scripts.fired.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("scripts.fired.time.sleep", sleep)
+    monkeypatch.setattr("scripts.deployment.fired.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("scripts.deployment.fired.time.sleep", sleep)
     assert listener.listen(Fired(did="", names={"event-id": "mine"}, seconds=3)) is None
     assert listener.listen(Fired(did="", names={"event-id": "mine"}, seconds=30)) is not None
     assert len(waits) == 3

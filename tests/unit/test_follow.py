@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from scripts import console
-from scripts import follow as following
+from scripts.cli import console
 from scripts.commands import launch
-from scripts.runs import Run
+from scripts.deployment import follow as following
+from scripts.deployment.runs import Run
 
 
 class Log:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.arguments import parse
-from scripts.from_make import WrongUsage, command_line, translate
-from scripts.verbs import VERBS
+from scripts.cli.arguments import parse
+from scripts.cli.from_make import WrongUsage, command_line, translate
+from scripts.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -55,9 +55,9 @@ with open(folder + "/state", "w") as file:
 """
 SCRIPT = """
 import sys
-from scripts import console
-from scripts.terraform_events import Story
-from scripts.terraform_process import run_to_its_end
+from scripts.cli import console
+from scripts.deployment.terraform_events import Story
+from scripts.deployment.terraform_process import run_to_its_end
 def main(argv):
     return run_to_its_end([sys.executable, *argv], {}, Story())
 console.run(main)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import jobs
-from scripts.console import Refused
+from scripts.cli.console import Refused
+from scripts.jobs import jobs
 
 
 @pytest.mark.parametrize(

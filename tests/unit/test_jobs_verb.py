@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from scripts.commands import jobs
-from scripts.deployment import Deployment
+from scripts.deployment.outputs import Deployment
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from parris.errors import plain
-from scripts import console
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.plain_text import PlainOutput, one_line
+from scripts.cli import console
+from scripts.cli.console import Refused
+from scripts.cli.plain_text import PlainOutput, one_line
+from scripts.deployment.outputs import Deployment
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMMANDS = sorted(
@@ -114,7 +114,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
 
 
 def _module(command: str) -> str:
-    return f"scripts.commands.{command}" if command in COMMANDS else f"scripts.{command}"
+    return f"scripts.commands.{command}" if command in COMMANDS else f"scripts.deployment.{command}"
 
 
 def run(
@@ -203,7 +203,7 @@ def test_what_each_command_is_refused_with_is_plain(
 def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scripts import follow, runs
+    from scripts.deployment import follow, runs
 
     lines = ["12 %\r[    9 s] succeeded", "end"]
     monkeypatch.setattr(follow.LogTail, "new_lines", lambda _self, _run: iter(lines))
@@ -224,18 +224,16 @@ def test_a_line_of_the_log_cannot_pass_for_one_of_ours(
 def test_no_script_prints_in_another_way() -> None:
     """All but those that run before, or beside, what is installed and deployed."""
     alone = {
-        "package_lambda",
-        "config_schema",
-        "venv",
-        "drill_theatre",
-        "door",
-        "lock",
-        "commands_reference",
+        *("package_lambda.py", "venv.py", "lock.py", "cli/door.py", "drill/cloud.py"),
+        *("reference/config_schema.py", "reference/commands.py"),
     }
-    for path in (*SCRIPTS.glob("*.py"), *(SCRIPTS / "commands").glob("*.py")):
+    for path in SCRIPTS.rglob("*.py"):
+        name = path.relative_to(SCRIPTS).as_posix()
+        if name.startswith("local/"):
+            continue
         text = path.read_text()
         if '__name__ == "__main__"' in text:
-            assert ("console.run(main)" in text) != (path.stem in alone), path.name
+            assert ("console.run(main)" in text) != (name in alone), name
         names = {ast.unparse(node) for node in ast.walk(ast.parse(text))}
         raw = {"sys.stdout.write", "sys.stdout.buffer", "sys.__stdout__", "os.write"}
         assert not names & raw, path.name
@@ -256,8 +254,8 @@ def test_what_terraform_said_is_printed_again_without_its_colours(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("LOCAL", "")
     monkeypatch.setenv("TF_IN_AUTOMATION", "1")  # as it will be, and will be taken back
-    monkeypatch.setattr("scripts.terraform.say_where", lambda _action: None)
-    monkeypatch.setattr("scripts.terraform.is_initialised", lambda _environ: True)
+    monkeypatch.setattr("scripts.deployment.terraform.say_where", lambda _action: None)
+    monkeypatch.setattr("scripts.deployment.terraform.is_initialised", lambda _environ: True)
     said = run("terraform", monkeypatch, ("apply", "--quiet", "--yes"))
     assert said.endswith("\nError: no\nerror: terraform apply failed; its own words are above\n")
     assert "\x1b[31m" not in said
@@ -274,7 +272,7 @@ def test_terraform_draws_no_colours_where_nobody_wants_them(
     monkeypatch.setenv("LOCAL", "")
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TF_IN_AUTOMATION", "1")  # as it will be, and will be taken back
-    monkeypatch.setattr("scripts.terraform.say_where", lambda _action: None)
-    monkeypatch.setattr("scripts.terraform.is_initialised", lambda _environ: True)
+    monkeypatch.setattr("scripts.deployment.terraform.say_where", lambda _action: None)
+    monkeypatch.setattr("scripts.deployment.terraform.is_initialised", lambda _environ: True)
     run("terraform", monkeypatch, ("plan",))  # on a terminal
     assert ("-no-color" in (tmp_path / "arguments").read_text()) == bool(no_color)

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from scripts import terraform
+from scripts.cli.console import Refused
 from scripts.commands import clean_stacks
-from scripts.console import Refused
+from scripts.deployment import terraform
 
 
 class Typed(io.StringIO):

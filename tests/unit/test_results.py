@@ -14,10 +14,10 @@ from moto import mock_aws
 from moto.s3.models import s3_backends
 
 from parris.runs.plan import iso
+from scripts.cli.inside import NotInside, path_inside
 from scripts.commands import results
-from scripts.deployment import Deployment
-from scripts.inside import NotInside, path_inside
-from scripts.runs import Run, believed_folder, find_run, log_stream
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import Run, believed_folder, find_run, log_stream
 
 RUN_ID = "r-0123456789abcdef"
 PREFIX = f"runs/job/{RUN_ID}/"
@@ -153,7 +153,7 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
     ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r 1"), ("-x", None)]
 )
 def test_a_job_or_run_that_is_none_is_refused(s3: Any, job: str | None, run_id: str | None) -> None:
-    from scripts.console import Refused
+    from scripts.cli.console import Refused
 
     with pytest.raises(Refused, match="is not a"):
         find_run(deployment(s3), job, run_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.console import Refused
-from scripts.run_ids import begun_with
+from scripts.cli.console import Refused
+from scripts.deployment.run_ids import begun_with
 
 KEYS = [
     ("mine", "20261124-050149-fb4d15ce"),

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from scripts import runs
-from scripts.deployment import Deployment
+from scripts.deployment import runs
+from scripts.deployment.outputs import Deployment
 
 REFUSED = "r-0000000000000000"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.commands.schedules import _when, describe
-from scripts.fire_times import next_times, parse_cron
+from scripts.deployment.fire_times import next_times, parse_cron
 
 NOW = datetime(2026, 11, 24, 12, 41, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scripts import jobs, stale, uploaded, uploads
+from scripts.cli.console import Refused
 from scripts.commands import launch
-from scripts.console import Refused
+from scripts.jobs import jobs, stale, uploaded, uploads
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from scripts import console
-from scripts.columns import Column, fitting
+from scripts.cli import console
+from scripts.cli.columns import Column, fitting
 from scripts.commands import status
-from scripts.deployment import Deployment
+from scripts.deployment.outputs import Deployment
 from tests.unit.test_plain_text import Lines, Terminal
 
 RUN_ID = "20261124-193233-ee09f120"
@@ -238,8 +238,8 @@ def test_a_run_under_way_says_what_can_be_done_with_it_here(
 ) -> None:
     stack = {"StackName": "parris-mine", "StackStatus": "CREATE_COMPLETE", "StackId": "arn"}
     stack |= {"Tags": [{"Key": "parris:run-id", "Value": RUN_ID}]}  # type: ignore[dict-item]
-    monkeypatch.setattr("scripts.runs.list_stacks", lambda _deployment: [stack])
-    monkeypatch.setattr("scripts.which_cloud.is_local", lambda: True)
+    monkeypatch.setattr("scripts.deployment.runs.list_stacks", lambda _deployment: [stack])
+    monkeypatch.setattr("scripts.cli.which_cloud.is_local", lambda: True)
     put(s3, receipt("mine", RUN_ID, 60, **{"stack-id": "arn"}))
     lines = shown(monkeypatch, "--run", RUN_ID)
     assert "state     running" in lines

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import console, terraform
+from scripts.cli import console
+from scripts.deployment import terraform
 
 PROGRAM = """#!/bin/sh
 say() { echo '{"type": "change_summary", "@message": "'"$1"'", "changes": '"$2"'}'; }

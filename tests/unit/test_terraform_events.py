@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.terraform_events import Story
+from scripts.deployment.terraform_events import Story
 
 
 def told(*said: dict[str, Any] | str) -> Story:

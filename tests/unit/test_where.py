@@ -7,8 +7,8 @@ import os
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from scripts import terraform
-from scripts.console import Refused
+from scripts.cli.console import Refused
+from scripts.deployment import terraform
 
 DEPLOYED = {"account_id": "123456789012", "region": "eu-central-1"}
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.console import RUN_FAILED
-from scripts.deployment import Deployment
-from scripts.follow import conclude, read_log
+from scripts.cli.console import RUN_FAILED
+from scripts.deployment.follow import conclude, read_log
+from scripts.deployment.one_run import describe
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import Run
 from scripts.local import boot
-from scripts.one_run import describe
-from scripts.runs import Run
 from tests.e2e.conftest import moved_environment
 
 pytestmark = pytest.mark.processes

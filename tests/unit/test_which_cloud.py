@@ -14,9 +14,10 @@ import boto3
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from scripts import console, deployment, terraform, which_cloud
+from scripts.cli import console, which_cloud
+from scripts.cli.console import Refused
 from scripts.commands import init
-from scripts.console import Refused
+from scripts.deployment import outputs, terraform
 from scripts.local import cloud
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,14 +130,14 @@ def test_every_hint_that_is_printed_goes_through_the_one_function() -> None:
 def test_a_forgotten_local_is_said_once_with_where_the_command_goes(
     running: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = dict.fromkeys(deployment.Deployment.__dataclass_fields__, "x")
+    values = dict.fromkeys(outputs.Deployment.__dataclass_fields__, "x")
     values |= {"account_id": "123456789012", "region": "eu-central-1"}
-    running.setattr(deployment, "environment", lambda: {})
+    running.setattr(outputs, "environment", lambda: {})
     running.setattr("shutil.which", lambda _name: "/usr/bin/terraform")
-    running.setattr(deployment, "read_outputs", lambda _environ: (values, ""))
+    running.setattr(outputs, "read_outputs", lambda _environ: (values, ""))
     running.setattr("os.environ", {})
-    deployment.read_deployment()
-    deployment.read_deployment()
+    outputs.read_deployment()
+    outputs.read_deployment()
     assert capsys.readouterr().err == (
         "note: this command goes to AWS account 123456789012, eu-central-1; an embedded cloud "
         "runs in this clone, and LOCAL=1 would go there\n"
@@ -175,14 +176,14 @@ def test_an_init_says_that_it_was_not_the_embedded_clouds(
 def test_where_nothing_is_deployed_a_forgotten_local_is_offered(
     running: pytest.MonkeyPatch,
 ) -> None:
-    running.setattr(deployment, "environment", lambda: {})
+    running.setattr(outputs, "environment", lambda: {})
     running.setattr("shutil.which", lambda _name: "/usr/bin/terraform")
-    running.setattr(deployment, "_has_resources", lambda: False)
+    running.setattr(outputs, "_has_resources", lambda: False)
     running.setattr("os.environ", {})
     for trouble in ("", "Error: Backend initialization required"):
-        running.setattr(deployment, "read_outputs", Mock(return_value=({}, trouble)))
+        running.setattr(outputs, "read_outputs", Mock(return_value=({}, trouble)))
         with pytest.raises(Refused, match="LOCAL=1 would go there"):
-            deployment.read_deployment()
+            outputs.read_deployment()
 
 
 def test_where_there_are_no_credentials_a_forgotten_local_is_offered(

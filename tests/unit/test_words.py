@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scripts.words import ago, counted
+from scripts.cli.words import ago, counted
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ _NAMES = {"event-id", "traceid", "window", "sequencer", "deviceEvent"}
 """Keys of which each names an event (docs/contracts.md, "Events")."""
 
 _SOURCES = ("event-id", "topic", "data-trigger")
-"""Keys by which whoever set an event off knows it again (scripts/fired.py)."""
+"""Keys by which whoever set an event off knows it again (scripts/deployment/fired.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

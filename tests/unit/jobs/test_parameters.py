@@ -12,8 +12,8 @@ import pytest
 
 from parris.errors import InvalidEvent
 from parris.jobs.parameters import unknown_names
+from scripts.cli.console import Refused
 from scripts.commands import launch
-from scripts.console import Refused
 from tests.plans import plan
 
 CONFIG = '{"parameters": {"learning-rate": 0.1, "epochs": 3}}'

@@ -9,8 +9,8 @@ from urllib.request import proxy_bypass
 
 import pytest
 
-from scripts import deployment
-from scripts.console import Refused
+from scripts.cli.console import Refused
+from scripts.deployment import outputs
 from scripts.local import cloud
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -57,7 +57,7 @@ def test_what_sends_a_call_elsewhere_is_dropped(local: pytest.MonkeyPatch, name:
     assert {key: value for key, value in changed.items() if key.startswith("AWS_")} == OURS
     local.delenv(name)
     for service in ("s3", "sts", "iot-data", "dynamodb"):
-        client = deployment.make_client(service, "us-east-1")
+        client = outputs.make_client(service, "us-east-1")
         assert client.meta.endpoint_url == ENDPOINT
 
 
@@ -70,9 +70,9 @@ def test_a_client_that_would_go_elsewhere_is_refused(
 ) -> None:
     local.setenv(name, ELSEWHERE[name])
     with pytest.raises(Refused, match=f"LOCAL=1, but {service} would be called at https://"):
-        deployment.make_client(service, "us-east-1")
+        outputs.make_client(service, "us-east-1")
     local.setenv("LOCAL", "")
-    assert deployment.make_client(service, "us-east-1").meta.endpoint_url != ENDPOINT
+    assert outputs.make_client(service, "us-east-1").meta.endpoint_url != ENDPOINT
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_loopback_is_this_machine_and_no_other(
 ) -> None:
     local.setenv("AWS_ENDPOINT_URL", url or "https://example.org")
     if here:
-        assert deployment.make_client("sts", "us-east-1").meta.endpoint_url == url
+        assert outputs.make_client("sts", "us-east-1").meta.endpoint_url == url
         return
     with pytest.raises(Refused):
-        deployment.make_client("sts", "us-east-1")
+        outputs.make_client("sts", "us-east-1")
 
 
 @pytest.mark.parametrize("given", ["", "example.org"])
@@ -115,8 +115,8 @@ def test_every_script_makes_its_clients_in_the_one_place() -> None:
     for path in SCRIPTS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in ("client", "create_client"):
-                # deployment.client, self.client …: of Deployment, which calls make_client
+                # outputs.client, self.client …: of Deployment, which calls make_client
                 owner = ast.unparse(node.value)
                 if owner.startswith(("boto", "session")) or owner.endswith("ession()"):
                     makers.add(f"{path.name}: {ast.unparse(node)}")
-    assert makers == {"deployment.py: boto3.client"}
+    assert makers == {"outputs.py: boto3.client"}

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from scripts import price_table
+from scripts.jobs import price_table
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from parris.events.request import DEFAULT_JOB, JOB_NAME
 from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
 from parris.launch.launch import MAX_SCRIPT_BYTES
 from parris.launch.render import template_problems
-from scripts.console import Refused
-from scripts.deployment import ROOT
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import ROOT
 from trainer.runtime.agent.script import last_power_off
 
 TRAINER = ROOT / "trainer"

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from parris.errors import meant
-from scripts.verb import Option, Verb
+from scripts.cli.verb import Option, Verb
 
 _MAKES_OWN = re.compile(r"(MAKE|\.)?SHELL(FLAGS)?|MAKE[A-Z_]*|GNUMAKEFLAGS|VPATH|SUFFIXES")
 """Variables that are make's to use (GNU make manual, "Special Variables", "Quick Reference")."""

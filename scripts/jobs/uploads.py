@@ -12,11 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.storage import JOBS_FOLDER, job_prefix
 from parris.events.request import DEFAULT_JOB
-from scripts import jobs, uploaded
-from scripts.account_check import check_account, problems_here
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.words import counted
+from scripts.cli.console import Refused
+from scripts.cli.words import counted
+from scripts.deployment.outputs import Deployment
+from scripts.jobs import jobs, uploaded
+from scripts.jobs.account_check import check_account, problems_here
 
 
 @dataclass(frozen=True, kw_only=True)

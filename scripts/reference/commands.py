@@ -1,18 +1,18 @@
-"""The reference of the verbs, from scripts/verbs.py: docs/commands.md."""
+"""The reference of the verbs, from scripts/cli/verbs.py: docs/commands.md."""
 
 from __future__ import annotations
 
 import sys
 
-from scripts.deployment import ROOT
-from scripts.verb import Option, Verb
-from scripts.verbs import VERBS, WITHOUT_TARGET
+from scripts.cli.verb import Option, Verb
+from scripts.cli.verbs import VERBS, WITHOUT_TARGET
+from scripts.deployment.outputs import ROOT
 
 REFERENCE = ROOT / "docs" / "commands.md"
 INTRODUCTION = """\
 # Commands
 
-Written by `python -m scripts.commands_reference` from the verbs' own parsers; a test compares.
+Written by `python -m scripts.reference.commands` from the verbs' own parsers; a test compares.
 
 `./parris <verb>` is the front door. It may be called from any folder and by a symbolic link, and
 sets up `.venv` where that is missing. Each `make <verb>` calls it with make's variables as

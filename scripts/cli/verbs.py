@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.verb import Option, Verb, pair, text, whole
+from scripts.cli.verb import Option, Verb, pair, text, whole
 
 
 def _job(help_text: str, *, first: bool = False) -> Option:

@@ -1,4 +1,4 @@
-"""The command line of ./parris, read as scripts/verbs.py describes it."""
+"""The command line of ./parris, read as scripts/cli/verbs.py describes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 from typing import Any, NoReturn
 
 from parris.errors import meant
-from scripts.verb import Option, Verb
-from scripts.verbs import ALIASES, VERBS
+from scripts.cli.verb import Option, Verb
+from scripts.cli.verbs import ALIASES, VERBS
 
 _ABOUT = "Train a model on an EC2 machine of your own AWS account."
 _MORE = """\

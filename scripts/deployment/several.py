@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable
 
 from parris.aws.stacks import stack_tags
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.runs import Run, find_run, list_stacks, read_runs
-from scripts.which_cloud import hint
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import Run, find_run, list_stacks, read_runs
 
 
 def pick_run(deployment: Deployment, job: str | None, run_id: str | None, command: str) -> Run:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 LOCAL_HOME = Path(
     os.environ.get(
-        "PARRIS_LOCAL_HOME", Path(__file__).resolve().parent.parent / ".parris" / "local"
+        "PARRIS_LOCAL_HOME", Path(__file__).resolve().parents[2] / ".parris" / "local"
     )
 )
 """Where the embedded cloud of LOCAL=1 lives; the drill has several."""

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from scripts.console import Refused
-from scripts.which_cloud import LOCAL_HOME, forgotten, is_local, say_forgotten
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import LOCAL_HOME, forgotten, is_local, say_forgotten
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90

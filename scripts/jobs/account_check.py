@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from parris.jobs.config import TrainingConfig
 from parris.runs.plan import unknown_role
-from scripts.deployment import Deployment
-from scripts.price_table import PUBLISHED, nearest
+from scripts.deployment.outputs import Deployment
+from scripts.jobs.price_table import PUBLISHED, nearest
 
 _DENIED = ("UnauthorizedOperation", "AccessDenied")
 

@@ -1,6 +1,6 @@
 """training-config.json as a JSON Schema for editors, made from the fields the function reads.
 
-`python -m scripts.config_schema` prints it; `make format` writes it to docs/.
+`python -m scripts.reference.config_schema` prints it; `make format` writes it to docs/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVE
 from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
 from parris.jobs.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
-PATH = Path(__file__).resolve().parent.parent / "docs" / "training-config.schema.json"
+PATH = Path(__file__).resolve().parents[2] / "docs" / "training-config.schema.json"
 OPTIONS = "termination-options"
 MEANINGS = {
     "training-job-name": "Name of the job's stack.",
@@ -193,7 +193,7 @@ def text() -> str:
 def main(argv: list[str]) -> int:
     """Print the schema, or write it to docs/ with --write."""
     if argv not in ([], ["--write"]):
-        print("usage: python -m scripts.config_schema [--write]", file=sys.stderr)
+        print("usage: python -m scripts.reference.config_schema [--write]", file=sys.stderr)
         return 2
     if argv:
         PATH.write_text(text())

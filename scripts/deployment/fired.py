@@ -16,10 +16,10 @@ from typing import Any
 from parris.aws.objects import Objects
 from parris.events.request import DEFAULT_JOB
 from parris.runs.plan import run_prefix
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.runs import list_run_keys
-from scripts.which_cloud import is_local
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import is_local
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import list_run_keys
 
 SECONDS = 30.0
 """How long to listen: a message reaches the function within seconds, and its refusal the reap

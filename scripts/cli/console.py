@@ -21,9 +21,9 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from scripts.columns import GAP, Column, fitting
-from scripts.plain_text import nobody_reads, one_line, plain_output, terminal
-from scripts.which_cloud import forgotten, hint
+from scripts.cli.columns import GAP, Column, fitting
+from scripts.cli.plain_text import nobody_reads, one_line, plain_output, terminal
+from scripts.cli.which_cloud import forgotten, hint
 
 T = TypeVar("T")
 

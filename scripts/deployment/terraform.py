@@ -16,18 +16,18 @@ from typing import Any
 import boto3
 from botocore.exceptions import NoCredentialsError
 
-from scripts import console
-from scripts.console import Refused
-from scripts.deployment import (
+from scripts.cli import console
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import LOCAL_HOME, hint, is_local, say_forgotten
+from scripts.deployment.outputs import (
     ROOT,
     environment,
     make_client,
     read_outputs,
     state_arguments,
 )
-from scripts.terraform_events import Story
-from scripts.terraform_process import run_to_its_end, run_visibly
-from scripts.which_cloud import LOCAL_HOME, hint, is_local, say_forgotten
+from scripts.deployment.terraform_events import Story
+from scripts.deployment.terraform_process import run_to_its_end, run_visibly
 
 _IN_JSON = ("-json", "-no-color", "-input=false")  # what it says before it speaks JSON is plain too
 _PLAN_HAS_CHANGES = 2
@@ -149,7 +149,7 @@ def mismatch(deployed: Mapping[str, Any], *, account: str, region: str) -> str:
 
 def main(argv: list[str]) -> int:
     """`init`, `plan`, `apply` or `destroy` the module: what will change, then how far it is."""
-    parser = argparse.ArgumentParser(prog="scripts.terraform", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="scripts.deployment.terraform", description=main.__doc__)
     parser.add_argument("action", choices=["init", "apply", "plan", "destroy"])
     parser.add_argument("--quiet", action="store_true", help="no summary, only how far it is")
     parser.add_argument("--plan", action="store_true", help="show the whole plan too")

@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 
 from parris.aws.storage import job_prefix
 from parris.jobs.config import CONFIG_FILENAME
-from scripts import jobs, uploads
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.uploads import Changes
-from scripts.which_cloud import hint
-from scripts.words import counted
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint
+from scripts.cli.words import counted
+from scripts.deployment.outputs import Deployment
+from scripts.jobs import jobs, uploads
+from scripts.jobs.uploads import Changes
 
 MAX_NAMED = 10
 

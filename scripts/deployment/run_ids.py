@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scripts.console import Refused
+from scripts.cli.console import Refused
 
 _SHOWN = 10
 _NEWEST = 5

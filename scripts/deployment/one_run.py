@@ -8,10 +8,10 @@ from typing import Any
 
 from parris.errors import plain
 from parris.runs.budget import cost
-from scripts.plain_text import one_line
-from scripts.runs import Run
-from scripts.which_cloud import hint
-from scripts.words import ago
+from scripts.cli.plain_text import one_line
+from scripts.cli.which_cloud import hint
+from scripts.cli.words import ago
+from scripts.deployment.runs import Run
 
 
 def was_refused(run: Run) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.console import Refused
-from scripts.deployment import Deployment
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import find_machine
 from scripts.local import processes
-from scripts.runs import find_machine
 
 STUBBORN = """#!/bin/bash
 trap '' TERM

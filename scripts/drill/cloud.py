@@ -1,4 +1,4 @@
-"""One embedded cloud of the drill: ``python -m scripts.drill_theatre <name>`` prints JSON rows."""
+"""One embedded cloud of the drill: ``python -m scripts.drill.cloud <name>`` prints JSON rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from parris.aws.stacks import deleter, read_stack
-from scripts import terraform
+from scripts.cli.console import Refused
+from scripts.cli.which_cloud import LOCAL_HOME
 from scripts.commands import launch as launching
-from scripts.console import Refused
-from scripts.deployment import Deployment, read_deployment
-from scripts.drill_cases import CASES, ONE, Case
+from scripts.deployment import terraform
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import believed_folder, find_machine, find_run
+from scripts.drill.cases import CASES, ONE, Case
 from scripts.local import cloud, faults
-from scripts.runs import believed_folder, find_machine, find_run
-from scripts.which_cloud import LOCAL_HOME
 
 GRACE_MINUTES = 2
 DELETION_SECONDS = 30

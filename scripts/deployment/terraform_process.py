@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from scripts.console import Moving
-from scripts.deployment import ROOT
-from scripts.terraform_events import Story
+from scripts.cli.console import Moving
+from scripts.deployment.outputs import ROOT
+from scripts.deployment.terraform_events import Story
 
 _POLL_SECONDS = 0.1
 _STANDARD_ERROR = 2

@@ -13,14 +13,14 @@ from typing import Any
 import hcl2
 from hcl2 import SerializationOptions
 
-from scripts import console
-from scripts.deployment import ROOT
+from scripts.cli import console
+from scripts.deployment.outputs import ROOT
 
 REFERENCE = ROOT / "docs" / "module.md"
 INTRODUCTION = """\
 # The module's inputs and outputs
 
-Written by `python -m scripts.module_reference` from the HCL; a test compares. How to call the
+Written by `python -m scripts.reference.module` from the HCL; a test compares. How to call the
 module is shown in [examples](examples/README.md).
 """
 
@@ -79,14 +79,14 @@ def _row(*cells: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Write docs/module.md; with --check only say whether it is as the HCL has it."""
-    parser = argparse.ArgumentParser(prog="scripts.module_reference", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="scripts.reference.module", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(argv)
     wanted = render()
     if options.check:
         if REFERENCE.exists() and REFERENCE.read_text() == wanted:
             return 0
-        print("docs/module.md is not what the HCL says; run python -m scripts.module_reference")
+        print("docs/module.md is not what the HCL says; run python -m scripts.reference.module")
         return 1
     REFERENCE.write_text(wanted)
     print(f"{REFERENCE.relative_to(ROOT)}: {len(wanted.splitlines())} lines")

@@ -10,12 +10,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.errors import plain
-from scripts.console import RUN_FAILED, Moving, Refused
-from scripts.deployment import Deployment
-from scripts.one_run import consoles_end
-from scripts.plain_text import one_line
-from scripts.runs import Run, believed_folder, find_run, log_stream
-from scripts.which_cloud import hint, is_local
+from scripts.cli.console import RUN_FAILED, Moving, Refused
+from scripts.cli.plain_text import one_line
+from scripts.cli.which_cloud import hint, is_local
+from scripts.deployment.one_run import consoles_end
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.runs import Run, believed_folder, find_run, log_stream
 
 
 def follow(deployment: Deployment, job: str, run_id: str) -> int:

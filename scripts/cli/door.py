@@ -14,10 +14,10 @@ from typing import TextIO, cast
 
 from parris.errors import meant
 from scripts import venv
-from scripts.arguments import find_verb, parse, whole_parser
-from scripts.from_make import WrongUsage, translate
-from scripts.verb import Verb
-from scripts.verbs import ALIASES, VERBS
+from scripts.cli.arguments import find_verb, parse, whole_parser
+from scripts.cli.from_make import WrongUsage, translate
+from scripts.cli.verb import Verb
+from scripts.cli.verbs import ALIASES, VERBS
 
 
 def main(argv: list[str]) -> int:
@@ -60,7 +60,7 @@ def _install(argv: list[str]) -> None:
     done = subprocess.run([sys.executable, script, needed], stdout=sys.stderr, check=False)
     if done.returncode:
         sys.exit(1)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "scripts.door", *argv])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "scripts.cli.door", *argv])  # noqa: S606
 
 
 def _run(verb: Verb, argv: list[str], *, as_json: bool) -> int:
@@ -68,7 +68,7 @@ def _run(verb: Verb, argv: list[str], *, as_json: bool) -> int:
         from scripts.commands import completion  # prints a script, which is for no person
 
         return completion.main(argv)
-    from scripts import console
+    from scripts.cli import console
 
     module = importlib.import_module(verb.module)
     for stream in (sys.stdout, sys.stderr):

@@ -17,9 +17,9 @@ from parris.aws.stacks import deleter, first_failure, stack_tags
 from parris.aws.storage import Storage
 from parris.events.request import JOB_NAME, is_run_key
 from parris.runs.lifecycle import Ending, deleted, replaced
-from scripts.console import Refused
-from scripts.deployment import Deployment
-from scripts.run_ids import begun_with
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.run_ids import begun_with
 
 OVER = (
     *("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed"),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.deployment import ROOT
+from scripts.deployment.outputs import ROOT
 
 PATH = ROOT / ".parris" / "uploaded.json"
 

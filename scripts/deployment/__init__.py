@@ -1,0 +1,1 @@
+"""One deployment, seen from outside: its outputs, its runs, Terraform."""

@@ -1,0 +1,1 @@
+"""What `parris drill` breaks, and the embedded clouds that it breaks it on."""

@@ -1,0 +1,1 @@
+"""The jobs in a clone: what is checked and how they get into the config bucket."""
