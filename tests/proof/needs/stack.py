@@ -39,6 +39,7 @@ _ENCRYPTS = [
     "kms:ReEncryptTo",
 ]
 _BY_EC2 = {"kms:ViaService": "ec2.{region}.amazonaws.com", "kms:CallerAccount": "{account}"}
+_OWN_TEMPLATE = "only a job's own template has such; training-stack.yaml has none"
 _GRANT = {"kms:GrantIsForAWSResource": "true"}
 
 NEEDS: Rows = [
@@ -58,6 +59,20 @@ NEEDS: Rows = [
         ],
         "*",
         _HANDLERS,
+    ),
+    (
+        "ec2:DescribeIamInstanceProfileAssociations",
+        "*",
+        f"{_HANDLERS}: of an instance with a profile of its own",
+        {},
+        _OWN_TEMPLATE,
+    ),
+    (
+        ["ec2:DescribeAvailabilityZones", "ec2:DescribeImages"],
+        "*",
+        "CloudFormation user guide, 'AWS-specific parameter types'",
+        {},
+        _OWN_TEMPLATE,
     ),
     *(
         (
@@ -141,6 +156,7 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    ("ec2:DescribeSnapshots", "*", "what no template of a run names"),
     *(
         ("ec2:RunInstances", resource, why, {**_TYPE, **born})
         for resource in (_INSTANCE, _VOLUME)
