@@ -222,6 +222,7 @@ REFUSALS: Rows = [
         ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"],
         [
             f"{_SCHEDULE}/another/parris-digits-20261124-abcdef",
+            f"{_SCHEDULE}/{{deployment}}-2/parris-digits-20261124-abcdef",
             f"{_SCHEDULE}/default/{{deployment}}-20261124-abcdef",
         ],
         "a schedule of another group",
