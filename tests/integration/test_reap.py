@@ -558,6 +558,23 @@ def test_an_overdue_stack_goes_whatever_else_is_refused(
     assert world.stacks() == {"live"}
 
 
+def test_the_stack_of_a_run_that_is_over_goes_though_its_end_cannot_be_written_down(
+    world: World,
+) -> None:
+    world.end("over", world.run("over"))
+    vanished = world.run("vanished")
+    world.ec2.terminate_instances(InstanceIds=[vanished])
+    world.run("live")
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+    world.s3.meta.events.register("before-call.s3.PutObject", refuse)
+    with pytest.raises(ParrisError, match="2 things could not be dealt with"):
+        world.reap()
+    assert world.stacks() == {"live"}
+
+
 def test_a_deadline_that_nobody_can_read_is_a_week_after_the_stack_was_made(world: World) -> None:
     tags: Any = [
         {"Key": "parris:deployment", "Value": "parris"},
