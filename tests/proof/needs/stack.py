@@ -158,8 +158,8 @@ NEEDS: Rows = [
 REFUSALS: Rows = [
     ("ec2:DescribeSnapshots", "*", "what no template of a run names"),
     *(
-        ("ec2:RunInstances", resource, why, {**_TYPE, **born})
-        for resource in (_INSTANCE, _VOLUME)
+        ("ec2:RunInstances", resource, why, {**kind, **born})
+        for resource, kind in ((_INSTANCE, _TYPE), (_VOLUME, {}))
         for why, born in (("another's at birth", _BORN_ANOTHERS), ("nobody's at birth", {}))
     ),
     (
