@@ -196,6 +196,16 @@ def test_a_run_is_launched_under_all_that_a_platform_team_asks_for(clone: Clone)
         assert bound.endswith(f":policy/{neighbour.BOUNDARY}")
 
 
+def test_the_reap_role_reads_consoles_of_its_deployment_and_no_others(clone: Clone) -> None:
+    answer = clone.invoke({"job": "private", "event-id": "console"})
+    clone.outcome("private", answer["run-id"])
+    ec2 = roles.client_of(clone, "reap", "ec2")
+    for machine in clone.instances("private"):
+        assert "parris" in ec2.get_console_output(InstanceId=machine["InstanceId"])["Output"]
+    with pytest.raises(ClientError, match="GetConsoleOutput"):
+        ec2.get_console_output(InstanceId=neighbours_machine(clone))
+
+
 def test_the_stack_role_ends_no_machine_of_the_neighbour_by_itself(clone: Clone) -> None:
     identifier = neighbours_machine(clone)
     ec2 = roles.client_of(clone, "stack", "ec2")
