@@ -32,8 +32,26 @@ data "aws_iam_policy_document" "stack" {
   source_policy_documents = [data.aws_iam_policy_document.more["stack"].json]
 
   statement {
-    sid       = "SeeTheNetwork"
-    actions   = ["ec2:Describe*"]
+    sid = "SeeTheNetwork"
+    actions = [
+      # What the schemas of the types that a template may have name (scripts/local/handler_permissions.json).
+      "ec2:DescribeIamInstanceProfileAssociations",
+      "ec2:DescribeInstanceAttribute",
+      "ec2:DescribeInstanceCreditSpecifications",
+      "ec2:DescribeInstances",
+      "ec2:DescribeKeyPairs",
+      "ec2:DescribeLaunchTemplateVersions",
+      "ec2:DescribeLaunchTemplates",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSecurityGroups",
+      "ec2:DescribeSubnets",
+      "ec2:DescribeVolumes",
+      "ec2:DescribeVpcs",
+      # Parameters of a job's own template may be of AWS's types (CloudFormation user guide, "AWS-specific
+      # parameter types"): AWS::EC2::Image::Id and the like, which CloudFormation checks.
+      "ec2:DescribeAvailabilityZones",
+      "ec2:DescribeImages",
+    ]
     resources = ["*"] # EC2's describe actions take no resource
   }
 

@@ -80,9 +80,20 @@ resource "aws_s3_bucket_policy" "store" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
-  for_each = var.expire_versions_days == null && var.expire_events_days == null ? {} : aws_s3_bucket.store
+  for_each = aws_s3_bucket.store
 
   bucket = each.value.id
+
+  rule {
+    id     = "abort-uploads" # what is left of those that failed costs and is listed nowhere
+    status = "Enabled"
+
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 7
+    }
+  }
 
   dynamic "rule" {
     for_each = var.expire_versions_days[*]
@@ -95,10 +106,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "store" {
 
       noncurrent_version_expiration {
         noncurrent_days = rule.value
-      }
-
-      abort_incomplete_multipart_upload {
-        days_after_initiation = 7
       }
     }
   }

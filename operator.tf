@@ -13,6 +13,8 @@ locals {
     "arn:${local.partition}:iot:${local.region}:${local.account_id}:topic/${replace(replace(filter, "+", "*"), "#", "*")}"
   ]
   fired_buckets = distinct([for trigger in values(var.data_triggers) : "arn:${local.partition}:s3:::${trigger.bucket}"])
+  # The deployment's name with a star would be the rules of its neighbours too, parris-2 and the like.
+  fired_rules   = [for name in sort(keys(var.schedules)) : "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${local.rule_prefix}${name}"]
   fired_objects = distinct([for trigger in values(var.data_triggers) : "arn:${local.partition}:s3:::${trigger.bucket}/${trigger.prefix}*"])
 }
 
@@ -105,10 +107,14 @@ data "aws_iam_policy_document" "operator" {
     resources = ["*"] # takes none
   }
 
-  statement {
-    sid       = "ReadWhatSchedulesSend"
-    actions   = ["events:ListTargetsByRule"]
-    resources = ["arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${var.name_prefix}-*"]
+  dynamic "statement" {
+    for_each = length(local.fired_rules) == 0 ? [] : [local.fired_rules]
+
+    content {
+      sid       = "ReadWhatSchedulesSend"
+      actions   = ["events:ListTargetsByRule"]
+      resources = statement.value
+    }
   }
 
   dynamic "statement" {

@@ -79,8 +79,8 @@ output "iot_topic" {
 }
 
 output "schedules" {
-  description = "Schedules by name, as applied."
-  value       = var.schedules
+  description = "Schedules by name, as applied, each with the name of its EventBridge rule."
+  value       = { for name, schedule in var.schedules : name => merge(schedule, { rule = aws_cloudwatch_event_rule.schedule[name].name }) }
 }
 
 output "kms_key_policy" {

@@ -92,7 +92,7 @@ locals {
 resource "aws_cloudwatch_event_rule" "reap" {
   for_each = local.reap_rules
 
-  name                = "${var.name_prefix}-reap-${each.key}"
+  name                = "${local.rule_prefix}reap-${each.key}"
   description         = "Parris: calls the reap function."
   event_pattern       = each.value
   schedule_expression = each.value == null ? "rate(${var.sweep_minutes} ${var.sweep_minutes == 1 ? "minute" : "minutes"})" : null

@@ -91,10 +91,17 @@ resource "aws_lambda_permission" "device" {
 
 # --- Schedules ------------------------------------------------------------------------------------
 
+locals {
+  # "parris-2-nightly" could be schedule 2-nightly of "parris" or nightly of "parris-2", and whoever
+  # comes second would take the other's rule. No name or deployment has an underscore, so this way no
+  # rule of one with a hyphen is one of another; the others keep the names that they have always had.
+  rule_prefix = "${var.name_prefix}${strcontains(var.name_prefix, "-") ? "_" : "-"}"
+}
+
 resource "aws_cloudwatch_event_rule" "schedule" {
   for_each = var.schedules
 
-  name                = "${var.name_prefix}-${each.key}"
+  name                = "${local.rule_prefix}${each.key}"
   description         = "Parris: launches job ${each.value.job}."
   schedule_expression = each.value.expression
   state               = each.value.enabled ? "ENABLED" : "DISABLED"
@@ -142,7 +149,7 @@ resource "aws_lambda_permission" "schedule" {
 resource "aws_cloudwatch_event_rule" "data" {
   for_each = var.data_triggers
 
-  name        = "${var.name_prefix}-data-${each.key}"
+  name        = "${local.rule_prefix}data-${each.key}"
   description = "Parris: new objects launch job ${each.value.job}."
   event_pattern = jsonencode({
     source        = ["aws.s3"]

@@ -108,7 +108,8 @@ def fire_schedule(deployment: Deployment, options: argparse.Namespace) -> Fired:
     """Send what the schedule's rule would, since EventBridge fires no rule on demand."""
     if options.name not in deployment.schedules:
         raise Refused(_unknown("schedule", options.name, deployment.schedules))
-    rule = f"{deployment.deployment}-{options.name}"
+    # What an earlier version applied does not say it.
+    rule = deployment.schedules[options.name].get("rule", f"{deployment.deployment}-{options.name}")
     [target] = deployment.client("events").list_targets_by_rule(Rule=rule)["Targets"]
     event = fill(target["InputTransformer"]["InputTemplate"], datetime.now(UTC))
     deployment.client("lambda").invoke(

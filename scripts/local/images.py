@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ministack.core.responses import get_account_id
 from ministack.services import ec2, ssm
 
 _AMAZON = ("137112412989", "amazon")
@@ -36,6 +37,21 @@ def architecture(image_id: str) -> str:
             return processor
     image = ec2._images.get(image_id) or {}
     return str(image.get("Architecture") or "x86_64")
+
+
+def owner(image_id: str) -> str:
+    """Return who owns an image as ``ec2:Owner`` names him: AWS's alias for him, or his account.
+
+    Of AWS's own images it is ``amazon`` ("Example policies to control access the Amazon EC2 API",
+    EC2 user guide); an image that nobody lists counts as the account's own.
+    """
+    for identifier, *_, account, alias in ec2._STUB_AMIS:
+        if identifier == image_id:
+            return str(alias or account)
+    if any(identifier == image_id for identifier, *_ in _IMAGES.values()):
+        return _AMAZON[1]
+    image = ec2._images.get(image_id) or {}
+    return str(image.get("OwnerId") or get_account_id())
 
 
 def register() -> None:

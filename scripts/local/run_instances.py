@@ -14,6 +14,8 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, iam
 from ministack.services.cloudformation import provisioners
 
+from scripts.local import images
+
 Demand = tuple[str, str, dict[str, Any]]
 """An action, a resource's ARN and the condition keys of the request for it."""
 
@@ -50,8 +52,8 @@ def demands(action: str, request: Mapping[str, Any], template: str) -> Iterator[
     for kind, tags in made.items():
         context = common | request_tags(tags) | _of_instance(kind, request)
         yield action, f"{place}:{kind}/*", context
-    for used in _used(place, request, template):
-        yield action, used, common
+    for used, context in _used(place, request, template):
+        yield action, used, common | context
     if _is_spot(request) and _SPOT_ROLE not in iam._roles:
         # "Service-linked role for Spot Instance requests", EC2 user guide.
         path = f"role/aws-service-role/spot.amazonaws.com/{_SPOT_ROLE}"
@@ -70,15 +72,19 @@ def without_system_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("aws:")}
 
 
-def _used(place: str, request: Mapping[str, Any], template: str) -> Iterator[str]:
-    yield f"arn:aws:ec2:{get_region()}::image/{request.get('ImageId', '*')}"
-    yield f"{place}:subnet/{request.get('SubnetId') or ec2._DEFAULT_SUBNET_ID}"
+def _used(
+    place: str, request: Mapping[str, Any], template: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the launch uses, with the condition keys that are of this alone."""
+    image = str(request.get("ImageId", "*"))
+    yield f"arn:aws:ec2:{get_region()}::image/{image}", {"ec2:Owner": images.owner(image)}
+    yield f"{place}:subnet/{request.get('SubnetId') or ec2._DEFAULT_SUBNET_ID}", {}
     for group in request.get("SecurityGroupIds") or [ec2._DEFAULT_SG_ID]:
-        yield f"{place}:security-group/{group}"
+        yield f"{place}:security-group/{group}", {}
     if key := request.get("KeyName"):
-        yield f"{place}:key-pair/{key}"
+        yield f"{place}:key-pair/{key}", {}
     if template:
-        yield f"{place}:launch-template/{template}"
+        yield f"{place}:launch-template/{template}", {}
 
 
 def _is_spot(request: Mapping[str, Any]) -> bool:

@@ -233,7 +233,14 @@ def owned() -> None:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """The clone that the files share whose jobs do not meet, beside a deployment left alone."""
+    """The clone that the files share whose jobs do not meet."""
+    with beside_neighbour(tmp_path_factory) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def beside_neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """Make a clone and deploy there as `deployed_clone` does, beside what must be left alone."""
     with deployed_clone(tmp_path_factory) as made:
         beside = neighbour.deploy(made.folder, made.folder / ".parris/local/neighbour.tfstate")
         yield made

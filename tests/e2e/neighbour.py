@@ -21,16 +21,34 @@ from scripts.local import cloud
 PREFIX = "parris-2"
 """It begins as the first one's, "parris": a grant to `parris-*` would reach it."""
 
+TAG = ("team", "vision")
+PATH = "/teams/vision/"
+BOUNDARY = "neighbours"
+"""Name of the policy that bounds its roles."""
+
 JOB = "neighbour"
 STACK = "neighbour-stack"
 
+_VARIABLES: dict[str, Any] = {
+    "name_prefix": PREFIX,
+    # What the clone's own terraform.tfvars gives the first deployment is not the neighbour's.
+    "schedules": {},
+    "data_triggers": {},
+    "button_jobs": {},
+    "force_destroy": True,
+    # What a platform team asks for: its run is launched under all of it.
+    "tags": dict([TAG]),
+    "iam_path": PATH,
+    "allowed_instance_types": ["t3.*"],
+    "allowed_image_owners": ["amazon"],
+}
 _CONFIG = {"training-job-name": STACK, "termination-method": "at-fixed-time", "time-limit": 120}
 _SCRIPT = "#!/bin/bash\necho neighbour > $PARRIS_OUTPUT_DIR/x\nsleep 7200\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A deployment named PREFIX with one run under way."""
+    """A deployment named PREFIX, its options on, with one run under way."""
 
     environ: Mapping[str, str]
     outputs: Mapping[str, Any]
@@ -69,11 +87,13 @@ def deploy(folder: Path, state: Path) -> Neighbour:
     """Apply the module of the clone in `folder` a second time, beside what is deployed there."""
     home = folder / ".parris" / "local"
     environ = cloud.local_environ(os.environ, home) | {"TF_DATA_DIR": str(home / "terraform")}
-    variables = state.with_suffix(".tfvars")
-    # What the clone's own terraform.tfvars gives the first deployment is not the neighbour's.
+    variables = state.with_suffix(".tfvars.json")
+    document = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    boundary = client(environ, "iam").create_policy(
+        PolicyName=BOUNDARY, PolicyDocument=json.dumps(document)
+    )
     variables.write_text(
-        f'name_prefix = "{PREFIX}"\nschedules = {{}}\ndata_triggers = {{}}\nbutton_jobs = {{}}\n'
-        "force_destroy = true\n"
+        json.dumps(_VARIABLES | {"permissions_boundary_arn": boundary["Policy"]["Arn"]})
     )
     _terraform(folder, environ, "apply", "-auto-approve", f"-var-file={variables}", state)
     said = json.loads(_terraform(folder, environ, "output", "-json", state))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from parris.runs.plan import run_id_for
 from tests.e2e import roles
 from tests.e2e.conftest import ROOT, Clone, wait_for
 from tests.notices import Topic
+from tests.proof import recorded
 
 IMAGE = "ami-0f0f0f0f0f0f0f0f0"
 """One that no other job asks for."""
@@ -150,20 +152,15 @@ def test_a_deletion_that_is_refused_is_told_of_and_done_after_the_cure(
     assert len(topic.heard("delete-failed", "stuck")) == 1
 
 
-@pytest.mark.parametrize(
-    ("rule", "where"), [("device", "parris/launch/unheard"), ("button", "parris/button/unheard")]
-)
-def test_a_rule_that_may_not_invoke_the_function_says_so_in_its_log(
-    clone: Clone, topic: Topic, rule: str, where: str
-) -> None:
+@contextmanager
+def without_permission(clone: Clone, rule: str) -> Iterator[None]:
+    """Take from a topic rule, for a while, that it may invoke the launch function."""
     functions, function = clone.client("lambda"), clone.outputs["launch_function"]
     statements = json.loads(functions.get_policy(FunctionName=function)["Policy"])["Statement"]
     [permission] = [one for one in statements if one["Sid"] == rule]
     functions.remove_permission(FunctionName=function, StatementId=rule)
-    payload = b'{"clickType": "NO"}'
     try:
-        clone.publish(where, payload)
-        (error,) = wait_for(lambda: rule_errors(clone, where), 30)
+        yield
     finally:
         functions.add_permission(
             FunctionName=function,
@@ -173,6 +170,40 @@ def test_a_rule_that_may_not_invoke_the_function_says_so_in_its_log(
             SourceArn=permission["Condition"]["ArnLike"]["AWS:SourceArn"],
             SourceAccount=permission["Condition"]["StringEquals"]["AWS:SourceAccount"],
         )
+
+
+def test_a_rule_whose_role_may_not_write_leaves_no_word(clone: Clone) -> None:
+    where, role = "parris/launch/unwritten", f"role/{roles.role_name('iot')}"
+    right = {"Action": "logs:PutLogEvents", "Resource": "*"}
+
+    def refused() -> bool:
+        """Whether IAM refused the error action's role."""
+        return any(
+            (line["principal"], line["action"], line["decision"])
+            == (role, "logs:PutLogEvents", "Deny")
+            for line in recorded.read(clone.folder / ".parris/local")
+        )
+
+    with without_permission(clone, "device"):
+        with roles.denied(clone, "iot", right):
+            clone.publish(where, b"{}")
+            wait_for(refused, 30)
+            assert rule_errors(clone, where) == []
+        clone.publish(where, b"{}")  # given back
+        wait_for(lambda: rule_errors(clone, where), 30)
+    assert len(rule_errors(clone, where)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "where"), [("device", "parris/launch/unheard"), ("button", "parris/button/unheard")]
+)
+def test_a_rule_that_may_not_invoke_the_function_says_so_in_its_log(
+    clone: Clone, topic: Topic, rule: str, where: str
+) -> None:
+    function, payload = clone.outputs["launch_function"], b'{"clickType": "NO"}'
+    with without_permission(clone, rule):
+        clone.publish(where, payload)
+        (error,) = wait_for(lambda: rule_errors(clone, where), 30)
     assert error["ruleName"] == f"parris_{rule}"
     assert base64.b64decode(error["base64OriginalPayload"]) == payload
     [failure] = error["failures"]

@@ -171,9 +171,43 @@ def test_the_stack_role_neither_tags_nor_ends_a_machine_of_another_or_of_nobody(
     wait_for(lambda: seen()[0] == "terminated", 60)
 
 
-def test_the_stack_role_ends_no_machine_of_the_neighbour_by_itself(clone: Clone) -> None:
+def neighbours_machine(clone: Clone) -> str:
     outputs = clone.client("cloudformation").describe_stacks(StackName=neighbour.STACK)
     [identifier] = [item["OutputValue"] for item in outputs["Stacks"][0]["Outputs"]]
+    return str(identifier)
+
+
+def test_a_run_is_launched_under_all_that_a_platform_team_asks_for(clone: Clone) -> None:
+    ec2, iam = clone.client("ec2"), clone.client("iam")
+    answer = ec2.describe_instances(InstanceIds=[neighbours_machine(clone)])
+    [machine] = answer["Reservations"][0]["Instances"]
+    assert machine["State"]["Name"] == "running"
+    attached = [one["Ebs"]["VolumeId"] for one in machine["BlockDeviceMappings"]]
+    volumes = ec2.describe_volumes(VolumeIds=attached)["Volumes"]
+    assert volumes
+    for made in (machine, *volumes):
+        tags = {tag["Key"]: tag["Value"] for tag in made["Tags"]}
+        assert neighbour.TAG in tags.items()
+        assert tags["parris:deployment"] == neighbour.PREFIX
+    for principal in ("launch", "reap", "stack", "scheduler", "instance", "iot"):
+        role = iam.get_role(RoleName=f"{neighbour.PREFIX}-{principal}-us-east-1")["Role"]
+        assert role["Path"] == neighbour.PATH
+        bound = role["PermissionsBoundary"]["PermissionsBoundaryArn"]
+        assert bound.endswith(f":policy/{neighbour.BOUNDARY}")
+
+
+def test_the_reap_role_reads_consoles_of_its_deployment_and_no_others(clone: Clone) -> None:
+    answer = clone.invoke({"job": "private", "event-id": "console"})
+    clone.outcome("private", answer["run-id"])
+    ec2 = roles.client_of(clone, "reap", "ec2")
+    for machine in clone.instances("private"):
+        assert "parris" in ec2.get_console_output(InstanceId=machine["InstanceId"])["Output"]
+    with pytest.raises(ClientError, match="GetConsoleOutput"):
+        ec2.get_console_output(InstanceId=neighbours_machine(clone))
+
+
+def test_the_stack_role_ends_no_machine_of_the_neighbour_by_itself(clone: Clone) -> None:
+    identifier = neighbours_machine(clone)
     ec2 = roles.client_of(clone, "stack", "ec2")
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
         ec2.terminate_instances(InstanceIds=[identifier])

@@ -456,13 +456,39 @@ def test_a_launch_beyond_the_cap_is_refused_with_what_is_running(world: World) -
     assert [stack["StackName"] for stack in world.stacks()] == ["one"]
 
 
+def over(world: World, run_id: str, where: str = "", **said: Any) -> None:
+    """Store an outcome of a run of the default job, in a folder of the run's."""
+    outcome = {"run-id": run_id, "job": "default", "state": "succeeded", "reason": ""} | said
+    key = f"runs/default/{run_id}/{where}outcome.json"
+    world.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(outcome).encode())
+
+
 def test_a_run_that_is_over_leaves_room(world: World) -> None:
     first = world.launch(max_concurrent_runs=1)
-    key = f"runs/default/{first['run-id']}/outcome.json"
-    world.s3.put_object(Bucket="parris-results", Key=key, Body=b'{"state": "succeeded"}')
+    over(world, first["run-id"])
     world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
     world.put("jobs/b/trainer-script.sh", "true")
     assert world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)["stack-id"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("machines/AROAEXAMPLE:i-0123456789abcdef0/", {"ended-by": "trainer"}),
+        ("", {"state": "gone"}),
+        ("", {"run-id": "20261124-000000-00000000"}),
+        ("", {"finished": "x"}),
+    ],
+)
+def test_what_is_no_outcome_of_the_run_itself_leaves_no_room(
+    world: World, where: str, said: dict[str, str]
+) -> None:
+    first = world.launch(max_concurrent_runs=1)
+    over(world, first["run-id"], where, **said)
+    world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
+    world.put("jobs/b/trainer-script.sh", "true")
+    with pytest.raises(LaunchRefused, match="max_concurrent_runs allows 1"):
+        world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)
 
 
 def test_of_launches_at_the_same_moment_the_later_stacks_withdraw(world: World) -> None:

@@ -378,6 +378,53 @@ def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
         assert world.outcome("new")["state"] == "launch-failed"
 
 
+_NO_KEY = "Client.InternalError"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Resource creation cancelled", _NO_KEY),  # CloudFormation says nothing of it, EC2 does
+        (
+            "Instance i-0 failed to stabilize. Current state: shutting-down. Reason: "
+            f"{_NO_KEY}: Client error on launch",
+            None,  # EC2 has forgotten the machine
+        ),
+    ],
+)
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_machine_that_cannot_use_the_key_of_its_volume_dies_with_the_cure(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    code: str | None,
+    replacement: bool,
+) -> None:
+    world.run("keyless")
+    (stack,) = world.cloudformation.describe_stacks(StackName="keyless")["Stacks"]
+    status = "UPDATE_ROLLBACK_COMPLETE" if replacement else "ROLLBACK_COMPLETE"
+    failed = {**stack, "StackStatus": status}  # moto never fails one
+    died = "CREATE_FAILED"
+    events = [_failure("i-0", "Instance", said) | {"ResourceStatus": died}]
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: failed)
+    monkeypatch.setattr(world.cloudformation, "get_paginator", lambda _: Pages(events))
+    name = "replacing" if replacement else "keyless"
+    key = f"runs/job/{run_id(name)}/run.json"
+    receipt = {"run-id": run_id(name), "job": "job", "claimed": "2026-11-24T11:59:00Z"}
+    world.s3.put_object(Bucket="results", Key=key, Body=json.dumps(receipt).encode())
+    machines = {}
+    if code is not None:
+        machines[run_id(name)] = Machine(
+            instance_id="i-0", state="terminated", reason=code, launched=NOW
+        )
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: machines)
+    world.reap(stack_event(stack["StackId"], run_id(name) if replacement else ""))
+    outcome = world.outcome(name)
+    assert (outcome["state"], outcome["ended-by"]) == ("launch-failed", "cloudformation")
+    assert outcome["reason"].startswith(f"Instance: {said}")
+    assert "ebs_kms_key_arns" in outcome["reason"]
+
+
 def test_a_deletion_by_the_schedule_is_told_from_one_by_hand(world: World) -> None:
     for name, token in (("late", "parris-schedule-late"), ("by-hand", "Console-DeleteStack-1")):
         world.run(name, deadline=LONG_AGO)
@@ -552,6 +599,23 @@ def test_an_overdue_stack_goes_whatever_else_is_refused(
     client = getattr(world, service)
     client.meta.events.register(f"before-call.{service}.{operation}", refuse)
     with pytest.raises(ParrisError, match="could not be dealt with"):
+        world.reap()
+    assert world.stacks() == {"live"}
+
+
+def test_the_stack_of_a_run_that_is_over_goes_though_its_end_cannot_be_written_down(
+    world: World,
+) -> None:
+    world.end("over", world.run("over"))
+    vanished = world.run("vanished")
+    world.ec2.terminate_instances(InstanceIds=[vanished])
+    world.run("live")
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+    world.s3.meta.events.register("before-call.s3.PutObject", refuse)
+    with pytest.raises(ParrisError, match="2 things could not be dealt with"):
         world.reap()
     assert world.stacks() == {"live"}
 

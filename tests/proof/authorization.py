@@ -41,7 +41,7 @@ def extract(actions: Iterable[str]) -> Reference:
         types = said["resource_types"]
         found[action] = {
             "resource-types": sorted(kind for kind in types if kind),
-            "keys": sorted({key for each in types.values() for key in each["condition_keys"]}),
+            "keys": _beside(types, services[service]["resources"]),
             "dependent-actions": sorted(
                 {other for each in types.values() for other in each["dependent_actions"]}
             ),
@@ -58,6 +58,15 @@ def extract(actions: Iterable[str]) -> Reference:
         "actions": found,
         "resources": resources,
     }
+
+
+def _beside(types: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return an action's keys by type of resource, "" for any, but for the keys of the type."""
+    keys = {
+        kind: set(said["condition_keys"]) - set(resources[kind]["condition_keys"] if kind else [])
+        for kind, said in types.items()
+    }
+    return {kind: sorted(found) for kind, found in sorted(keys.items()) if found}
 
 
 def named() -> set[str]:

@@ -62,7 +62,7 @@ def _of_call(call: Call, reference: Reference) -> Iterator[str]:
         yield f"{call.action} of {call.principal}: AWS has no such action"
         return
     for key in call.context:
-        if not _has_key(call.action, key, reference):
+        if not has_key(call.action, key, reference, call.resource):
             yield f"{call}: AWS gives {call.action} no key {key}"
     kinds = reference["resources"].get(call.action.partition(":")[0], {})
     if call.resource == "*":
@@ -92,19 +92,25 @@ def _of_policy(document: Document, reference: Reference) -> Iterator[str]:
                 continue
             for block in statement.get("Condition", {}).values():
                 for key in block:
-                    if not _has_key(action, key, reference):
+                    if not has_key(action, key, reference):
                         yield f"{statement.get('Sid')}: AWS gives {action} no key {key}"
 
 
-def _has_key(action: str, key: str, reference: Reference) -> bool:
-    """Return whether a request for `action` may have the key: of itself, or of its resource."""
+def has_key(action: str, key: str, reference: Reference, resource: str = "*") -> bool:
+    """Return whether a request for `action` may have the key: of itself, or of its resource.
+
+    Args:
+        resource: an ARN, whose type has keys of its own; "*" for one of any type.
+    """
     if key.lower() in EVERYWHERE:
         return True
     about = reference["actions"][action]
     kinds = reference["resources"].get(action.partition(":")[0], {})
-    keys = [*about["keys"]]
-    for kind in about["resource-types"]:
-        keys += kinds[kind]["keys"]
+    keys = [*about["keys"].get("", [])]
+    asked = about["resource-types"]
+    # A row may refuse an action on what it never acts on: then any type's keys will do.
+    for kind in [kind for kind in asked if _is_of(resource, kinds[kind]["arn"])] or asked:
+        keys += [*about["keys"].get(kind, []), *kinds[kind]["keys"]]
     return any(
         key.lower() == known.lower()
         or ("${" in known and key.lower().startswith(known.partition("${")[0].lower()))

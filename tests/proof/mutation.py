@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.proof.deployed import Deployed, Document
 from tests.proof.evaluate import allows, parse
-from tests.proof.table import Table
+from tests.proof.table import Call, Table, fill
 
 EVERYTHING: Document = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 """What stands beside a bucket's policy, which only refuses."""
+
+NOT_GRANTED = "not granted"
+"""How a need begins that no policy grants."""
+
+NEIGHBOUR = r"\g<0>-2"
+"""The name of another deployment, from this one's: it begins alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +48,30 @@ def wrong(statements: list[Any], table: Table, places: Mapping[str, str]) -> Ite
     """Yield what the statements do otherwise than the table says."""
     for call in table.needs:
         if not allows(statements, call.at(places)):
-            yield f"not granted: {call.at(places)}, needed by {call.source}"
+            yield f"{NOT_GRANTED}: {call.at(places)}, needed by {call.source}"
     for call in table.refusals:
         if allows(statements, call.at(places)):
             yield f"granted: {call.at(places)}; it must not be: {call.source}"
+    for call in neighbours(table, places):
+        if allows(statements, call):
+            yield f"granted: {call}; it is another deployment's"
+
+
+def neighbours(table: Table, places: Mapping[str, str]) -> Iterator[Call]:
+    """Yield each need as one on what a deployment has whose name begins as this one's.
+
+    That is how policies reach too far: ``schedule/parris*/*`` is the schedules of ``parris-2`` too.
+    """
+    if table.principal == "bucket":  # its policy speaks of that bucket alone
+        return
+    theirs = {
+        name: _named(places["deployment"]).sub(NEIGHBOUR, value) for name, value in places.items()
+    }
+    for call in table.needs:
+        mine = call.at(places)
+        resource = fill(call.resource, theirs)
+        if resource != mine.resource:
+            yield replace(mine, resource=resource)
 
 
 def mutants(deployed: Deployed) -> Iterator[Mutant]:
@@ -54,7 +81,8 @@ def mutants(deployed: Deployed) -> Iterator[Mutant]:
             for index, statement in enumerate(_listed(document["Statement"])):
                 # A bucket's policy speaks of that bucket alone, whatever it says.
                 widen = principal != "bucket"
-                for change, altered in _changes(statement, widen=widen):
+                name = deployed.places["deployment"]
+                for change, altered in _changes(statement, name if widen else None):
                     mutated = copy.deepcopy(document)
                     kept = _listed(mutated["Statement"])
                     kept[index : index + 1] = [altered] if altered else []
@@ -74,17 +102,24 @@ def is_killed(mutant: Mutant, deployed: Deployed, table: Table) -> bool:
     return next(wrong(changed, table, deployed.places), None) is not None
 
 
-def _changes(statement: Document, *, widen: bool) -> Iterator[tuple[str, Document | None]]:
-    """Yield what to change in a statement, in words, and the statement changed; None: without."""
+def _changes(statement: Document, deployment: str | None) -> Iterator[tuple[str, Document | None]]:
+    """Yield what to change in a statement, in words, and the statement changed; None: without.
+
+    Args:
+        deployment: whose names to widen; None to widen nothing.
+    """
     yield "without the statement", None
     for element in ("Action", "NotAction", "Resource"):
         values = _listed(statement.get(element, []))
         for value in values if len(values) > 1 else []:
             left = [each for each in values if each != value]
             yield f"without {element} {value}", {**statement, element: left}
-    for value in _listed(statement.get("Resource", [])) if widen else []:
+    for value in _listed(statement.get("Resource", [])) if deployment else []:
         if value != "*":
             yield f"{value} widened to *", {**statement, "Resource": "*"}
+        wider = _named(deployment).sub(r"\g<0>*", value) if deployment else value
+        if wider != value and statement.get("Effect") != "Deny":  # refusing more does no harm
+            yield f"{value} widened to {wider}", {**statement, "Resource": wider}
     for operator, block in statement.get("Condition", {}).items():
         for key, values in block.items():
             yield f"without {operator} {key}", _with_condition(statement, operator, key, None)
@@ -93,6 +128,11 @@ def _changes(statement: Document, *, widen: bool) -> Iterator[tuple[str, Documen
                 left = [each for each in several if each != value]
                 change = _with_condition(statement, operator, key, left)
                 yield f"without {operator} {key} {value}", change
+
+
+def _named(deployment: str) -> re.Pattern[str]:
+    """Return what finds the name of a deployment in the names that begin with it."""
+    return re.compile(rf"(?<![a-z0-9-]){re.escape(deployment)}(?![a-z0-9])")
 
 
 def _with_condition(

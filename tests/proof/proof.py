@@ -20,7 +20,8 @@ EXCUSED = Path(__file__).with_name("excused.json")
 class Proof:
     """What was found of one deployment's policies."""
 
-    needs: int
+    granted: int
+    """Needs that are granted."""
     refusals: int
     problems: tuple[str, ...]
     """Each need that is not granted, refusal that is, name that AWS does not know, …"""
@@ -39,7 +40,7 @@ class Proof:
     @property
     def summary(self) -> str:
         return (
-            f"proof: {self.needs} needs granted, {self.killed} mutations killed, "
+            f"proof: {self.granted} needs granted, {self.killed} mutations killed, "
             f"{len(self.survivors)} survived"
         )
 
@@ -60,6 +61,7 @@ def prove(
     for name, table in both.items():
         statements = mutation.statements_of(deployed, name, {})
         problems += mutation.wrong(statements, table, deployed.places)
+    denied = sum(problem.startswith(mutation.NOT_GRANTED) for problem in problems)
     unknown = [
         *known.problems(both, deployed, authorization.read()),
         *handlers.problems(tables.get("stack")),
@@ -80,7 +82,7 @@ def prove(
     problems += [found for found in left if found.startswith("stale excuse")]
     survivors = tuple(name for _, name in alive if name not in allowed)
     return Proof(
-        needs=sum(len(table.needs) for table in both.values()),
+        granted=sum(len(table.needs) for table in both.values()) - denied,
         refusals=sum(len(table.refusals) for table in both.values()),
         problems=tuple(problems),
         killed=killed.total(),

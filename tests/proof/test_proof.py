@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -32,7 +33,9 @@ def test_a_policy_that_grants_too_little_fails_the_proof(policies: Deployed) -> 
     statements = policies.policies["reap"]["reap"]["Statement"]
     kept = [each for each in statements if each["Sid"] != "DeleteOurStacks"]
     broken = _with(policies, "reap", {"Statement": kept})
-    assert any("cloudformation:DeleteStack" in problem for problem in prove(broken).problems)
+    proof = prove(broken)
+    assert any("cloudformation:DeleteStack" in problem for problem in proof.problems)
+    assert proof.granted == prove(policies).granted - 1
 
 
 def test_a_policy_that_grants_too_much_fails_the_proof(policies: Deployed) -> None:
@@ -41,6 +44,18 @@ def test_a_policy_that_grants_too_much_fails_the_proof(policies: Deployed) -> No
     proof = prove(_with(policies, "reap", {"Statement": [*statements, more]}))
     assert "reap/reap/More: without the statement" in proof.survivors
     assert any("ec2:RebootInstances" in problem for problem in proof.problems)
+
+
+@pytest.mark.parametrize("principal", ["stack", "launch"])
+def test_a_policy_that_reaches_a_deployment_whose_name_begins_alike_fails_the_proof(
+    policies: Deployed, principal: str
+) -> None:
+    [(name, document)] = policies.policies[principal].items()
+    wider = json.loads(json.dumps(document).replace(":schedule/parris/", ":schedule/parris*/"))
+    assert wider != document
+    more = {**policies.policies, principal: {name: wider}}
+    problems = prove(dataclasses.replace(policies, policies=more)).problems
+    assert any("schedule/parris-2/" in problem for problem in problems)
 
 
 def test_a_condition_of_a_key_that_aws_does_not_give_fails_the_proof(policies: Deployed) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.proof import authorization, handlers
+import pytest
+
+from tests.proof import authorization, handlers, known
 from tests.proof.table import Table, read_tables
 
 
@@ -33,6 +35,22 @@ def test_a_permission_that_a_schema_names_is_missed_unless_its_property_is_not_u
     )
     said = list(handlers.problems(read_tables()["stack"], data))
     assert said == ["stack: its table lacks ec2:New, which a resource type's schema names"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "has"),
+    [
+        ("arn:aws:ec2:us-east-1::image/ami-0", {"ec2:Owner"}),
+        ("arn:aws:ec2:us-east-1:000000000000:instance/i-0", {"ec2:InstanceType"}),
+        ("arn:aws:ec2:us-east-1:000000000000:volume/vol-0", {"ec2:VolumeSize"}),
+        ("arn:aws:ec2:us-east-1:000000000000:key-pair/mine", set()),
+    ],
+)
+def test_a_key_is_of_the_resource_that_aws_gives_it_to(resource: str, has: set[str]) -> None:
+    reference = authorization.read()
+    asked = {"ec2:Owner", "ec2:InstanceType", "ec2:VolumeSize"}
+    action = "ec2:RunInstances"
+    assert {key for key in asked if known.has_key(action, key, reference, resource)} == has
 
 
 def test_every_table_says_of_each_row_where_it_comes_from() -> None:

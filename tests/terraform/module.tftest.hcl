@@ -102,8 +102,8 @@ run "everything_optional_off" {
   }
 
   assert {
-    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.store["results"].rule : rule.id] == ["forget-events"]
-    error_message = "expire_versions_days = null must keep old versions, and what is remembered of events must still be forgotten"
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.store["results"].rule : rule.id] == ["abort-uploads", "forget-events"]
+    error_message = "expire_versions_days = null must keep old versions; what is remembered of events must still be forgotten, and what is left of uploads that failed must still go"
   }
 
   assert {
@@ -217,6 +217,40 @@ run "two_deployments_share_no_topic" {
   assert {
     condition     = endswith(aws_iot_topic_rule.button[0].sql, "FROM 'second/button/+'") && endswith(aws_iot_topic_rule.device[0].sql, "FROM 'second/launch/+'")
     error_message = "the rules listen to the topics of their own deployment"
+  }
+}
+
+run "a_deployment_keeps_the_names_of_its_rules" {
+  command = plan
+
+  variables {
+    schedules     = { "2-nightly" = { expression = "rate(1 day)" }, "2-reap-sweep" = { expression = "rate(1 day)" }, "2-data-fresh" = { expression = "rate(1 day)" } }
+    data_triggers = { fresh = { bucket = "arrivals", job = "digits" } }
+  }
+
+  assert {
+    condition     = [for rule in aws_cloudwatch_event_rule.schedule : rule.name] == ["parris-2-data-fresh", "parris-2-nightly", "parris-2-reap-sweep"] && aws_cloudwatch_event_rule.reap["sweep"].name == "parris-reap-sweep" && aws_cloudwatch_event_rule.data["fresh"].name == "parris-data-fresh"
+    error_message = "another name of a rule makes another rule, which an upgrade must not"
+  }
+
+  assert {
+    condition     = output.schedules["2-nightly"].rule == "parris-2-nightly" && output.schedules["2-nightly"].job == "default"
+    error_message = "make fire reads there which rule a schedule has"
+  }
+}
+
+run "a_neighbour_shares_no_rule_with_it" {
+  command = plan
+
+  variables {
+    name_prefix   = "parris-2"
+    schedules     = { nightly = { expression = "rate(1 day)" } }
+    data_triggers = { fresh = { bucket = "arrivals", job = "digits" } }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_rule.schedule["nightly"].name == "parris-2_nightly" && aws_cloudwatch_event_rule.reap["sweep"].name == "parris-2_reap-sweep" && aws_cloudwatch_event_rule.data["fresh"].name == "parris-2_data-fresh"
+    error_message = "a schedule of the deployment parris can be named 2-nightly, 2-reap-sweep and 2-data-fresh: nothing of parris-2 may have these rules' names"
   }
 }
 

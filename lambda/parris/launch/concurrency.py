@@ -68,8 +68,9 @@ class Concurrency:
             for stack in list_stacks(self.cloudformation, self.deployment)
             if stack["StackStatus"] not in _WITHOUT_MACHINE
         ]
-        if len(stacks) >= self.limit:  # only then does it matter which of them are over
-            stacks = [stack for stack in stacks if not self.storage.has_outcome(_prefix(stack))]
+        # Only then does it matter which are over, by the word of an outcome that is one.
+        if len(stacks) >= self.limit:
+            stacks = [s for s in stacks if self.storage.read_outcome(_prefix(s)) is None]
         return sorted(stacks, key=lambda stack: (stack["CreationTime"], stack["StackId"]))
 
     def _refusal(self, live: list[Mapping[str, Any]]) -> str:

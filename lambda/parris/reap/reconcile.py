@@ -226,7 +226,8 @@ class Reaper:
             # or not a run's at all: that of a deadline that could not be moved.
             replacing = {**stack_tags(stack), "parris:run-id": token, "parris:log-stream": ""}
             if _names_a_run(replacing) and "claimed" in self.recorder.receipt(replacing):
-                self.recorder.write(replacing, self.recorder.failure(stack), None)
+                ending = self.recorder.failure(stack, machines.get(token))
+                self.recorder.write(replacing, ending, None)
         return self._look_at_one(stack, machines)
 
     def _look_at_one(
@@ -275,8 +276,8 @@ class Reaper:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)
             if decision.ending is not None:
-                launch_failed = decision.ending.state == "launch-failed"
-                ending = self.recorder.failure(stack) if launch_failed else decision.ending
+                unmade = decision.ending.state == "launch-failed"
+                ending = self.recorder.failure(stack, machine) if unmade else decision.ending
                 self.recorder.write(tags, ending, machine)
             elif outcome is not None and not _may_change(stack, outcome):
                 tell = self.recorder.promote if only_said else self.recorder.tell

@@ -15,7 +15,7 @@ from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
 from ..aws.storage import Storage
 from ..aws.topic import Notifier
 from ..runs import messages
-from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, vanished
+from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, launch_failed, vanished
 from ..runs.messages import Notice
 from ..runs.plan import run_prefix
 from .outcome import outcome_from_outside
@@ -59,11 +59,10 @@ class Recorder:
             return known
         return {**receipt, **known} if isinstance(receipt, dict) else known
 
-    def failure(self, stack: Mapping[str, Any]) -> Ending:
+    def failure(self, stack: Mapping[str, Any], machine: Machine | None) -> Ending:
         """Return the end of a run whose stack could not be made."""
         said = first_failure(self.cloudformation, stack["StackId"])
-        reason = said or f"CloudFormation: {stack['StackStatus']}"
-        return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
+        return launch_failed(said or f"CloudFormation: {stack['StackStatus']}", machine)
 
     def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
         """Make a machine's word its run's outcome, and tell of it."""

@@ -138,6 +138,21 @@ def vanished(machine: Machine, deadline: datetime, now: datetime) -> Ending:
     )
 
 
+def launch_failed(said: str, machine: Machine | None) -> Ending:
+    """Return how a run ended whose stack could not be made.
+
+    Args:
+        said: CloudFormation's reason. Of a machine that dies as it starts: "Instance i-… failed to
+            stabilize. Current state: shutting-down. Reason: Client.InternalError: Client error
+            on launch" (aws-samples/aws-service-catalog-reference-architectures, issue 103).
+        machine: what is left of the run's own, which EC2 still describes for about an hour.
+    """
+    known = f"{said} {machine.reason if machine else ''}"
+    cure = next((cure for code, cure in _CURES.items() if code in known), None)
+    reason = f"{said}; {cure}" if cure else said
+    return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
+
+
 def deleted(who: str, deadline: datetime, now: datetime) -> Ending:
     """Return how a run ended whose stack `who` deleted under it."""
     if who in ("schedule", "reap"):

@@ -5,7 +5,8 @@ from tests.proof.table import Rows
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function:{deployment}"
 _EVENTS = "arn:aws:events:{region}:{account}:rule/{deployment}"
 _IOT = "arn:aws:iot:{region}:{account}:rule/{deployment}"
-_UNSEEN = "services of the embedded cloud invoke without a permission"
+_UNSEEN = "EventBridge of the embedded cloud invokes without a permission"
+_UNRECORDED = "IoT of the embedded cloud asks for it, but only calls of roles are recorded"
 
 
 def _from(service: str, rule: str, account: str = "{account}") -> dict[str, object]:
@@ -40,7 +41,7 @@ NEEDS: Rows = [
         for rule in ("nightly", "data-fresh")
     ),
     *(
-        (_INVOKE, f"{_FUNCTION}-launch", "triggers.tf", _from("iot", f"{_IOT}_{rule}"), _UNSEEN)
+        (_INVOKE, f"{_FUNCTION}-launch", "triggers.tf", _from("iot", f"{_IOT}_{rule}"), _UNRECORDED)
         for rule in ("button", "device")
     ),
 ]

@@ -134,6 +134,11 @@ REFUSALS: Rows = [
     *_VPC_REFUSALS,
     ("s3:GetObject", "arn:aws:s3:::another/jobs/secret", "another's bucket"),
     ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made is not a launch's to read"),
+    (
+        "s3:GetObjectVersion",
+        [f"{_RUN}/run.json", "{config}/x"],
+        "an older version of what it reads",
+    ),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended is not a launch's to say"),
     ("s3:PutObject", "{config}/training-config.json", "jobs are people's"),
@@ -186,7 +191,10 @@ REFUSALS: Rows = [
     ),
     (
         "scheduler:CreateSchedule",
-        f"{_SCHEDULE}/another/{{deployment}}-data-abc",
+        [
+            f"{_SCHEDULE}/another/{{deployment}}-data-abc",
+            f"{_SCHEDULE}/{{deployment}}-2/{{deployment}}-data-abc",
+        ],
         "another's schedule group",
     ),
     (

@@ -6,6 +6,7 @@ from tests.proof.table import Rows
 _RUN = "{results}/runs/digits/20261124-abcdef"
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 _TOPIC = "arn:aws:iot:{region}:{account}:topic"
+_RULE = "arn:aws:events:{region}:{account}:rule"
 _STREAM = "log-stream:digits/20261124-abcdef"
 _LOCAL = "LOCAL=1 has no endpoint of its own for messages"
 
@@ -73,7 +74,7 @@ NEEDS: Rows = [
     ("iot:DescribeEndpoint", "*", "fire._publish", {}, _LOCAL),
     (
         "events:ListTargetsByRule",
-        "arn:aws:events:{region}:{account}:rule/{deployment}-nightly",
+        f"{_RULE}/{{deployment}}-nightly",
         "fire.fire_schedule",
     ),
     (
@@ -116,7 +117,12 @@ REFUSALS: Rows = [
     ),
     (
         "events:ListTargetsByRule",
-        "arn:aws:events:{region}:{account}:rule/another",
+        [
+            f"{_RULE}/another",
+            f"{_RULE}/{{deployment}}-2-nightly",
+            f"{_RULE}/{{deployment}}-2_nightly",
+        ],
         "another's rule",
     ),
+    ("events:ListTargetsByRule", f"{_RULE}/{{deployment}}-reap-sweep", "what is no schedule's"),
 ]

@@ -39,6 +39,7 @@ _ENCRYPTS = [
     "kms:ReEncryptTo",
 ]
 _BY_EC2 = {"kms:ViaService": "ec2.{region}.amazonaws.com", "kms:CallerAccount": "{account}"}
+_OWN_TEMPLATE = "only a job's own template has such; training-stack.yaml has none"
 _GRANT = {"kms:GrantIsForAWSResource": "true"}
 
 NEEDS: Rows = [
@@ -58,6 +59,20 @@ NEEDS: Rows = [
         ],
         "*",
         _HANDLERS,
+    ),
+    (
+        "ec2:DescribeIamInstanceProfileAssociations",
+        "*",
+        f"{_HANDLERS}: of an instance with a profile of its own",
+        {},
+        _OWN_TEMPLATE,
+    ),
+    (
+        ["ec2:DescribeAvailabilityZones", "ec2:DescribeImages"],
+        "*",
+        "CloudFormation user guide, 'AWS-specific parameter types'",
+        {},
+        _OWN_TEMPLATE,
     ),
     *(
         (
@@ -141,9 +156,10 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
+    ("ec2:DescribeSnapshots", "*", "what no template of a run names"),
     *(
-        ("ec2:RunInstances", resource, why, {**_TYPE, **born})
-        for resource in (_INSTANCE, _VOLUME)
+        ("ec2:RunInstances", resource, why, {**kind, **born})
+        for resource, kind in ((_INSTANCE, _TYPE), (_VOLUME, {}))
         for why, born in (("another's at birth", _BORN_ANOTHERS), ("nobody's at birth", {}))
     ),
     (
@@ -206,6 +222,7 @@ REFUSALS: Rows = [
         ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"],
         [
             f"{_SCHEDULE}/another/parris-digits-20261124-abcdef",
+            f"{_SCHEDULE}/{{deployment}}-2/parris-digits-20261124-abcdef",
             f"{_SCHEDULE}/default/{{deployment}}-20261124-abcdef",
         ],
         "a schedule of another group",

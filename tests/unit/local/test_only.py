@@ -112,11 +112,11 @@ def test_no_proxy_stands_between(local: pytest.MonkeyPatch, given: str) -> None:
 
 def test_every_script_makes_its_clients_in_the_one_place() -> None:
     makers = set()
-    for path in SCRIPTS.glob("*.py"):
+    for path in SCRIPTS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in ("client", "create_client"):
                 # outputs.client, self.client …: of Deployment, which calls make_client
                 owner = ast.unparse(node.value)
                 if owner.startswith(("boto", "session")) or owner.endswith("ession()"):
-                    makers.add(f"{path.name}: {ast.unparse(node)}")
-    assert makers == {"outputs.py: boto3.client"}
+                    makers.add(f"{path.relative_to(SCRIPTS)}: {ast.unparse(node)}")
+    assert makers == {"deployment/outputs.py: boto3.client"}
