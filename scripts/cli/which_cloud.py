@@ -10,9 +10,7 @@ from functools import cache
 from pathlib import Path
 
 LOCAL_HOME = Path(
-    os.environ.get(
-        "PARRIS_LOCAL_HOME", Path(__file__).resolve().parents[2] / ".parris" / "local"
-    )
+    os.environ.get("PARRIS_LOCAL_HOME", Path(__file__).resolve().parents[2] / ".parris" / "local")
 )
 """Where the embedded cloud of LOCAL=1 lives; the drill has several."""
 
