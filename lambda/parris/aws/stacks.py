@@ -166,15 +166,20 @@ def deleter(token: str) -> str:
 
 
 def first_failure(cloudformation: CloudFormationClient, stack_id: str) -> str:
-    """Return CloudFormation's own reason: that of the first resource that failed; "" if none."""
+    """Return CloudFormation's own reason for what failed last: that of the first resource.
+
+    "" if there is none. What failed in an earlier creation or update of the stack does not count.
+    """
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
-    failures = [
-        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-        for page in pages
-        for event in page["StackEvents"]  # newest first
-        if event["ResourceStatus"].endswith("_FAILED")
-    ]
-    return failures[-1] if failures else ""
+    first = ""
+    for event in (event for page in pages for event in page["StackEvents"]):  # newest first
+        status = event["ResourceStatus"]
+        if status.endswith("_FAILED"):
+            first = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        began = status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+        if began and event["PhysicalResourceId"] == stack_id:
+            break
+    return first
 
 
 def last_failed_deletion(cloudformation: CloudFormationClient, stack_id: str) -> str:
