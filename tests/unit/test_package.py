@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.package_lambda import ROOT, without_docstrings
+from scripts.package_lambda import ROOT, ZIPS, contents, without_docstrings, write
 
 MODULES = sorted((ROOT / "lambda/parris").rglob("*.py"))
 
@@ -37,3 +39,19 @@ def test_only_docstrings_go_and_every_statement_keeps_its_line(path: Path) -> No
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(ast.parse(packaged)) if isinstance(node, documented)]
     assert not any(ast.get_docstring(node) for node in nodes)
+
+
+@pytest.mark.parametrize("function", ZIPS)
+def test_a_handler_is_imported_from_its_zip_alone(function: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{function}.zip"
+    write(path, contents(function))
+    program = f"from parris.{function}.handler import handle; print(handle.__module__)"
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == f"parris.{function}.handler\n", said.stderr
