@@ -1,3 +1,8 @@
+output "parris_version" {
+  description = "Version of Parris that is applied."
+  value       = regex("__version__ = \"([^\"]+)\"", file("${path.module}/lambda/parris/__init__.py"))[0]
+}
+
 output "deployment" {
   description = "Name of this deployment, the value of the tag parris:deployment."
   value       = var.name_prefix

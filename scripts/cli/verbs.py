@@ -316,6 +316,12 @@ VERBS: Mapping[str, Verb] = {
             always_local=True,
         ),
         Verb(
+            name="version",
+            help="print the version of this clone, and of what is deployed from it",
+            example="version --json",
+            answer='`{"version", "commit", "deployed"}`, the last two null where there is none',
+        ),
+        Verb(
             name="completion",
             help="print what makes a shell complete these verbs",
             example='completion bash   # eval "$(./parris completion bash)" in ~/.bashrc',
@@ -328,5 +334,5 @@ VERBS: Mapping[str, Verb] = {
 }
 ALIASES = {verb.alias: verb.name for verb in VERBS.values() if verb.alias}
 
-WITHOUT_TARGET = ("completion",)
+WITHOUT_TARGET = ("completion", "version")
 """Verbs that make has no target for."""

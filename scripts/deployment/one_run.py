@@ -58,6 +58,7 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "price": _price(receipt.get("price")),
         "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
         "results": f"s3://{bucket}/{run.prefix}",
+        "version": str(receipt.get("parris-version", "before 0.2.0")),
     }
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]

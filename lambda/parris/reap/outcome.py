@@ -68,6 +68,7 @@ def outcome_from_outside(
         "cost-usd": None if ending.state == "launch-failed" else cost(receipt, since, now),
         "console": excerpt(console) or None,
         "warnings": [],
+        "parris-version": receipt.get("parris-version"),
     }
 
 

@@ -121,6 +121,7 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
     "cost-usd": _amount_or_null,
     "bytes-stored": _count_or_null,
     "warnings": _is_texts,
+    "parris-version": _text_or_null,
 }
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
     "last-log-line": _text_or_null,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from .. import __version__
 from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
@@ -243,6 +244,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "sync-interval-seconds": plan.config.sync_interval_seconds,
         "stop-grace-seconds": plan.config.stop_grace_seconds,
         "log-group": plan.log_group,
+        "parris-version": __version__,
     }
 
 

@@ -89,6 +89,7 @@ class Run:
         self._aws = Aws()
         self._store = Store(self._aws, home, self._own_uri)
         self._identity: dict[str, str] = {}
+        self._version: str | None = None
         self._control: Control | None = None
         self._trainer: Trainer | None = None
         self._streamer: LogStreamer | None = None
@@ -98,6 +99,7 @@ class Run:
         """Run the trainer until it is over."""
         threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
         receipt = json.loads((self._home / "run.json").read_text())
+        self._version = receipt.get("parris-version")
         self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
         self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
@@ -122,6 +124,7 @@ class Run:
         read_identity(self._identity)
         with contextlib.suppress(OSError, ValueError, KeyError):
             receipt = json.loads((self._home / "run.json").read_text())
+            self._version = receipt.get("parris-version")
             self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
 
     def keep(self, error: BaseException | None) -> None:
@@ -184,6 +187,7 @@ class Run:
             "cost-usd": self._control.cost(booted) if self._control else None,
             "bytes-stored": self._store.bytes_stored(),
             "warnings": warnings,
+            "parris-version": self._version,
         }
 
 
