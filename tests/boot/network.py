@@ -123,8 +123,8 @@ class Front:
             _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
-        except OSError:
-            pass
+        except (OSError, asyncio.CancelledError):
+            pass  # the machine is off, and what still hangs is cancelled: no reason for a traceback
         finally:
             for end in (writer, upstream[1]):
                 with contextlib.suppress(OSError, RuntimeError):
