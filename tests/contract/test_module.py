@@ -17,7 +17,7 @@ from scripts.reference.module import REFERENCE, read_blocks, render
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "docs/examples").glob("*/main.tf"))
 VARIABLES = {name: variable for _, name, variable in read_blocks("variable")}
-MODULE = ("*.tf", "cloudformation/*", "lambda/parris/**/*.py", "trainer/runtime/*")
+MODULE = ("*.tf", "cloudformation/*", "lambda/parris/**/*.py", "trainer/runtime/**/*.*")
 
 
 def test_the_reference_is_what_the_hcl_says() -> None:

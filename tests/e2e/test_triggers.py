@@ -220,7 +220,7 @@ def test_two_hundred_deliveries_of_one_event_make_one_run(
     clone: Clone, topic: Topic, kind: str
 ) -> None:
     event, before = _events()[kind], set(clone.run_ids("crowded"))
-    with ThreadPoolExecutor(max_workers=40) as pool:
+    with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
     assert sum(not answer["duplicate"] for answer in answers) == 1
@@ -237,7 +237,7 @@ def test_two_hundred_deliveries_of_one_event_make_one_run(
 def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) -> None:
     event = {"data-trigger": "fresh", "key": "in/again", "version": "", "sequencer": "0055"}
     event |= {"time": "2026-11-24T12:00:00Z", "rule": "data"}
-    with ThreadPoolExecutor(max_workers=40) as pool:
+    with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
     assert len({answer["window"] for answer in answers}) == 1

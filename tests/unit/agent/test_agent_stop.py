@@ -264,7 +264,7 @@ def test_a_machine_told_to_stop_interrupts_the_trainer_gently(machine: Machine) 
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.wait(20)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10  # and not the 20 of its grace
     outcome = machine.outcome()
     assert (outcome["state"], outcome["ended-by"]) == ("interrupted", "shutdown")
     assert outcome["reason"] == "the machine was told to power off while the trainer ran"
@@ -282,7 +282,7 @@ def test_a_trainer_that_fails_as_the_machine_stops_costs_no_grace(machine: Machi
     time.sleep(0.2)
     (machine.home / "source/now").touch()
     process.wait(20)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10  # and not the 20 of its grace
     outcome = machine.outcome()
     assert (outcome["state"], outcome["exit-status"]) == ("interrupted", 4)
 
