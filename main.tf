@@ -80,7 +80,8 @@ resource "aws_s3_bucket_policy" "store" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
-  for_each = aws_s3_bucket.store
+  # Whoever wants neither has no rules at all: the provider waits most of a minute for them.
+  for_each = var.expire_versions_days == null && var.expire_events_days == null ? {} : aws_s3_bucket.store
 
   bucket = each.value.id
 
