@@ -15,9 +15,10 @@ from moto import mock_aws
 from parris.aws import stacks
 from parris.aws.objects import Objects
 from parris.aws.topic import Notifier
-from parris.errors import LaunchFailed, LaunchUnclear
+from parris.errors import LaunchFailed, LaunchRefused, LaunchUnclear
 from parris.launch import launch as use_case
 from parris.launch.claim import LEASE
+from parris.launch.concurrency import Concurrency
 from tests.integration.test_launch import EVENT, World
 
 LATE = LEASE.total_seconds() / 60 + 1
@@ -25,11 +26,7 @@ LATE = LEASE.total_seconds() / 60 + 1
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
+def world(credentials: None) -> Iterator[World]:  # noqa: ARG001
     with mock_aws():
         made = World()
         # One try, so that a test says how often an answer is lost.
@@ -164,3 +161,31 @@ def test_a_name_that_is_never_free_and_never_there_is_one_error(
     monkeypatch.setattr(stacks, "read_stack", lambda *_: None)
     with pytest.raises(LaunchFailed, match="came and went 3 times"):
         world.launch({**EVENT, "event-id": "after"})
+
+
+def test_a_run_whose_stack_was_withdrawn_is_not_told_to_be_launched_while_that_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto deletes at once, so the stack that is going is shown to stand a little longer."""
+    withdrawn = Concurrency.withdraw_if_too_many
+
+    def withdraw(*_: Any) -> None:
+        raise LaunchRefused("one run too many")
+
+    monkeypatch.setattr(Concurrency, "withdraw_if_too_many", withdraw)
+    with pytest.raises(LaunchRefused, match="too many"):
+        world.launch()
+    monkeypatch.setattr(Concurrency, "withdraw_if_too_many", withdrawn)
+    whole = stacks.read_stack
+
+    def going(cloudformation: Any, name: str) -> Any:
+        stack = whole(cloudformation, name)
+        return stack and {**stack, "StackStatus": "DELETE_IN_PROGRESS"}
+
+    monkeypatch.setattr(stacks, "read_stack", going)
+    with pytest.raises(LaunchRefused, match=r"DELETE_IN_PROGRESS.*wait until it has settled"):
+        world.launch()
+    monkeypatch.setattr(stacks, "read_stack", whole)
+    world.cloudformation.delete_stack(StackName="one")
+    assert world.launch()["duplicate"] is False
+    assert len(world.stacks()) == 1

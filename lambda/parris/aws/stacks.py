@@ -79,12 +79,13 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
             break  # else it has just gone, and the name is free
     if stack is None:
         raise LaunchFailed(f"stack {call.name} came and went {_TRIES} times; send the event again")
-    tags = stack_tags(stack)
-    if tags.get("parris:run-id") == call.run_id:
+    if _holds(stack, call.run_id):
         return str(stack["StackId"])  # an earlier try got this far and could not say so
+    tags = stack_tags(stack)
     if refusal := why_not_replace(stack["StackStatus"], tags, call, replace=replace):
         ours = tags.get("parris:deployment") == call.deployment
-        raise StackInTheWay(refusal, tags.get("parris:run-id", "") if ours else "")
+        held = tags.get("parris:run-id", "") if ours else ""
+        raise StackInTheWay(refusal, "" if held == call.run_id else held)
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
@@ -110,11 +111,15 @@ def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: Boto
 
 
 def stack_of_run(cloudformation: CloudFormationClient, name: str, run_id: str) -> str | None:
-    """Return the id of stack `name` if it holds the run."""
+    """Return the id of stack `name` if it holds the run and is not being deleted."""
     stack = read_stack(cloudformation, name)
-    if stack is None or stack_tags(stack).get("parris:run-id") != run_id:
-        return None
-    return str(stack["StackId"])
+    return str(stack["StackId"]) if stack and _holds(stack, run_id) else None
+
+
+def _holds(stack: Mapping[str, Any], run_id: str) -> bool:
+    # One that its own launch withdrew, as one run too many, goes away: the run has to start anew.
+    going = stack["StackStatus"].startswith("DELETE")
+    return stack_tags(stack).get("parris:run-id") == run_id and not going
 
 
 def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:
