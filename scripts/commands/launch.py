@@ -113,6 +113,8 @@ def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
         message = answer.get("errorMessage") or "no message; see make logs"
         if f"has no {CONFIG_FILENAME}" in message:
             message = _nowhere(event["job"]) or message
+        if answer.get("errorType") == "LaunchUnclear":  # a machine may run
+            raise Refused(f"job {event['job']} may have been launched: {message}")
         raise Refused(f"job {event['job']} was not launched: {message}")
     return answer
 

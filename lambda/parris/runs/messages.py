@@ -165,12 +165,13 @@ def failed(event: object, error: str, kind: str) -> Notice:
     """
     job = event.get("job", "") if isinstance(event, dict) else ""
     job = job if isinstance(job, str) and job.isprintable() and 0 < len(job) <= 64 else "default"
+    unclear = kind == "LaunchUnclear"  # a machine may run
     return Notice(
         event="launch-failed",
         job=job,
-        subject=f"Parris: {job} was not launched",
+        subject=f"Parris: {job} {'may have been' if unclear else 'was not'} launched",
         lines=[
-            f"Nothing was launched: {error}",
+            error if unclear else f"Nothing was launched: {error}",
             "",
             f"The event: {_short(json.dumps(event))}",
             "",

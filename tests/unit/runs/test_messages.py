@@ -119,6 +119,13 @@ def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -
         assert message["MessageAttributes"]["job"]["StringValue"]
 
 
+@pytest.mark.parametrize(("kind", "launched"), [("LaunchFailed", False), ("LaunchUnclear", True)])
+def test_what_nobody_knows_is_not_told_as_a_refusal(kind: str, launched: bool) -> None:
+    told = messages.failed({"job": "digits"}, "CloudFormation did not say", kind)
+    assert told.subject == f"Parris: digits {'may have been' if launched else 'was not'} launched"
+    assert ("Nothing was launched" in forms(told)["email"]) != launched
+
+
 def test_nothing_that_a_terminal_obeys_reaches_an_email() -> None:
     hostile = "a\x1b]0;owned\x07b\u202ec\x9bd\ud800\r\n\te"
     told = messages.held_back("skipped", hostile, "r", hostile).message()
