@@ -86,8 +86,7 @@ CASES: Mapping[str, tuple[Case, ...]] = {
         Case(
             fault="agent killed with SIGKILL",
             layers=(ONE,),
-            # On a busy host its minute may be over before it has stored something.
-            states=("failed", "timed-out"),
+            states=("failed",),
             during=_kill_agent,
         ),
         Case(

@@ -37,8 +37,8 @@ def handle(event: object, context: Any) -> dict[str, Any]:
     Every failure is raised, so that Lambda records it and, for an asynchronous event, sends it
     to the failure topic.
     """
-    settings = _settings()
     try:
+        settings = _settings()
         answer = launch.launch(
             event,
             context.aws_request_id,

@@ -90,8 +90,8 @@ class Reaper:
         """
         failed: list[str] = []
         on_time = [stack for stack in stacks if not self._is_late(stack)]
-        others = [stack for stack in stacks if stack not in on_time]
-        stacks = [*on_time, *self._each(self._read_again, others, failed)]
+        past = [stack for stack in stacks if self._is_late(stack)]
+        stacks = [*on_time, *self._each(self._read_again, past, failed)]
         late = [stack for stack in stacks if self._is_late(stack)]
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         # One that may be kept has yet to show that its run is over, which takes other services.
