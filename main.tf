@@ -80,19 +80,22 @@ resource "aws_s3_bucket_policy" "store" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
-  # Whoever wants neither has no rules at all: the provider waits most of a minute for them.
-  for_each = var.expire_versions_days == null && var.expire_events_days == null ? {} : aws_s3_bucket.store
+  for_each = alltrue([for days in [var.abort_uploads_days, var.expire_versions_days, var.expire_events_days] : days == null]) ? {} : aws_s3_bucket.store
 
   bucket = each.value.id
 
-  rule {
-    id     = "abort-uploads" # what is left of those that failed costs and is listed nowhere
-    status = "Enabled"
+  dynamic "rule" {
+    for_each = var.abort_uploads_days[*]
 
-    filter {}
+    content {
+      id     = "abort-uploads" # what is left of those that failed costs and is listed nowhere
+      status = "Enabled"
 
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 7
+      filter {}
+
+      abort_incomplete_multipart_upload {
+        days_after_initiation = rule.value
+      }
     }
   }
 

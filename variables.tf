@@ -230,6 +230,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "abort_uploads_days" {
+  description = "Days after which what is left of an upload in parts that failed is removed; null keeps, and bills, it for ever."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.abort_uploads_days == null || try(var.abort_uploads_days >= 1, false)
+    error_message = "abort_uploads_days must be 1 or more, or null."
+  }
+}
+
 variable "expire_versions_days" {
   description = "Days after which replaced and deleted versions of objects expire; null keeps them for ever."
   type        = number

@@ -220,6 +220,7 @@ def test_two_hundred_deliveries_of_one_event_make_one_run(
     clone: Clone, topic: Topic, kind: str
 ) -> None:
     event, before = _events()[kind], set(clone.run_ids("crowded"))
+    # Ten at once, as in test_whole_path: here functions share the host's processors.
     with ThreadPoolExecutor(max_workers=10) as pool:
         answers = list(pool.map(lambda _: clone.invoke(event), range(DELIVERIES)))
     assert [answer for answer in answers if "errorMessage" in answer] == []
