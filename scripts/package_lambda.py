@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import sys
@@ -20,9 +21,6 @@ AGENT = ROOT / "build" / "agent.pyz"
 AGENT_MAIN = "from agent.main import start\n\nstart()\n"
 """What Python runs of it (Python library reference, "zipapp")."""
 MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
-OTHER = {"launch": "reap", "reap": "launch"}
-"""The room that a function's zip does without: the other function's."""
-
 MAX_BYTES = 64 * 1024
 """A small zip starts fast and can be read in the console."""
 
@@ -31,26 +29,46 @@ def contents(function: str) -> dict[str, bytes]:
     """Return a zip's files by name: the package at the top, the machine in its own folders."""
     package = ROOT / "lambda" / "parris"
     files = {
-        path.relative_to(package.parent).as_posix(): path
-        for path in sorted(package.rglob("*.py"))
-        if path.relative_to(package).parts[0] != OTHER[function]
+        path.relative_to(package.parent).as_posix(): path for path in modules(package, function)
     }
     if function == "launch":
         files |= {name: ROOT / name for name in MACHINE}
     return {
-        name: without_docstrings(path.read_text()).encode()
+        name: without_words(path.read_text()).encode()
         if path.suffix == ".py"
         else path.read_bytes()
         for name, path in files.items()
     }
 
 
-def without_docstrings(source: str) -> str:
-    """Return Python `source` with empty docstrings and every statement on its own line still.
+def modules(package: Path, function: str) -> list[Path]:
+    """Return the modules that a function's handler imports, and those that they do, in order."""
+    found: set[Path] = set()
+    left = [package / function / "handler.py"]
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        left += [up / "__init__.py" for up in path.parents if up.is_relative_to(package)]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                named = [base.with_suffix(".py"), *(base / f"{one.name}.py" for one in node.names)]
+                left += [other for other in named if other.is_file()]
+    return sorted(found)
+
+
+def without_words(source: str) -> str:
+    """Return Python `source` without comments, with empty docstrings, every statement on its line.
 
     They are a third of a zip, and nobody reads them there; a traceback's line is the repository's.
     """
     lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"
     layout = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     passed = (tokenize.COMMENT, tokenize.NL)
     tokens = [

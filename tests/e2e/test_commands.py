@@ -259,7 +259,7 @@ def test_package_builds_the_functions_zip(clone: Clone) -> None:
     with zipfile.ZipFile(path) as archive:
         handlers = archive.read("parris/launch/handler.py")
     source = (clone.folder / "lambda/parris/launch/handler.py").read_text()
-    assert handlers == package_lambda.without_docstrings(source).encode()
+    assert handlers == package_lambda.without_words(source).encode()
 
 
 def test_format_mends_what_is_crooked_and_leaves_the_rest(clone: Clone) -> None:
