@@ -39,6 +39,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_DEPLOYMENT          = var.name_prefix
       PARRIS_CONFIG_BUCKET       = aws_s3_bucket.store["config"].id
       PARRIS_RESULTS_BUCKET      = aws_s3_bucket.store["results"].id
+      PARRIS_LEDGER_TABLE        = aws_dynamodb_table.ledger.name
       PARRIS_STACK_ROLE_ARN      = local.stack_role_arn
       PARRIS_INSTANCE_PROFILES   = join(",", local.instance_profiles)
       PARRIS_INSTANCE_ROLE       = local.instance_role
@@ -191,19 +192,7 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "WithdrawOurStacks" # one launch too many at the same moment
-    actions   = ["cloudformation:DeleteStack"]
-    resources = ["*"] # as above
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/parris:deployment"
-      values   = [var.name_prefix]
-    }
-  }
-
-  statement {
-    sid = "SeeWhatIsInTheWay"
+    sid = "SeeWhatIsInTheWay" # and, for a click, what is under way
     # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
     # "DescribeStacks", StackName).
     actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks"]
@@ -247,15 +236,15 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "RememberEvents"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+    sid       = "KeepTheLedger" # DeleteItem: a launch that no longer waits; Query: what came in a window
+    actions   = ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
+    resources = [aws_dynamodb_table.ledger.arn]
   }
 
   statement {
-    sid       = "NameRuns" # of events that do not know their own time
-    actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/event-ids/*"]
+    sid       = "ReadArrivals" # of windows that a version without a ledger opened
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/events/data/*"]
   }
 
   statement {

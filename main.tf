@@ -134,6 +134,60 @@ resource "aws_s3_bucket_lifecycle_configuration" "store" {
   depends_on = [aws_s3_bucket_versioning.store]
 }
 
+# --- The ledger: one record of each run, and what is to be done about it --------------------------
+
+resource "aws_dynamodb_table" "ledger" {
+  name                        = "${var.name_prefix}-ledger"
+  billing_mode                = "PAY_PER_REQUEST" # while nothing happens it costs what it stores
+  hash_key                    = "pk"
+  range_key                   = "sk"
+  deletion_protection_enabled = !var.force_destroy # as the buckets: destroy stops at what it holds
+  tags                        = local.tags
+
+  dynamic "attribute" {
+    for_each = toset(["pk", "sk", "open", "kind"])
+
+    content {
+      name = attribute.value
+      type = "S"
+    }
+  }
+
+  # Sparse: an item is in it while it has the attribute.
+  dynamic "global_secondary_index" {
+    for_each = local.ledger_indexes
+
+    content {
+      name            = global_secondary_index.value
+      hash_key        = global_secondary_index.value
+      range_key       = "sk"
+      projection_type = "ALL"
+    }
+  }
+
+  ttl {
+    attribute_name = "expires"
+    enabled        = true
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.kms_key_arn[*] # else by a key of DynamoDB's own
+
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+}
+
+locals {
+  ledger_indexes = toset(["open", "kind"]) # the runs about which something is to be done; those that were planned
+}
+
 # --- Logs -----------------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_log_group" "function" {

@@ -41,8 +41,8 @@ data "aws_iam_policy_document" "operator" {
 
   statement {
     sid       = "HearWhyNothingWasLaunched"
-    actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/events/*/launch-failed.json"]
+    actions   = ["dynamodb:Query"]
+    resources = [aws_dynamodb_table.ledger.arn]
   }
 
   statement {

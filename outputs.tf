@@ -28,6 +28,11 @@ output "results_bucket" {
   value       = aws_s3_bucket.store["results"].id
 }
 
+output "ledger_table" {
+  description = "DynamoDB table with one record of each run."
+  value       = aws_dynamodb_table.ledger.name
+}
+
 output "launch_function" {
   description = "Function that make launch, the button and the schedules invoke."
   value       = aws_lambda_function.launch.function_name

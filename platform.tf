@@ -10,12 +10,12 @@ locals {
 
   spot_role_arn = "arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
 
-  # By whom, through which services: S3 reads and writes with its caller's rights, and so does SNS.
+  # By whom, through which services: S3, SNS and DynamoDB use a key with their caller's rights.
   key_users = {
-    launch   = ["s3", "sns"]
-    reap     = ["s3", "sns"]
+    launch   = ["s3", "sns", "dynamodb"]
+    reap     = ["s3", "sns", "dynamodb"]
     instance = ["s3"]
-    operator = ["s3"]
+    operator = ["s3", "dynamodb"]
     stack    = []
   }
   # Null in a list would be an ARN of its own.
@@ -29,7 +29,7 @@ data "aws_iam_policy_document" "more" {
     for_each = length(each.value) > 0 ? var.kms_key_arn[*] : []
 
     content {
-      sid       = "UseTheKey" # SSE-KMS: S3 and SNS user guides, "Permissions"
+      sid       = "UseTheKey" # SSE-KMS: S3, SNS and DynamoDB guides, "Permissions"
       actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
       resources = [statement.value]
 

@@ -28,6 +28,7 @@ resource "aws_lambda_function" "reap" {
     variables = {
       PARRIS_DEPLOYMENT     = var.name_prefix
       PARRIS_RESULTS_BUCKET = aws_s3_bucket.store["results"].id
+      PARRIS_LEDGER_TABLE   = aws_dynamodb_table.ledger.name
       # So that the sweep after it still falls within the grace.
       PARRIS_OVERDUE_MINUTES     = tostring(var.grace_minutes - var.sweep_minutes)
       PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
@@ -166,9 +167,9 @@ data "aws_iam_policy_document" "reap" {
   }
 
   statement {
-    sid       = "WriteOutcomes"
+    sid       = "WriteOutcomes" # and complete the receipt of a launch that died
     actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/outcome.json"]
+    resources = [for name in ["run.json", "outcome.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
   }
 
   statement {
@@ -184,9 +185,15 @@ data "aws_iam_policy_document" "reap" {
   }
 
   statement {
-    sid       = "RememberEvents"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    resources = ["${aws_s3_bucket.store["results"].arn}/events/*"]
+    sid       = "KeepTheLedger"
+    actions   = ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"]
+    resources = [aws_dynamodb_table.ledger.arn]
+  }
+
+  statement {
+    sid       = "FindOpenRuns"
+    actions   = ["dynamodb:Query"]
+    resources = ["${aws_dynamodb_table.ledger.arn}/index/open"]
   }
 
   statement {
@@ -242,6 +249,7 @@ resource "aws_lambda_invocation" "guard" {
     aws_cloudwatch_metric_alarm.overdue,
     aws_cloudwatch_metric_alarm.silent,
     aws_cloudwatch_metric_alarm.unswept,
+    aws_dynamodb_table.ledger,
     aws_iam_instance_profile.instance,
     aws_iam_role_policy.instance,
     aws_iam_role_policy.iot,

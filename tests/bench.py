@@ -75,6 +75,8 @@ class Aws(BaseHTTPRequestHandler):
         target = self.headers.get("X-Amz-Target", "")
         if target.endswith("GetProducts"):
             return "GetProducts", b'{"PriceList": []}'
+        if target.startswith("DynamoDB"):
+            return target.rpartition(".")[2], b'{"Attributes": {}}'
         if target:
             return "GetParameter", json.dumps({"Parameter": {"Value": "ami-0123456789"}}).encode()
         if self.command == "POST":
@@ -139,6 +141,7 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_DEPLOYMENT": "parris",
         "PARRIS_CONFIG_BUCKET": "config",
         "PARRIS_RESULTS_BUCKET": "results",
+        "PARRIS_LEDGER_TABLE": "parris-ledger",
         "PARRIS_STACK_ROLE_ARN": "arn:aws:iam::123456789012:role/stack",
         "PARRIS_INSTANCE_PROFILES": "parris-instance",
         "PARRIS_INSTANCE_ROLE": "",

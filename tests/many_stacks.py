@@ -18,6 +18,7 @@ def make_runs(name: str, count: int) -> Deployment:
         account_id="000000000000",
         config_bucket=f"{name}-config",
         results_bucket=f"{name}-results",
+        ledger_table=f"{name}-ledger",
         launch_function="",
         reap_function="",
         max_run_hours=24,

@@ -20,6 +20,7 @@ SETTINGS = Settings(
     deployment="parris",
     config_bucket="parris-config",
     results_bucket="parris-results",
+    ledger_table="parris-ledger",
     stack_role_arn="arn:aws:iam::123456789012:role/stack",
     instance_profiles=("parris-instance", "extra"),
     instance_role="parris-instance:AROAEXAMPLE",

@@ -52,11 +52,11 @@ class LaunchRefused(ParrisError):
 
 
 class StackInTheWay(LaunchRefused):
-    """A stack of the job's name exists; its own run is `run_id`."""
+    """A stack of the job's name exists; its own run is `run_id`, and may be `kept` when over."""
 
-    def __init__(self, text: str, run_id: str) -> None:
+    def __init__(self, text: str, run_id: str, *, kept: bool = False) -> None:
         super().__init__(text)
-        self.run_id = run_id
+        self.run_id, self.kept = run_id, kept
 
 
 class LaunchFailed(ParrisError):

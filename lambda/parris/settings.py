@@ -16,6 +16,7 @@ VARIABLES = (
     "PARRIS_DEPLOYMENT",
     "PARRIS_CONFIG_BUCKET",
     "PARRIS_RESULTS_BUCKET",
+    "PARRIS_LEDGER_TABLE",
     "PARRIS_STACK_ROLE_ARN",
     "PARRIS_INSTANCE_PROFILES",
     "PARRIS_INSTANCE_ROLE",
@@ -38,6 +39,7 @@ VARIABLES = (
 REAP_VARIABLES = (
     "PARRIS_DEPLOYMENT",
     "PARRIS_RESULTS_BUCKET",
+    "PARRIS_LEDGER_TABLE",
     "PARRIS_OVERDUE_MINUTES",
     "PARRIS_TOPIC_ARN",
     "PARRIS_LAUNCH_FUNCTION_ARN",
@@ -53,6 +55,7 @@ class Settings:
     deployment: str
     config_bucket: str
     results_bucket: str
+    ledger_table: str
     stack_role_arn: str
     instance_profiles: tuple[str, ...]
     """Instance profiles a job may run with; the first is the default."""
@@ -90,6 +93,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         deployment=environment["PARRIS_DEPLOYMENT"],
         config_bucket=environment["PARRIS_CONFIG_BUCKET"],
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
+        ledger_table=environment["PARRIS_LEDGER_TABLE"],
         stack_role_arn=environment["PARRIS_STACK_ROLE_ARN"],
         instance_profiles=tuple(environment["PARRIS_INSTANCE_PROFILES"].split(",")),
         instance_role=environment["PARRIS_INSTANCE_ROLE"].rstrip(":"),
@@ -116,6 +120,7 @@ class ReapSettings:
 
     deployment: str
     results_bucket: str
+    ledger_table: str
     overdue: timedelta
     """How long after its deadline a run's stack is deleted from outside."""
     topic_arn: str
@@ -134,6 +139,7 @@ def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
     return ReapSettings(
         deployment=environment["PARRIS_DEPLOYMENT"],
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
+        ledger_table=environment["PARRIS_LEDGER_TABLE"],
         overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
         topic_arn=environment["PARRIS_TOPIC_ARN"],
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],

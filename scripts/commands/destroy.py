@@ -39,7 +39,9 @@ def main(argv: list[str]) -> int:
         print("waiting for stacks that are being deleted", flush=True)
         if failed := clean_stacks.wait_until_gone(deployment, list_stacks(deployment)):
             raise Refused(f"stacks that are still there: {failed}; run make clean-stacks ALL=1")
-    _refuse_to_lose()
+    state = _read_state()
+    _refuse_to_lose(state)
+    _lift_protection(state)
     return terraform.main(["destroy", *terraform.flags(options), *options.more])
 
 
@@ -67,13 +69,10 @@ def _offer(deployment: Deployment) -> None:
         raise Refused("not every stack is gone; nothing was destroyed")
 
 
-def _refuse_to_lose() -> None:
-    """Stop a destroy that terraform would only stop halfway, at a bucket that is not empty.
+def _read_state() -> list[Mapping[str, Any]]:
+    """Return the resources of Terraform's state; nothing if there is none that can be read.
 
-    By then the function, the roles and the buckets' own protection would be gone.
-
-    Raises:
-        Refused: with the buckets, if one holds objects and force_destroy was not applied.
+    Then terraform destroy says why better than we could.
     """
     result = subprocess.run(
         ["terraform", "show", "-json", "-no-color", *_state_file()],
@@ -83,15 +82,43 @@ def _refuse_to_lose() -> None:
         check=False,
     )
     if result.returncode:
-        return  # no state that can be read: terraform destroy says why better than we could
+        return []
     values = json.loads(result.stdout).get("values") or {}
+    resources: list[Mapping[str, Any]] = values.get("root_module", {}).get("resources", [])
+    return resources
+
+
+def _lift_protection(state: list[Mapping[str, Any]]) -> None:
+    """Let Terraform delete a ledger beside buckets that hold nothing.
+
+    Its protection is for whoever deletes it otherwise; the next apply would bring it back.
+    """
+    for resource in state:
+        table = resource["values"]
+        if resource["type"] != "aws_dynamodb_table" or not table["deletion_protection_enabled"]:
+            continue
+        client = make_client("dynamodb", table["arn"].split(":")[3])
+        try:
+            client.update_table(TableName=table["name"], DeletionProtectionEnabled=False)
+            client.get_waiter("table_exists").wait(TableName=table["name"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+
+
+def _refuse_to_lose(state: list[Mapping[str, Any]]) -> None:
+    """Stop a destroy that terraform would only stop halfway, at a bucket that is not empty.
+
+    By then the function, the roles and the buckets' own protection would be gone.
+
+    Raises:
+        Refused: with the buckets, if one holds objects and force_destroy was not applied.
+    """
     kept = [
         resource["values"]
-        for resource in values.get("root_module", {}).get("resources", [])
+        for resource in state
         if resource["type"] == "aws_s3_bucket" and not resource["values"]["force_destroy"]
     ]
-    if not kept:
-        return
     held = [bucket["bucket"] for bucket in kept if _holds_anything(bucket)]
     if held:
         lines = "\n".join(f"  s3://{name} is not empty" for name in held)

@@ -1,9 +1,9 @@
 """What comes of an event that was sent and not answered: its run, its refusal, or nothing.
 
 A trigger's event reaches the launch function asynchronously, so that nobody gets its answer. But a
-run has a receipt, which says what triggered it; a refusal is remembered with its reason below
-``events/`` by the reap function, which tells of it; a click that launches nothing leaves its mark
-there too (docs/contracts.md, "What is remembered of events").
+run has a receipt, which says what triggered it. The ledger holds what has been told: a refusal with
+its reason, by the reap function, and that a click launched nothing (docs/contracts.md, "What is
+remembered of events").
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.objects import Objects
+from parris.aws.table import Table
+from parris.aws.told import Told
 from parris.events.request import DEFAULT_JOB
 from parris.runs.plan import run_prefix
 from scripts.cli.console import Refused
@@ -61,11 +64,13 @@ class Listener:
             s3=deployment.client("s3"), results_bucket=deployment.results_bucket
         )
         self._runs = set(list_run_keys(deployment, job))
-        self._marks = set(self._objects.list_keys(self._prefix))
+        table = Table(dynamodb=lambda: deployment.client("dynamodb"), name=deployment.ledger_table)
+        self._told = Told(table=table, now=datetime.now(UTC))
+        self._marks = set(self._told.contents(self._prefix))
 
     @property
     def _prefix(self) -> str:
-        return f"events/{self._job}/" if self._job else "events/"
+        return f"{self._job}/" if self._job else ""
 
     def listen(self, fired: Fired) -> Heard | None:
         """Return what comes of what was `fired`; None if nothing does in its time.
@@ -94,12 +99,11 @@ class Listener:
         return None
 
     def _mark(self, fired: Fired) -> Heard | None:
-        for key in self._objects.list_keys(self._prefix):
+        for key, said in self._told.contents(self._prefix).items():
             if key in self._marks:
                 continue
-            what = key.rpartition("/")[2].removesuffix(".json")
+            what = key.rpartition("/")[2]
             if what == "launch-failed":
-                said = self._objects.read(key)
                 if _has(said.get("event"), fired.names):
                     raise Refused(f"the launch function refused: {said.get('reason')}")
             elif what in ("status", "stop") and "topic" in fired.names:  # a click's

@@ -88,6 +88,7 @@ class Deployment:
     account_id: str
     config_bucket: str
     results_bucket: str
+    ledger_table: str
     launch_function: str
     reap_function: str
     max_run_hours: int

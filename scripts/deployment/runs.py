@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.aws import stacks as cloudformation
-from parris.aws.stacks import deleter, first_failure, stack_tags
+from parris.aws.stacks import first_failure, last_deletion, stack_tags
 from parris.aws.storage import Storage
 from parris.events.request import JOB_NAME, is_run_key
 from parris.runs.lifecycle import Ending, deleted, replaced
@@ -261,25 +261,12 @@ def _machine_state(deployment: Deployment, stack: Mapping[str, Any]) -> str:
 
 
 def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
-    """Return how a run ended whose stack was deleted before anybody wrote an outcome.
-
-    CloudFormation keeps the events of a deleted stack for 90 days, and in them who deleted it.
-    """
-    client = deployment.client("cloudformation")
-    pages = client.get_paginator("describe_stack_events").paginate(StackName=receipt["stack-id"])
-    try:
-        asked = next(
-            event
-            for page in pages
-            for event in page["StackEvents"]  # newest first
-            if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
-            and event["PhysicalResourceId"] == receipt["stack-id"]
-        )
-    except (StopIteration, ClientError):
+    """Return how a run ended whose stack was deleted before anybody wrote an outcome."""
+    found = last_deletion(deployment.client("cloudformation"), receipt["stack-id"])
+    if found is None:
         reason = "its stack is gone and the machine left no outcome"
         return Ending(state="interrupted", reason=reason, ended_by="somebody")
-    who = deleter(asked.get("ClientRequestToken", ""))
-    return deleted(who, datetime.fromisoformat(receipt["deadline"]), asked["Timestamp"])
+    return deleted(found[0], datetime.fromisoformat(receipt["deadline"]), found[1])
 
 
 def change_receipt(

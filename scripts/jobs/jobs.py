@@ -15,7 +15,7 @@ from parris.aws.storage import MAX_JOB_FILES
 from parris.errors import InvalidConfig
 from parris.events.request import DEFAULT_JOB, JOB_NAME
 from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
-from parris.launch.launch import MAX_SCRIPT_BYTES
+from parris.launch.prepare import MAX_SCRIPT_BYTES
 from parris.launch.render import template_problems
 from scripts.cli.console import Refused
 from scripts.deployment.outputs import ROOT

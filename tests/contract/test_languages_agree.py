@@ -15,8 +15,8 @@ import pytest
 import yaml
 from hcl2 import SerializationOptions
 
-from parris.launch.claim import LEASE
 from parris.launch.render import RESOURCE_TYPES
+from parris.runs.record import LEASE
 from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import package_lambda
 from scripts.cli.verbs import VERBS, WITHOUT_TARGET

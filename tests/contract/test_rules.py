@@ -15,7 +15,7 @@ CONTRACTS = (ROOT / "docs/contracts.md").read_text()
 def test_every_rule_names_itself_and_no_rule_hands_a_payload_over_as_it_is() -> None:
     topics = re.findall(r"SELECT '(\w+)' AS rule", TRIGGERS)
     inputs = re.findall(r'"rule": "(\w+)"\n +}', TRIGGERS)  # last, after what others chose
-    windows = re.findall(r'"rule": "(\w+)"', (ROOT / "lambda/parris/launch/windows.py").read_text())
+    windows = re.findall(r'"rule": "(\w+)"', (ROOT / "lambda/parris/events/router.py").read_text())
     assert [*topics, *inputs, *windows] == list(RULES)
     assert len(re.findall(r"(?m)^  sql +=", TRIGGERS)) == len(topics)
     assert "SELECT *" not in TRIGGERS

@@ -4,143 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from parris.aws.storage import Storage
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
-from parris.launch.claim import LEASE
-from parris.launch.launch import Clients, Machine, launch
 from parris.runs.plan import receipt
-from tests.notices import Topic
-from tests.plans import NOW, SETTINGS, plan
-
-PARAMETERS = (
-    *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
-    *("MaxPrice", "VolumeSize", "SubnetId", "SecurityGroupId", "KeyName"),
-    *("Deadline", "DeleteAt", "SchedulerRole", "ScheduleGroup"),
-)
-
-# moto cannot start an instance whose image is in a launch template (moto 5.2); what the machine
-# looks like is for e2e, so this stack holds no more than a launch template.
-TEMPLATE = json.dumps(
-    {
-        "Parameters": {name: {"Type": "String", "Default": ""} for name in PARAMETERS},
-        "Resources": {
-            "Machine": {
-                "Type": "AWS::EC2::LaunchTemplate",
-                "Properties": {
-                    "LaunchTemplateData": {"InstanceType": "t3.micro"},
-                    "VersionDescription": {"Ref": "RunId"},
-                },
-                "Metadata": {"user-data": "{{user-data}}"},
-            }
-        },
-    }
-)
-BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'  # somebody else's
-MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n")
-EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
-
-
-class PriceList:
-    """The AWS Price List, which moto lacks, for one machine and its volume, in its own shape."""
-
-    def __init__(self) -> None:
-        self.usd = {"instanceType": "0.0400", "volumeApiName": "0.0730"}
-
-    def get_products(self, ServiceCode: str, Filters: Any) -> Any:  # noqa: N803 - boto3's names
-        assert ServiceCode == "AmazonEC2"
-        [usd] = [self.usd[item["Field"]] for item in Filters if item["Field"] in self.usd]
-        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": usd}}
-        item = {"terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}}}
-        return {"PriceList": [json.dumps(item)] if usd else []}
-
-
-class World:
-    """The buckets of one deployment, and what a launch does to them."""
-
-    def __init__(self) -> None:
-        self.s3 = boto3.client("s3", region_name="us-east-1")
-        self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
-        self.scheduler = boto3.client("scheduler", region_name="us-east-1")
-        self.scheduler.create_schedule_group(Name=SETTINGS.schedule_group)
-        self.topic = Topic(SETTINGS.topic_arn)
-        self.prices = PriceList()
-        self.made: list[str] = []
-        for bucket in ("parris-config", "parris-results"):
-            self.s3.create_bucket(Bucket=bucket)
-        self.s3.put_bucket_versioning(
-            Bucket="parris-results", VersioningConfiguration={"Status": "Enabled"}
-        )
-        self.agent_version = self.upload_agent(b"print('this deployment')")
-        self.put("training-config.json", '{"training-job-name": "one"}')
-        self.put("trainer-script.sh", "#!/bin/bash\ntrue\n")
-
-    def put(self, key: str, body: str) -> None:
-        self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
-
-    def upload_agent(self, program: bytes) -> str:
-        """Upload the machine's supervisor as Terraform does, and return its version."""
-        answer = self.s3.put_object(Bucket="parris-results", Key="agent.pyz", Body=program)
-        return str(answer["VersionId"])
-
-    def launch(
-        self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
-    ) -> dict[str, Any]:
-        def storage() -> Storage:
-            self.made.append("s3")
-            return Storage(
-                s3=self.s3, config_bucket="parris-config", results_bucket="parris-results"
-            )
-
-        def cloudformation() -> Any:
-            self.made.append("cloudformation")
-            return self.cloudformation
-
-        def ssm() -> Any:
-            self.made.append("ssm")
-            return boto3.client("ssm", region_name="us-east-1")
-
-        def ec2() -> Any:
-            self.made.append("ec2")
-            return boto3.client("ec2", region_name="us-east-1")
-
-        return launch(
-            EVENT if event is None else event,
-            "request-1",
-            settings=replace(SETTINGS, agent_version=self.agent_version, **settings),
-            clients=Clients(
-                storage=storage,
-                cloudformation=cloudformation,
-                ssm=ssm,
-                pricing=lambda: self.prices,  # type: ignore[arg-type, return-value] # one method
-                ec2=ec2,
-                sns=lambda: self.topic.sns,
-                scheduler=lambda: self.scheduler,
-            ),
-            machine=MACHINE,
-            now=NOW + timedelta(minutes=minutes),
-        )
-
-    def receipt(self, run_id: str, job: str = "default") -> dict[str, Any]:
-        key = f"runs/{job}/{run_id}/run.json"
-        read: dict[str, Any] = json.loads(
-            self.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
-        )
-        return read
-
-    def objects(self) -> set[str]:
-        found = self.s3.list_objects_v2(Bucket="parris-results").get("Contents", [])
-        return {item["Key"] for item in found if item["Key"].startswith("runs/")}
-
-    def stacks(self) -> list[dict[str, Any]]:
-        return [dict(stack) for stack in self.cloudformation.describe_stacks()["Stacks"]]
+from parris.runs.record import LEASE
+from tests.plans import NOW, plan
+from tests.world import EVENT, TEMPLATE, World
 
 
 @pytest.fixture
@@ -201,20 +75,6 @@ def test_an_event_without_a_time_has_one_run_in_the_one_style_of_ids(world: Worl
     other = world.launch({"event-id": "yours"}, minutes=60)
     assert other["run-id"].startswith("20261124-130000-")
     assert other["run-id"][-8:] != first["run-id"][-8:]
-
-
-def test_a_run_id_that_s3_would_not_hold_is_written_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    busy = [False, False]  # two writes at once: S3 takes neither
-
-    def mark(storage: Storage, key: str, content: Any = None) -> bool:
-        return busy.pop() if busy and key.startswith("event-ids/") else held(storage, key, content)
-
-    held = Storage.mark
-    monkeypatch.setattr(Storage, "mark", mark)
-    assert world.launch({"event-id": "mine"})["run-id"].startswith("20261124-120000-")
-    assert busy == []
 
 
 SEVERAL = '{"training-job-name": "one", "several-at-once": true}'
@@ -294,17 +154,18 @@ def test_replacement_updates_the_stack(world: World) -> None:
 
 
 def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World) -> None:
-    planned = plan("{}", EVENT)
-    storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
-    assert storage.claim(planned.prefix, receipt(planned))
-    assert world.launch(minutes=1)["duplicate"] is True
+    run_id = plan("{}", EVENT).run_id
+    world.ledger.claim("default", run_id, "another launch's", NOW)
+    early = world.launch(minutes=1)
+    assert (early["duplicate"], early["stack-name"], early["deadline"]) == (True, None, None)
     assert world.stacks() == []
     late = LEASE.total_seconds() / 60 + 1
     assert world.launch(minutes=late)["duplicate"] is False
+    assert world.record(run_id).attempt == 2
     assert len(world.stacks()) == 1
 
 
-def test_a_run_with_an_outcome_is_never_launched_again(world: World) -> None:
+def test_a_run_that_a_version_without_ledger_launched_is_not_launched_again(world: World) -> None:
     planned = plan("{}", EVENT)
     storage = Storage(s3=world.s3, config_bucket="parris-config", results_bucket="parris-results")
     storage.claim(planned.prefix, receipt(planned))
@@ -459,11 +320,12 @@ def over(world: World, run_id: str, where: str = "", **said: Any) -> None:
     world.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(outcome).encode())
 
 
-def test_a_run_that_is_over_leaves_room(world: World) -> None:
+def test_a_run_that_is_over_leaves_room_when_the_reap_function_has_noted_it(world: World) -> None:
     first = world.launch(max_concurrent_runs=1)
     over(world, first["run-id"])
     world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
     world.put("jobs/b/trainer-script.sh", "true")
+    world.reap()
     assert world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)["stack-id"]
 
 
@@ -481,30 +343,11 @@ def test_what_is_no_outcome_of_the_run_itself_leaves_no_room(
 ) -> None:
     first = world.launch(max_concurrent_runs=1)
     over(world, first["run-id"], where, **said)
+    world.reap()
     world.put("jobs/b/training-config.json", '{"training-job-name": "two"}')
     world.put("jobs/b/trainer-script.sh", "true")
     with pytest.raises(LaunchRefused, match="max_concurrent_runs allows 1"):
         world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)
-
-
-def test_of_launches_at_the_same_moment_the_later_stacks_withdraw(world: World) -> None:
-    tags: Any = [
-        {"Key": "parris:deployment", "Value": "parris"},
-        {"Key": "parris:job", "Value": "x"},
-        {"Key": "parris:run-id", "Value": "earlier"},
-    ]
-    real = world.cloudformation.create_stack
-    made: list[Any] = []
-
-    def create_stack(**call: Any) -> Any:  # another launch is there first, by a hair
-        if not made:
-            made.append(real(StackName="earlier", TemplateBody=BARE, Tags=tags))
-        return real(**call)
-
-    world.cloudformation.create_stack = create_stack  # type: ignore[method-assign]
-    with pytest.raises(LaunchRefused, match=r"earlier \(run earlier\)"):
-        world.launch(max_concurrent_runs=1)
-    assert [stack["StackName"] for stack in world.stacks()] == ["earlier"]
 
 
 def test_an_unknown_job_names_the_command_that_uploads_it(world: World) -> None:

@@ -7,30 +7,39 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from parris.aws.ledger import Ledger
 from parris.aws.storage import Storage
+from parris.aws.told import Told
 from parris.aws.topic import Notifier
 from parris.errors import ParrisError
 from parris.reap.launches import Launches
 from parris.reap.outcome import LAST_WORDS
-from parris.reap.reconcile import STANDS, Reaper
-from parris.reap.recorder import Recorder
+from parris.reap.reconcile import STANDS, make_reaper
 from parris.runs.lifecycle import Machine
 from parris.runs.plan import KEEP_TAG
 from parris.settings import ReapSettings
 from scripts.deployment.outputs import ROOT
+from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
 
 SETTINGS = ReapSettings(
     deployment="parris",
     results_bucket="results",
+    ledger_table="parris-ledger",
     overdue=timedelta(minutes=5),
     topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
     launch_function_arn="parris-launch",
@@ -71,29 +80,46 @@ class Functions:
 class World:
     """Stacks of one deployment, their machines and their runs."""
 
-    def __init__(self) -> None:
-        self.s3 = boto3.client("s3", region_name="us-east-1")
-        self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
-        self.ec2 = boto3.client("ec2", region_name="us-east-1")
-        self.logs = boto3.client("logs", region_name="us-east-1")
-        self.topic = Topic(SETTINGS.topic_arn)
+    def __init__(self, config: Config | None = None) -> None:
+        """Make it; `config` is that of all its clients."""
+
+        def client(service: Any) -> Any:
+            return boto3.client(service, region_name="us-east-1", config=config)
+
+        self.s3: S3Client = client("s3")
+        self.cloudformation: CloudFormationClient = client("cloudformation")
+        self.ec2: EC2Client = client("ec2")
+        self.logs, self.dynamodb = client("logs"), client("dynamodb")
+        self.storage = Storage(s3=self.s3, config_bucket="", results_bucket="results")
+        self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.functions: Any = Functions()
+        self.ledger = Ledger(make_table(self.dynamodb))
         self.s3.create_bucket(Bucket="results")
         self.logs.create_log_group(logGroupName="/parris/training")
+
+    @property
+    def clients(self) -> list[Any]:
+        """What the function calls AWS with."""
+        aws = (self.s3, self.cloudformation, self.ec2, self.logs, self.dynamodb)
+        return [*aws, self.topic.sns]
 
     def run(self, name: str, *, deadline: str = LATER, **receipt: Any) -> str:
         """Make a run with its stack and machine; return the machine's id."""
         key = f"runs/job/{run_id(name)}/run.json"
+        stack_id = self.stack(name, deadline, keep=str(receipt.get("keep-stack", "never")))
         body = {
             "run-id": run_id(name),
             "job": "job",
+            "state": "accepted",
+            "stack-name": name,
+            "stack-id": stack_id,
+            "deadline": deadline,
             "claimed": "2026-11-24T11:00:00Z",
             "log-group": "/parris/training",
             "price": {"hourly-usd": "0.36"},
             **receipt,
         }
         self.s3.put_object(Bucket="results", Key=key, Body=json.dumps(body).encode())
-        stack_id = self.stack(name, deadline, keep=str(receipt.get("keep-stack", "never")))
         tags: Any = [
             {"Key": "parris:deployment", "Value": "parris"},
             {"Key": "parris:job", "Value": "job"},
@@ -125,19 +151,14 @@ class World:
         )["StackId"]
 
     def reap(self, event: dict[str, Any] | None = None, now: datetime = NOW) -> dict[str, Any]:
-        storage = Storage(s3=self.s3, config_bucket="", results_bucket="results")
-        return Reaper(
-            storage=storage,
-            cloudformation=self.cloudformation,
-            ec2=self.ec2,
-            recorder=Recorder(
-                storage=storage,
-                cloudformation=self.cloudformation,
-                ec2=self.ec2,
-                notifier=Notifier(
-                    sns=lambda: self.topic.sns, topic_arn=SETTINGS.topic_arn, storage=storage
-                ),
-                now=now,
+        return make_reaper(
+            settings=SETTINGS,
+            storage=self.storage,
+            ledger=self.ledger,
+            notifier=Notifier(
+                sns=lambda: self.topic.sns,
+                topic_arn=SETTINGS.topic_arn,
+                told=Told(table=self.ledger.table, now=now),
             ),
             launches=Launches(
                 functions=lambda: self.functions,
@@ -145,7 +166,8 @@ class World:
                 function_arn=SETTINGS.launch_function_arn,
                 iot_log_group=SETTINGS.iot_log_group,
             ),
-            settings=SETTINGS,
+            cloudformation=self.cloudformation,
+            ec2=self.ec2,
             now=now,
         ).reap(event or {})
 
@@ -579,6 +601,10 @@ def test_a_machine_ends_its_own_run_only(world: World) -> None:
         ("s3", "ListObjectsV2"),
         ("ec2", "DescribeInstances"),
         ("ec2", "GetConsoleOutput"),
+        ("dynamodb", "GetItem"),
+        ("dynamodb", "Query"),
+        ("dynamodb", "UpdateItem"),
+        ("dynamodb", "PutItem"),
     ],
 )
 @pytest.mark.parametrize("keep", ["never", "always"])
@@ -587,12 +613,15 @@ def test_an_overdue_stack_goes_whatever_else_is_refused(
 ) -> None:
     world.run("overdue", deadline=LONG_AGO, **{"keep-stack": keep})
     world.run("live")
-    world.s3.put_object(Bucket="results", Key="events/queue/broken.json", Body=b"[")
+    world.ledger.table.put_new("queue", "broken", {"event": "["})
+    world.ledger.table.put_new("run#job", "broken", {"open": "run"})
 
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
 
-    client = getattr(world, service)
+    client: Any = (
+        world.ledger.table.dynamodb() if service == "dynamodb" else getattr(world, service)
+    )
     client.meta.events.register(f"before-call.{service}.{operation}", refuse)
     with pytest.raises(ParrisError, match="could not be dealt with"):
         world.reap()

@@ -32,6 +32,7 @@ class World:
             account_id="123456789012",
             config_bucket="config",
             results_bucket="results",
+            ledger_table="parris-ledger",
             launch_function="",
             reap_function="",
             max_run_hours=24,

@@ -14,12 +14,11 @@ from moto import mock_aws
 
 from parris.aws import stacks
 from parris.aws.objects import Objects
-from parris.aws.topic import Notifier
-from parris.errors import LaunchFailed, LaunchRefused, LaunchUnclear
-from parris.launch import launch as use_case
-from parris.launch.claim import LEASE
-from parris.launch.concurrency import Concurrency
-from tests.integration.test_launch import EVENT, World
+from parris.aws.slots import Slots
+from parris.errors import LaunchFailed, LaunchUnclear
+from parris.launch.commit import Commit
+from parris.runs.record import LEASE
+from tests.world import EVENT, World
 
 LATE = LEASE.total_seconds() / 60 + 1
 """Minutes after which a claim without a stack is anybody's."""
@@ -35,18 +34,22 @@ def world(credentials: None) -> Iterator[World]:  # noqa: ARG001
         yield made
 
 
-def lose(client: Any, call: str, *, made: bool, path: str = "") -> None:
+def lose(client: Any, call: str, *, made: bool, about: str = "") -> None:
     """Lose the answer to the next call of that kind, such as ``s3.PutObject``.
 
     Args:
         made: whether the call has its effect all the same.
-        path: in what the call's URL ends.
+        about: what the call's URL or body contains.
     """
     left = 1
 
     def handler(request: Any, event_name: str, **_: Any) -> None:
         nonlocal left
-        if left and event_name == f"before-send.{call}" and request.url.endswith(path):
+        if (
+            left
+            and event_name == f"before-send.{call}"
+            and about in f"{request.url} {request.body}"
+        ):
             left -= 1
             raise ReadTimeoutError(endpoint_url=request.url)
 
@@ -55,24 +58,41 @@ def lose(client: Any, call: str, *, made: bool, path: str = "") -> None:
     (events.register_last if made else events.register_first)("before-send", handler)
 
 
-def test_a_claim_whose_answer_was_lost_is_still_this_launchs(world: World) -> None:
-    lose(world.s3, "s3.PutObject", made=True, path="/run.json")
+@pytest.mark.parametrize(
+    ("call", "about"),
+    [
+        ("PutItem", "run#default"),  # the claim
+        ("UpdateItem", "receipt"),  # the plan
+        ("UpdateItem", "holders"),  # the room
+        ("UpdateItem", "/started"),  # the message
+        ("UpdateItem", "accepted"),
+    ],
+)
+def test_a_write_of_the_ledger_whose_answer_was_lost_is_still_this_launchs(
+    world: World, call: str, about: str
+) -> None:
+    lose(world.table.dynamodb(), f"dynamodb.{call}", made=True, about=about)
+    answer = world.launch()
+    assert answer["duplicate"] is False
+    assert len(world.stacks()) == 1
+    assert world.record(answer["run-id"]).state == "accepted"
+    assert Slots(world.table).holders() == {"one": f"default/{answer['run-id']}"}
+    assert len(world.topic.heard("started")) == 1
+
+
+def test_orders_whose_answer_was_lost_are_still_this_launchs(world: World) -> None:
+    lose(world.s3, "s3.PutObject", made=True, about="/run.json")
     answer = world.launch()
     assert answer["duplicate"] is False
     assert world.receipt(answer["run-id"])["state"] == "accepted"
     assert len(world.stacks()) == 1
 
 
-def test_a_mark_whose_answer_was_lost_does_not_lose_its_message(world: World) -> None:
-    lose(world.s3, "s3.PutObject", made=True, path="/started.json")
-    world.launch()
-    assert len(world.topic.heard("started")) == 1
-
-
 def test_a_write_of_somebody_else_is_not_taken_for_ones_own(world: World) -> None:
     objects = Objects(s3=world.s3, results_bucket="parris-results")
-    assert objects.mark("events/x.json", {"same": "content"})
-    assert not objects.mark("events/x.json", {"same": "content"})
+    objects.put("events/x.json", {"same": "content"}, IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        objects.put("events/x.json", {"same": "content"}, IfNoneMatch="*")
 
 
 @pytest.mark.parametrize("replacing", [False, True])
@@ -100,17 +120,16 @@ def test_where_nobody_knows_nothing_is_told_and_the_event_may_come_again(world: 
     assert world.receipt(answer["run-id"])["state"] == "accepted"
 
 
-def test_a_launch_that_died_after_its_stack_keeps_its_deadline_and_its_stop(
+def test_a_launch_that_died_after_its_stack_is_completed_and_told_of_by_a_sweep(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    whole = use_case._complete
-    monkeypatch.setattr(use_case, "_complete", dies)
-    with pytest.raises(KeyboardInterrupt):
-        world.launch()
-    monkeypatch.setattr(use_case, "_complete", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Commit, "_complete", dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.launch()
     (stack,) = world.stacks()
     run_id = next(tag["Value"] for tag in stack["Tags"] if tag["Key"] == "parris:run-id")
     before = {**world.receipt(run_id), "stop": {"requested": "now", "by": "make stop"}}
@@ -121,19 +140,68 @@ def test_a_launch_that_died_after_its_stack_keeps_its_deadline_and_its_stop(
     )
     answer = world.launch(minutes=60)
     assert (answer["duplicate"], answer["stack-id"]) == (True, stack["StackId"])
+    for minutes in (60, 70):
+        world.reap(minutes=minutes)
     complete = {"state": "accepted", "stack-id": stack["StackId"]}
-    assert world.receipt(run_id) == before | complete
+    assert world.receipt(run_id) == before | complete  # its deadline and its stop
+    assert world.record(run_id).state == "accepted"
+    [told] = world.topic.heard("started")
+    assert told["stack-id"] == stack["StackId"]
     assert len(world.stacks()) == 1
 
 
-def test_a_message_that_cannot_be_marked_does_not_say_that_nothing_was_launched(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["_note_plan", "_take_room"])
+def test_a_launch_that_died_before_its_stack_is_told_of_and_its_event_is_free(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def refused(*_: Any) -> bool:
-        raise ClientError({"Error": {"Code": "SlowDown", "Message": "no"}}, "PutObject")
+    class Dies(BaseException):
+        """The process is gone: nothing is undone."""
 
-    monkeypatch.setattr(Notifier, "tell_once", refused)
-    assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
+    whole = getattr(Commit, step)
+
+    def dies(commit: Commit, *arguments: Any) -> None:
+        whole(commit, *arguments)
+        raise Dies
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Commit, step, dies)
+        with pytest.raises(Dies):
+            world.launch(max_concurrent_runs=1)
+    world.reap(minutes=1)
+    assert world.topic.heard() == []  # that launch may still be at it
+    for minutes in (10, 20):
+        world.reap(minutes=minutes)
+    [told] = world.topic.heard("launch-failed")
+    assert told["reason"].startswith("its launch ended before CloudFormation had taken a stack on")
+    assert world.receipt(told["run-id"])["state"] == "launch-failed"
+    assert Slots(world.table).holders() == {}
+    assert world.launch(minutes=30, max_concurrent_runs=1)["duplicate"] is False
+    assert len(world.stacks()) == 1
+
+
+@pytest.mark.parametrize("call", ["UpdateItem", "PutItem"])
+def test_a_ledger_that_fails_after_the_stack_does_not_say_that_nothing_was_launched(
+    world: World, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    whole = Commit._complete
+
+    def refused(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "no"}}, call)
+
+    def complete(commit: Commit, *arguments: Any) -> Any:
+        events = world.table.dynamodb().meta.events
+        events.register(f"before-call.dynamodb.{call}", refused)
+        try:
+            return whole(commit, *arguments)
+        finally:
+            events.unregister(f"before-call.dynamodb.{call}", refused)
+
+    monkeypatch.setattr(Commit, "_complete", complete)
+    answer = world.launch()
+    assert answer["stack-id"] == world.stacks()[0]["StackId"]
+    world.reap(minutes=10)
+    assert world.record(answer["run-id"]).state == "accepted"
+    assert len(world.topic.heard("started")) == 1
 
 
 def test_a_stack_that_vanishes_while_it_is_looked_at_leaves_its_name(
@@ -161,31 +229,3 @@ def test_a_name_that_is_never_free_and_never_there_is_one_error(
     monkeypatch.setattr(stacks, "read_stack", lambda *_: None)
     with pytest.raises(LaunchFailed, match="came and went 3 times"):
         world.launch({**EVENT, "event-id": "after"})
-
-
-def test_a_run_whose_stack_was_withdrawn_is_not_told_to_be_launched_while_that_goes(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """moto deletes at once, so the stack that is going is shown to stand a little longer."""
-    withdrawn = Concurrency.withdraw_if_too_many
-
-    def withdraw(*_: Any) -> None:
-        raise LaunchRefused("one run too many")
-
-    monkeypatch.setattr(Concurrency, "withdraw_if_too_many", withdraw)
-    with pytest.raises(LaunchRefused, match="too many"):
-        world.launch()
-    monkeypatch.setattr(Concurrency, "withdraw_if_too_many", withdrawn)
-    whole = stacks.read_stack
-
-    def going(cloudformation: Any, name: str) -> Any:
-        stack = whole(cloudformation, name)
-        return stack and {**stack, "StackStatus": "DELETE_IN_PROGRESS"}
-
-    monkeypatch.setattr(stacks, "read_stack", going)
-    with pytest.raises(LaunchRefused, match=r"DELETE_IN_PROGRESS.*wait until it has settled"):
-        world.launch()
-    monkeypatch.setattr(stacks, "read_stack", whole)
-    world.cloudformation.delete_stack(StackName="one")
-    assert world.launch()["duplicate"] is False
-    assert len(world.stacks()) == 1

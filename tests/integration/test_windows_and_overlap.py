@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from parris.aws.objects import QUEUE
-from parris.errors import InvalidEvent, StackInTheWay
+from parris.aws.arrivals import Arrivals
+from parris.aws.queue import Queue
+from parris.aws.told import Told
+from parris.errors import InvalidConfig, InvalidEvent, StackInTheWay
+from parris.launch.commit import Commit
+from parris.runs.lifecycle import MAX_ATTEMPTS
 from tests.integration import test_reap
-from tests.integration.test_launch import World
+from tests.notices import Topic
+from tests.plans import NOW, SETTINGS
+from tests.world import World
 
 
 @pytest.fixture
@@ -85,6 +91,81 @@ def test_an_arrival_that_was_cut_short_is_mended_by_its_redelivery(
     again = world.launch(arrival("a", "1"), minutes=0.1)
     assert again["duplicate"] is False
     assert schedules(world) == [f"parris-data-{again['window']}"]
+
+
+def test_only_who_opens_a_window_makes_its_schedule(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    create = world.scheduler.create_schedule
+    monkeypatch.setattr(
+        world.scheduler, "create_schedule", lambda **call: made.append(create(**call))
+    )
+    windows = {world.launch(arrival(f"k{n}", str(n)))["window"] for n in range(20)}
+    assert (len(windows), len(made)) == (1, 1)
+
+
+def test_a_window_whose_schedule_was_never_made_is_ended_by_a_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(world.scheduler, "create_schedule", lambda **_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            world.launch(arrival("a", "1"))
+    second = world.launch(arrival("b", "2"), minutes=0.1)  # which does not make it either
+    assert schedules(world) == []
+    world.reap(minutes=2)
+    assert world.sent == []  # a schedule may be a minute late, and a launch takes another
+    world.reap(minutes=12)
+    assert [event["window"] for event in world.sent] == [second["window"]]
+    answer = world.launch(world.sent[0], minutes=13)
+    assert world.receipt(answer["run-id"])["parameters"]["data-key"] == "b"
+    world.reap(minutes=22)
+    assert len(world.sent) == 1
+
+
+def test_an_object_that_comes_while_its_window_is_closed_is_in_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.launch(arrival("a", "1"))
+    end = {"rule": "window", "data-trigger": "fresh", "window": first["window"]}
+    put = Arrivals.put
+
+    def slow(arrivals: Arrivals, window: Any, *arrived: str) -> bool:
+        monkeypatch.setattr(Arrivals, "put", put)
+        world.launch({**end, "time": first["launches"]}, minutes=1)  # between look and write
+        return put(arrivals, window, *arrived)
+
+    monkeypatch.setattr(Arrivals, "put", slow)
+    late = world.launch(arrival("b", "2"), minutes=0.8)
+    assert late["window"] != first["window"]
+    world.cloudformation.delete_stack(StackName="one")
+    second_end = {**end, "window": late["window"], "time": late["launches"]}
+    run = world.launch(second_end, minutes=3)
+    assert world.receipt(run["run-id"])["parameters"]["data-key"] == "b"
+
+
+def test_a_window_whose_launch_is_refused_is_told_of_and_not_sent_again(world: World) -> None:
+    first = world.launch(arrival("a", "1"))
+    world.put("training-config.json", "{")
+    end = {"rule": "window", "data-trigger": "fresh", "window": first["window"]}
+    with pytest.raises(InvalidConfig):
+        world.launch({**end, "time": first["launches"]}, minutes=1)
+    world.reap(minutes=12)
+    assert world.sent == []
+
+
+def test_a_window_of_a_version_that_kept_arrivals_in_s3_is_launched(world: World) -> None:
+    for sequencer, key in (("1", "old"), ("2", "new")):
+        world.s3.put_object(
+            Bucket="parris-results",
+            Key=f"events/data/fresh/0123456789abcdef/2026-11-24T12:00:00Z-{sequencer}-x.json",
+            Body=json.dumps({"key": key, "version": "v"}).encode(),
+        )
+    end = {"rule": "window", "data-trigger": "fresh", "window": "0123456789abcdef"}
+    answer = world.launch({**end, "time": "2026-11-24T12:01:00Z"})
+    parameters = world.receipt(answer["run-id"])["parameters"]
+    assert (parameters["data-key"], parameters["data-objects"]) == ("new", "2")
 
 
 @pytest.mark.parametrize(
@@ -163,16 +244,70 @@ def test_a_schedule_queues_one_and_skips_the_next(world: World) -> None:
     second, third = (world.launch(scheduled(n, "queue-one")) for n in (1, 2))
     assert (second["held-back"], third["held-back"]) == ("queued", "skipped")
     again = world.launch(scheduled(1, "queue-one"))
-    assert (again["held-back"], again["reason"]) == ("queued", "it waits already")
-    body = world.s3.get_object(Bucket="parris-results", Key=f"{QUEUE}one.json")["Body"].read()
+    assert again["held-back"] == "queued"
+    world.reap(minutes=20)
+    assert world.sent == []  # its turn has not come
     world.cloudformation.delete_stack(StackName="one")
-    launched = world.launch(json.loads(body)["event"], minutes=30)
+    world.reap(minutes=30)
+    world.reap(minutes=40)  # the launch that was sent may have died
+    assert world.sent == [scheduled(1, "queue-one")] * 2
+    launched = world.launch(world.sent[0], minutes=41)
     assert (launched["run-id"], launched["duplicate"]) == (second["run-id"], False)
     assert "held-back" not in launched
+    assert world.launch(world.sent[1], minutes=42)["duplicate"] is True
+    world.reap(minutes=50)
+    assert len(world.sent) == 2  # it has left the queue
     assert len(world.topic.heard("queued")) == 1
 
 
+def test_a_schedule_whose_last_run_is_just_over_waits_for_its_stack_to_go(world: World) -> None:
+    first = world.launch(scheduled(0, "skip"))
+    key = f"runs/default/{first['run-id']}/outcome.json"
+    world.s3.put_object(Bucket="parris-results", Key=key, Body=b"{}")
+    second = world.launch(scheduled(1, "skip"))
+    assert second["held-back"] == "queued"
+    assert second["reason"] == (
+        f"run {first['run-id']} is just over; this one starts when its stack is gone"
+    )
+
+
+def test_what_waits_and_then_cannot_start_leaves_the_queue(world: World) -> None:
+    world.launch(scheduled(0, "queue-one"))
+    second = world.launch(scheduled(1, "queue-one"))
+    world.cloudformation.delete_stack(StackName="one")
+    world.put("training-config.json", "{")
+    with pytest.raises(InvalidConfig):
+        world.launch(scheduled(1, "queue-one"), minutes=30)
+    assert Queue(world.table).waiting() == ([], [])
+    assert world.record(second["run-id"]).state == "launch-failed"
+
+
+def test_a_launch_that_waits_and_always_dies_is_told_of_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.launch(scheduled(0, "queue-one"))
+    second = world.launch(scheduled(1, "queue-one"))
+    world.cloudformation.delete_stack(StackName="one")
+    world.reap(minutes=5)
+
+    def dies(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Commit, "run", dies)
+    for number in range(1, MAX_ATTEMPTS + 2):
+        if Queue(world.table).waiting()[0]:
+            with pytest.raises(KeyboardInterrupt):
+                world.launch(scheduled(1, "queue-one"), minutes=10 * number)
+        world.reap(minutes=10 * number + 5)
+    assert world.record(second["run-id"]).state == "launch-failed"
+    assert not world.record(second["run-id"]).is_open
+    assert len(world.topic.heard("launch-failed")) == 1
+    assert Queue(world.table).waiting() == ([], [])
+
+
 def test_a_schedule_whose_last_run_is_over_but_kept_is_refused(world: World) -> None:
+    config = {"training-job-name": "one", "keep-stack": "always"}
+    world.put("training-config.json", json.dumps(config))
     first = world.launch(scheduled(0, "skip"))
     key = f"runs/default/{first['run-id']}/outcome.json"
     world.s3.put_object(Bucket="parris-results", Key=key, Body=b'{"state": "succeeded"}')
@@ -184,23 +319,15 @@ def test_a_launch_succeeds_though_nobody_can_be_told(world: World) -> None:
     world.topic.sns.delete_topic(TopicArn=test_reap.SETTINGS.topic_arn)
     answer = world.launch()
     assert answer["duplicate"] is False
-    found = world.s3.list_objects_v2(Bucket="parris-results", Prefix="events/")
-    assert "Contents" not in found  # so that whoever looks next may tell
-
-
-def test_what_waits_is_sent_again_when_the_stacks_name_is_free() -> None:
-    with mock_aws():
-        world = test_reap.World()
-        for name in ("busy", "free"):
-            waiting = {"run-id": name, "stack-name": name, "event": {"event-id": name}}
-            world.s3.put_object(
-                Bucket="results", Key=f"{QUEUE}{name}.json", Body=json.dumps(waiting).encode()
-            )
-        world.run("busy")
-        world.reap()
-        assert world.functions.sent == [{"event-id": "free"}]
-        world.reap()
-        assert len(world.functions.sent) == 1
+    assert world.record(answer["run-id"]).state == "launching"  # so that a sweep tells of it
+    world.topic = Topic(SETTINGS.topic_arn)
+    world.reap(minutes=1)
+    assert world.topic.heard("started") == []  # its launch may still do so
+    for minutes in (10, 20):
+        world.reap(minutes=minutes)
+    [told] = world.topic.heard("started")
+    assert told["stack-id"] == answer["stack-id"]
+    assert world.record(answer["run-id"]).state == "accepted"
 
 
 def test_the_end_of_a_run_is_told_once_with_the_end_of_its_log() -> None:
@@ -253,11 +380,9 @@ def test_a_refusal_is_remembered_with_its_reason_and_what_names_its_event(
     with mock_aws():
         world = test_reap.World()
         world.reap(record)
-        listed = world.s3.list_objects_v2(Bucket="results", Prefix="events/")["Contents"]
-        [key] = [item["Key"] for item in listed]
-        assert key.endswith("/launch-failed.json")
-        mark = json.loads(world.s3.get_object(Bucket="results", Key=key)["Body"].read())
-        assert mark == {"reason": "no such job", "event": known}
+        [(key, said)] = Told(table=world.ledger.table, now=NOW).contents().items()
+        assert key.endswith("/launch-failed")
+        assert said == {"reason": "no such job", "event": known}
 
 
 def test_two_events_without_a_name_are_two_messages() -> None:

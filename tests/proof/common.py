@@ -19,6 +19,11 @@ OF_OUR_TYPES: Context = {"cloudformation:ResourceTypes": list(RESOURCE_TYPES)}
 OF_ANOTHER_TYPE: Context = {"cloudformation:ResourceTypes": [*RESOURCE_TYPES, "AWS::IAM::Role"]}
 
 
+LEDGER = "arn:aws:dynamodb:{region}:{account}:table/{deployment}-ledger"
+OTHER_TABLES = [
+    "arn:aws:dynamodb:{region}:{account}:table/another",
+    "arn:aws:dynamodb:{region}:{account}:table/{deployment}-2-ledger",
+]
 FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 KEY = "arn:aws:kms:{region}:{account}:key/ours"
 VOLUME_KEY = "arn:aws:kms:{region}:{account}:key/of-volumes"
@@ -37,7 +42,7 @@ NO_KEY = "e2e's deployment has no key of its own"
 
 def by_key(*services: str) -> Rows:
     """Return the needs of whoever reads and writes through services that use kms_key_arn."""
-    source = "S3 user guide, SSE-KMS, and SNS developer guide, 'Key management': permissions"
+    source = "S3 (SSE-KMS), SNS ('Key management') and DynamoDB guides: permissions"
     return [(KEY_USE, KEY, source, _through(service), NO_KEY) for service in services]
 
 

@@ -10,10 +10,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from parris.aws.told import Told
 from scripts.cli.console import Refused
 from scripts.commands import fire
 from scripts.deployment.fired import Fired, Listener, job_of
 from scripts.deployment.outputs import Deployment
+from tests.ledger import make_table
+from tests.plans import NOW
 
 RUN = "20261124-050149-fb4d15ce"
 SCHEDULE = Fired(did="sent", names={"event-id": "mine"}, seconds=0)
@@ -26,6 +29,10 @@ class Bucket:
     def __init__(self) -> None:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.s3.create_bucket(Bucket="results")
+        self.told = Told(table=make_table(), now=NOW)
+
+    def tell(self, key: str, content: dict[str, Any] | None = None) -> None:
+        assert self.told.begin(key, content).begun
 
     def put(self, key: str, content: dict[str, Any]) -> None:
         self.s3.put_object(Bucket="results", Key=key, Body=json.dumps(content).encode())
@@ -41,7 +48,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("LOCAL", "")
     values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
-    values |= {"region": "us-east-1", "results_bucket": "results"}
+    values |= {"region": "us-east-1", "results_bucket": "results", "ledger_table": "parris-ledger"}
     values["schedules"] = {"nightly": {"job": "job"}}
     with mock_aws():
         yield Deployment(**values)
@@ -86,13 +93,14 @@ def test_a_run_that_is_held_back_is_heard_too(
 def test_a_refusal_is_raised_with_the_functions_words(
     deployment: Deployment, bucket: Bucket
 ) -> None:
-    key = "events/job/0123456789abcdef/launch-failed.json"
-    bucket.put(key.replace("0", "f"), {"reason": "old", "event": {"event-id": "mine"}})
+    key = "job/0123456789abcdef/launch-failed"
+    bucket.tell(key.replace("0", "f"), {"reason": "old", "event": {"event-id": "mine"}})
     listener = Listener(deployment, "job")
-    bucket.put(key.replace("0", "e"), {"reason": "theirs", "event": {"event-id": "other"}})
-    bucket.put(key.replace("0", "d"), {})  # of an older version
+    bucket.tell(key.replace("0", "e"), {"reason": "theirs", "event": {"event-id": "other"}})
+    bucket.tell(key.replace("0", "d"))  # of a launch that died
+    bucket.tell(f"other{key}", {"reason": "another job's", "event": {"event-id": "mine"}})
     assert listener.listen(SCHEDULE) is None
-    bucket.put(key, {"reason": "epoch is not a parameter", "event": {"event-id": "mine"}})
+    bucket.tell(key, {"reason": "epoch is not a parameter", "event": {"event-id": "mine"}})
     with pytest.raises(Refused, match="the launch function refused: epoch is not a parameter"):
         listener.listen(SCHEDULE)
 
@@ -110,9 +118,9 @@ def test_a_click_that_launches_nothing_leaves_its_mark_under_any_job(
     deployment: Deployment, bucket: Bucket
 ) -> None:
     listener = Listener(deployment, None)
-    bucket.put("events/any/20261124-0-0/started.json", {})
+    bucket.tell("any/20261124-0-0/started")
     assert listener.listen(CLICK) is None
-    bucket.put("events/any/20261124-0-0/status.json", {})
+    bucket.tell("any/20261124-0-0/status")
     heard = listener.listen(CLICK)
     assert heard is not None
     assert (heard.receipt, heard.action) == (None, "status")

@@ -24,6 +24,7 @@ from scripts.cli import console
 from scripts.cli.console import Refused
 from scripts.cli.plain_text import PlainOutput, one_line
 from scripts.deployment.outputs import Deployment
+from tests.ledger import NAME, make_table
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMMANDS = sorted(
@@ -77,7 +78,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("LOCAL", "")
     values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
-    values |= {"region": "us-east-1", "results_bucket": "results"}
+    values |= {"region": "us-east-1", "results_bucket": "results", "ledger_table": NAME}
     values["schedules"] = {
         HOSTILE: {
             "expression": HOSTILE,
@@ -90,6 +91,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket="results")
+        make_table()
         receipt = {
             "run-id": "r-0123456789abcdef",
             "job": "job",

@@ -29,40 +29,16 @@ class Objects:
     s3: S3Client
     results_bucket: str
 
-    def mark(self, key: str, content: Mapping[str, Any] | None = None) -> bool:
-        """Write `key` in the results bucket if nobody has; return whether this call did."""
+    def read(self, key: str) -> dict[str, Any]:
+        """Return a JSON object of the results bucket; {} if there is none."""
         try:
-            self.put(key, content or {}, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _CHANGED:
-                raise
-            return False
-        return True
-
-    def read_tagged(self, key: str) -> tuple[dict[str, Any], str | None]:
-        """Return a JSON object of the results bucket and its ETag; ({}, None) if there is none."""
-        try:
-            answer = self.s3.get_object(Bucket=self.results_bucket, Key=key)
+            body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
-            return {}, None
-        return json.loads(answer["Body"].read()), answer["ETag"]
-
-    def read(self, key: str) -> dict[str, Any]:
-        return self.read_tagged(key)[0]
-
-    def replace_tagged(self, key: str, content: Mapping[str, Any], etag: str | None) -> bool:
-        """Write `key` if it is still what was read with `etag`; return whether it was."""
-        if etag is None:
-            return self.mark(key, content)
-        try:
-            self.put(key, content, IfMatch=etag)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _CHANGED:
-                raise
-            return False
-        return True
+            return {}
+        content: dict[str, Any] = json.loads(body.read())
+        return content
 
     def list_keys(self, prefix: str) -> list[str]:
         """Return the keys of the results bucket that begin with `prefix`, in their order."""
@@ -70,9 +46,6 @@ class Objects:
             Bucket=self.results_bucket, Prefix=prefix
         )
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
-
-    def unmark(self, key: str) -> None:
-        self.s3.delete_object(Bucket=self.results_bucket, Key=key)
 
     def put(self, key: str, content: Mapping[str, Any], **condition: str) -> str:
         """Write an object of the results bucket; return its ETag.
@@ -107,21 +80,3 @@ class Objects:
                 raise
             return None
         return about["ETag"] if about["Metadata"].get(_WRITE) == name else None
-
-
-def event_key(job: str, run_id: str, what: str) -> str:
-    """Return the object that says that `what` has been done about a run or an event."""
-    return f"events/{job}/{run_id}/{what}.json"
-
-
-def event_id_key(job: str, digest: str) -> str:
-    """Return the object that holds the run id of an event which does not know its own time."""
-    return f"event-ids/{job}/{digest}.json"
-
-
-QUEUE = "events/queue/"
-
-
-def queue_key(stack_name: str) -> str:
-    """Return the object that holds the one launch that waits for a stack's name."""
-    return f"{QUEUE}{stack_name}.json"

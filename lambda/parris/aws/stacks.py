@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import LaunchFailed, LaunchUnclear, StackInTheWay
+from ..runs.plan import KEEP_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -85,7 +86,8 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     if refusal := why_not_replace(stack["StackStatus"], tags, call, replace=replace):
         ours = tags.get("parris:deployment") == call.deployment
         held = tags.get("parris:run-id", "") if ours else ""
-        raise StackInTheWay(refusal, "" if held == call.run_id else held)
+        kept = tags.get(KEEP_TAG, "never") != "never"
+        raise StackInTheWay(refusal, "" if held == call.run_id else held, kept=kept)
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
@@ -168,6 +170,27 @@ def deleter(token: str) -> str:
         return "somebody"
     # The schedule's token is in training-stack.yaml, and ends in the run's id.
     return "schedule" if who.startswith("schedule-") else who.rpartition("-")[0]
+
+
+def last_deletion(
+    cloudformation: CloudFormationClient, stack_id: str
+) -> tuple[str, datetime] | None:
+    """Return who deleted a stack last, and when; None if CloudFormation no longer knows.
+
+    It keeps the events of a deleted stack for 90 days.
+    """
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    try:
+        asked = next(
+            event
+            for page in pages
+            for event in page["StackEvents"]  # newest first
+            if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
+            and event["PhysicalResourceId"] == stack_id
+        )
+    except (StopIteration, ClientError):
+        return None
+    return deleter(asked.get("ClientRequestToken", "")), asked["Timestamp"]
 
 
 def first_failure(cloudformation: CloudFormationClient, stack_id: str) -> str:

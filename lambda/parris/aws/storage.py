@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,10 @@ class Storage(Objects):
         """Write the receipt anew; None if it is no longer the one that was `known`."""
         return self._put_receipt(prefix, receipt, IfMatch=known.etag)
 
+    def write_receipt(self, prefix: str, receipt: Mapping[str, Any]) -> Claim:
+        """Write the receipt of a run, whatever is there."""
+        return Claim(receipt=receipt, etag=self.put(prefix + "run.json", receipt))
+
     def _put_receipt(
         self, prefix: str, receipt: Mapping[str, Any], **condition: str
     ) -> Claim | None:
@@ -184,15 +188,17 @@ class Storage(Objects):
         Its name is the writer's ``aws:userid``, ``<role id>:<instance id>``, to which the
         machines' policy holds them: nobody else can have written there.
         """
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.results_bucket, Prefix=f"{prefix}machines/", Delimiter="/"
-        )
-        folders = [
-            found["Prefix"].split("/")[-2]
-            for page in pages
-            for found in page.get("CommonPrefixes", [])
-        ]
+        folders = self.list_folders(f"{prefix}machines/")
         return next((name for name in folders if name.endswith(f":{instance_id}")), None)
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Return the names of the folders right below `prefix` in the results bucket."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for found in page.get("CommonPrefixes", []):
+                yield found["Prefix"].split("/")[-2]
 
     def _read_bounded(self, key: str) -> bytes | None:
         """Return an object of the results bucket, and no more of it than an outcome may have."""

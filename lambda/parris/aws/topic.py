@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..runs.messages import Notice
-from .storage import Storage
+from .told import Told
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -24,26 +24,35 @@ class Notifier:
 
     sns: Callable[[], SNSClient]
     topic_arn: str
-    storage: Storage
+    told: Told
 
     def tell_once(
-        self, key: str, notice: Callable[[], Notice], mark: Mapping[str, Any] | None = None
+        self, key: str, notice: Callable[[], Notice], content: Mapping[str, Any] | None = None
     ) -> bool:
-        """Publish a notice unless somebody has done so under `key`; return whether this call did.
+        """Publish a notice unless it has been published under `key`; return whether this call did.
 
         Args:
-            mark: what to write under `key`, for whoever looks for it.
-
-        The mark comes first, so that two who notice the same thing at once say it once. If
-        publishing fails the mark goes again, and whoever looks next says it.
+            content: kept under `key`, for whoever looks for it.
         """
-        if not self.storage.mark(key, mark):
-            return False
+        return self._tell(key, notice, content)[0]
+
+    def is_told(self, key: str, notice: Callable[[], Notice]) -> bool:
+        """Publish a notice unless it has been; return whether it has been by now."""
+        now, before = self._tell(key, notice, None)
+        return now or before
+
+    def _tell(
+        self, key: str, notice: Callable[[], Notice], content: Mapping[str, Any] | None
+    ) -> tuple[bool, bool]:
+        telling = self.told.begin(key, content)
+        if not telling.begun:
+            return False, telling.done
         try:
             self.sns().publish(TopicArn=self.topic_arn, **notice().message())
         except (ClientError, BotoCoreError):
             # What happened has happened, and is recorded; only the message about it is missing.
             log.exception("could not publish what %s is about", key)
-            self.storage.unmark(key)
-            return False
-        return True
+            self.told.failed(key, telling)
+            return False, False
+        self.told.done(key, telling)
+        return True, False

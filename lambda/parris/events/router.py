@@ -65,6 +65,15 @@ def is_settled(event: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(event, dict) and rule_of(event) == "window"
 
 
+def end_event(trigger: str, window: str, ends: str) -> dict[str, str]:
+    """Return the event that ends a data trigger's window.
+
+    Args:
+        ends: ISO 8601 UTC.
+    """
+    return {"rule": "window", "data-trigger": trigger, "window": window, "time": ends}
+
+
 def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
     """Return what `event` asks for.
 

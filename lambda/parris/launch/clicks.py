@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..aws.objects import event_key
 from ..aws.stacks import list_stacks, stack_tags
 from ..aws.storage import Storage
+from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..events.request import LaunchRequest
 from ..runs import messages
@@ -31,7 +31,7 @@ def act(
     now: datetime,
 ) -> dict[str, Any]:
     """Do what a click asks for that launches nothing, once, and return the answer."""
-    key = event_key(request.job, event_digest(request), request.action)
+    key = told_key(request.job, event_digest(request), request.action)
     stacks = [
         stack
         for stack in list_stacks(cloudformation, deployment)

@@ -25,7 +25,7 @@ from ..aws.storage import Storage
 from ..errors import ParrisError
 from ..settings import Settings, read_settings
 from . import launch
-from .launch import Clients, Machine
+from .prepare import Clients, Machine
 
 log = logging.getLogger("parris")
 log.setLevel(logging.INFO)
@@ -45,6 +45,7 @@ def handle(event: object, context: Any) -> dict[str, Any]:
             settings=settings,
             clients=Clients(
                 storage=_storage,
+                dynamodb=partial(client, "dynamodb"),
                 cloudformation=partial(client, "cloudformation"),
                 ssm=partial(client, "ssm"),
                 pricing=lambda: client("pricing", price_region(settings.region), BRIEFLY),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from ..aws.arrivals import Arrivals, Window
 from ..aws.storage import Storage
-from ..errors import InvalidEvent, LaunchFailed, shown
+from ..errors import InvalidEvent, LaunchFailed, LaunchUnclear, ParrisError, shown
 from ..events.request import DEFAULT_JOB, read_key, read_text
+from ..events.router import end_event
 from ..jobs.parameters import OF_NEW_DATA
 from ..runs.plan import iso
 from ..settings import Settings
@@ -20,24 +24,29 @@ from ..settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
+log = logging.getLogger(__name__)
+
 MARGIN = timedelta(seconds=5)
 """So long before its end a window takes no more: its run may be about to start."""
 
 _TRIES = 10
 
+_WINDOW_NAME = re.compile(r"[0-9a-f]{16}")
+
 
 def settle(
     event: Mapping[str, Any],
     settings: Settings,
-    storage: Storage,
-    scheduler: EventBridgeSchedulerClient,
+    arrivals: Arrivals,
+    scheduler: Callable[[], EventBridgeSchedulerClient],
     now: datetime,
 ) -> dict[str, Any]:
     """Put an object that has come into the open window, or open one, and return the answer.
 
     Every step may be done twice, so an arrival that was cut short is mended by its redelivery.
     A window ends with a one-time schedule that invokes the launch function, within a minute of its
-    time (EventBridge Scheduler user guide, "Schedule types").
+    time (EventBridge Scheduler user guide, "Schedule types"). Who opens it makes the schedule; of
+    one that was not made a sweep sends the event.
 
     Raises:
         InvalidEvent: if the trigger is not one of this deployment's.
@@ -47,36 +56,80 @@ def settle(
     # S3 sends an event at least once; the sequencer names what happened to the key.
     sequencer = read_text(event, "sequencer", "") or read_text(event, "version", "")
     identity = hashlib.sha256(f"{key}\n{sequencer}".encode()).hexdigest()[:16]
-    seen = f"{_folder(name)}seen/{identity}.json"
-    if earlier := storage.read(seen):
-        return {"data-trigger": name, "window": earlier["window"], "duplicate": True}
-    window = _window(name, identity, trigger, storage, now)
-    _end_later(name, window, settings, scheduler)
+    if earlier := arrivals.window_of(name, identity):
+        return {"data-trigger": name, "window": earlier, "duplicate": True}
     arrived = f"{read_text(event, 'time', '')}-{sequencer}-{identity}"
-    arrival = {"key": key, "version": read_text(event, "version", "")}
-    storage.mark(f"{_folder(name)}{window['window']}/{arrived}.json", arrival)
-    ours = storage.mark(seen, {"window": window["window"]})
+    version = read_text(event, "version", "")
+    for _ in range(_TRIES):
+        window, opened = _window(name, identity, trigger, arrivals, now)
+        if opened:
+            _end_later(window, settings, scheduler())
+        if arrivals.put(window, arrived, key, version):
+            break
+        # It was closed meanwhile, and may not have seen this one.
+    else:
+        raise LaunchFailed(f"data trigger {name}: no window stayed open in {_TRIES} tries")
+    ours = arrivals.remember(name, identity, window.name)
     return {
         "data-trigger": name,
-        "window": window["window"],
-        "launches": window["ends"],
+        "window": window.name,
+        "launches": iso(window.ends),
         "duplicate": not ours,
     }
 
 
-def at_the_end(event: Mapping[str, Any], settings: Settings, storage: Storage) -> dict[str, Any]:
-    """Return the launch event of a window that has ended: its newest object as parameters.
+def end(
+    event: Mapping[str, Any],
+    settings: Settings,
+    arrivals: Arrivals,
+    storage: Storage,
+    start: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Start the run of a window that has ended, and return the answer.
+
+    Until the run has its stack, or was refused, the reap function sends the event again.
+    """
+    name, window = read_text(event, "data-trigger", ""), read_text(event, "window", "")
+    try:
+        answer = start(_at_the_end(event, name, window, settings, arrivals, storage))
+    except LaunchUnclear:
+        raise
+    except ParrisError:
+        _finish(arrivals, name, window)
+        raise
+    if answer["stack-id"] or not answer["duplicate"]:
+        _finish(arrivals, name, window)
+    return answer
+
+
+def _finish(arrivals: Arrivals, name: str, window: str) -> None:
+    try:
+        arrivals.finish(name, window)
+    except (ClientError, BotoCoreError):
+        log.exception("window %s of %s is sent again by the next sweep", window, name)
+
+
+def _at_the_end(
+    event: Mapping[str, Any],
+    name: str,
+    window: str,
+    settings: Settings,
+    arrivals: Arrivals,
+    storage: Storage,
+) -> dict[str, Any]:
+    """Return the launch event of a window: its newest object as parameters.
 
     Raises:
         InvalidEvent: if there is no such trigger, or nothing in the window.
     """
-    name, window = read_text(event, "data-trigger", ""), read_text(event, "window", "")
     trigger = _trigger(name, settings)
-    arrivals = storage.list_keys(f"{_folder(name)}{window}/")
-    if not arrivals:
+    newest, count = arrivals.close(name, window) if _WINDOW_NAME.fullmatch(window) else (None, 0)
+    if newest is None:  # of a version that kept arrivals in S3
+        keys = storage.list_keys(f"events/data/{name}/{window}/")
+        newest, count = storage.read(keys[-1]) if keys else None, len(keys)
+    if newest is None:
         raise InvalidEvent(f"window: {shown(window)} of data trigger {name} holds no object")
-    newest = storage.read(arrivals[-1])  # their names begin with their time
-    told = (trigger["bucket"], newest["key"], newest["version"], len(arrivals))
+    told = (trigger["bucket"], newest["key"], newest["version"], count)
     parameters = {**trigger.get("parameters", {}), **dict(zip(OF_NEW_DATA, told, strict=True))}
     return {**event, "job": trigger.get("job", DEFAULT_JOB), "parameters": parameters}
 
@@ -88,51 +141,34 @@ def _trigger(name: str, settings: Settings) -> Mapping[str, Any]:
     return settings.data_triggers[name]
 
 
-def _folder(name: str) -> str:
-    return f"events/data/{name}/"
-
-
 def _window(
-    name: str, identity: str, trigger: Mapping[str, Any], storage: Storage, now: datetime
-) -> Mapping[str, Any]:
-    """Return the open window, ``{"window", "ends"}``; open one if there is none."""
-    place = f"{_folder(name)}open.json"
+    name: str, identity: str, trigger: Mapping[str, Any], arrivals: Arrivals, now: datetime
+) -> tuple[Window, bool]:
+    """Return the open window, and whether it was opened here for want of one."""
     for _ in range(_TRIES):
-        held, etag = storage.read_tagged(place)
-        if held and now < datetime.fromisoformat(held["ends"]) - MARGIN:
-            return held
-        ends = now + timedelta(seconds=trigger["settle_seconds"])
-        opened = {"window": identity, "ends": iso(ends)}
-        if storage.replace_tagged(place, opened, etag):
-            return opened
+        held, takes = arrivals.open_window(name)
+        if held is not None and takes and now < held.ends - MARGIN:
+            return held, held.name == identity  # its opener may not have come to schedule it
+        ends = (now + timedelta(seconds=trigger["settle_seconds"])).replace(microsecond=0)
+        opened = Window(trigger=name, name=identity, ends=ends)
+        if arrivals.open(opened, held):
+            return opened, True
     raise LaunchFailed(f"data trigger {name}: its window could not be opened in {_TRIES} tries")
 
 
-def _end_later(
-    name: str,
-    window: Mapping[str, Any],
-    settings: Settings,
-    scheduler: EventBridgeSchedulerClient,
-) -> None:
-    ends = datetime.fromisoformat(window["ends"])
-    event = {
-        "rule": "window",
-        "data-trigger": name,
-        "window": window["window"],
-        "time": window["ends"],
-    }
+def _end_later(window: Window, settings: Settings, scheduler: EventBridgeSchedulerClient) -> None:
     try:
         scheduler.create_schedule(
             GroupName=settings.schedule_group,
-            Name=f"{settings.deployment}-data-{window['window']}",
-            Description=f"Parris: the run of data trigger {name}.",
-            ScheduleExpression=f"at({ends:%Y-%m-%dT%H:%M:%S})",
+            Name=f"{settings.deployment}-data-{window.name}",
+            Description=f"Parris: the run of data trigger {window.trigger}.",
+            ScheduleExpression=f"at({window.ends:%Y-%m-%dT%H:%M:%S})",
             FlexibleTimeWindow={"Mode": "OFF"},
             ActionAfterCompletion="DELETE",
             Target={
                 "Arn": settings.launch_function_arn,
                 "RoleArn": settings.scheduler_role_arn,
-                "Input": json.dumps(event),
+                "Input": json.dumps(end_event(window.trigger, window.name, iso(window.ends))),
             },
         )
     except ClientError as error:

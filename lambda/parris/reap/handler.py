@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any
 
 from ..aws.clients import client
+from ..aws.ledger import Ledger
 from ..aws.storage import Storage
+from ..aws.table import Table
+from ..aws.told import Told
 from ..aws.topic import Notifier
 from ..errors import ParrisError
 from ..settings import read_reap_settings
 from .launches import Launches
-from .reconcile import Reaper
-from .recorder import Recorder
+from .reconcile import make_reaper
 
 log = logging.getLogger("parris")
 log.setLevel(logging.INFO)
@@ -29,14 +31,15 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """
     settings, now = read_reap_settings(os.environ), datetime.now(UTC)
     storage = Storage(s3=client("s3"), config_bucket="", results_bucket=settings.results_bucket)
-    cloudformation, ec2 = client("cloudformation"), client("ec2")
-    notifier = Notifier(sns=partial(client, "sns"), topic_arn=settings.topic_arn, storage=storage)
-    reaper = Reaper(
+    ledger = Ledger(Table(dynamodb=partial(client, "dynamodb"), name=settings.ledger_table))
+    reaper = make_reaper(
+        settings=settings,
         storage=storage,
-        cloudformation=cloudformation,
-        ec2=ec2,
-        recorder=Recorder(
-            storage=storage, cloudformation=cloudformation, ec2=ec2, notifier=notifier, now=now
+        ledger=ledger,
+        notifier=Notifier(
+            sns=partial(client, "sns"),
+            topic_arn=settings.topic_arn,
+            told=Told(table=ledger.table, now=now),
         ),
         launches=Launches(
             functions=partial(client, "lambda"),
@@ -44,7 +47,8 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
             function_arn=settings.launch_function_arn,
             iot_log_group=settings.iot_log_group,
         ),
-        settings=settings,
+        cloudformation=client("cloudformation"),
+        ec2=client("ec2"),
         now=now,
     )
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ..aws.objects import event_key
+from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..runs import messages
 
@@ -63,7 +63,7 @@ class Launches:
         identity = json.dumps([event, error, None if named else context.get("requestId")])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         told = messages.failed(event, str(error), str(said.get("errorType", "")))
-        key = event_key(told.job, digest, "launch-failed")
+        key = told_key(told.job, digest, "launch-failed")
         mark = {"reason": str(error), "event": _names(event)}
         new = notifier.tell_once(key, lambda: told, mark)
         return {"launch-failed": told.job, "duplicate": not new}

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.instances import list_machines, read_machine
-from ..aws.objects import QUEUE
+from ..aws.ledger import Ledger
 from ..aws.stacks import (
     delete_stack,
     deleter,
@@ -22,12 +23,15 @@ from ..aws.stacks import (
     stack_tags,
 )
 from ..aws.storage import Storage
+from ..aws.topic import Notifier
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..runs.lifecycle import Decision, Facts, Machine, deleted, judge, replaced
 from ..runs.outcome import read_time
 from ..runs.plan import KEEP_TAG
 from ..settings import ReapSettings
+from .adopt import Adoption
+from .open_runs import Careful, OpenRuns
 from .recorder import Recorder, run_tags
 
 if TYPE_CHECKING:
@@ -54,11 +58,12 @@ _ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, Type
 class Reaper:
     """One invocation of the reap function."""
 
-    storage: Storage
     cloudformation: CloudFormationClient
     ec2: EC2Client
     recorder: Recorder
     launches: Launches
+    open_runs: OpenRuns
+    adoption: Adoption
     settings: ReapSettings
     now: datetime
 
@@ -116,7 +121,7 @@ class Reaper:
             self._each(lambda one: self._record_end(one, known), ended, failed)
             rest = [stack for stack in stacks if stack not in ended]
             gone += self._each(lambda one: self._look(one, known), rest, failed)
-        self._start_waiting(stacks, failed)
+        self._see_to_the_ledger(partial(self._settle, stacks, machines or {}), failed)
         _raise(failed)
         names = [stack["StackName"] for stack in (*ended, *gone)]
         return {"looked-at": len(stacks), "deleting": names}
@@ -147,6 +152,25 @@ class Reaper:
 
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             return [done for done in pool.map(careful, stacks) if done is not None]
+
+    def _settle(
+        self,
+        stacks: Sequence[Mapping[str, Any]],
+        machines: Mapping[str, Machine],
+        careful: Careful,
+    ) -> None:
+        careful("runs of an earlier version", self.adoption.go_on)
+        self.open_runs.settle(stacks, machines, careful)
+
+    def _see_to_the_ledger(self, act: Callable[[Careful], None], failed: list[str]) -> None:
+        def careful(what: str, do: Callable[[], Any]) -> None:
+            try:
+                do()
+            except _ANYTHING as error:
+                log.exception("%s could not be dealt with", what)
+                failed.append(f"{what}: {error}")
+
+        careful("ledger", lambda: act(careful))
 
     def _is_late(self, stack: Mapping[str, Any]) -> bool:
         return self.now > _deadline(stack) + self.settings.overdue
@@ -218,7 +242,8 @@ class Reaper:
             who, deadline = deleter(token), _deadline(stack)
             self.recorder.conclude(tags, deadline, deleted(who, deadline, self.now), machine)
             failed: list[str] = []
-            self._start_waiting(list_stacks(self.cloudformation, self.settings.deployment), failed)
+            left = list_stacks(self.cloudformation, self.settings.deployment)
+            self._see_to_the_ledger(partial(self.open_runs.start_waiting, left), failed)
             _raise(failed)
             return {"deleted": stack["StackName"], "by": who}
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
@@ -307,24 +332,45 @@ class Reaper:
         )
         return judge(facts, self.now, self.settings.overdue), outcome, only_said
 
-    def _start_waiting(self, stacks: Sequence[Mapping[str, Any]], failed: list[str]) -> None:
-        """Send the events again that wait for the name of a stack that is gone."""
-        held = {stack["StackName"] for stack in stacks}
-        try:
-            keys = self.storage.list_keys(QUEUE)
-        except _ANYTHING as error:
-            failed.append(f"queue: {error}")
-            return
-        for key in keys:
-            name = key.removeprefix(QUEUE).removesuffix(".json")
-            if name in held or "/" in name:  # what is remembered of a job that is called queue
-                continue
-            try:
-                if waiting := self.storage.read(key):  # else another sweep has been here
-                    self.launches.start(waiting["event"])
-                    self.storage.unmark(key)
-            except _ANYTHING as error:
-                failed.append(f"queue of {name}: {error}")
+
+def make_reaper(
+    *,
+    settings: ReapSettings,
+    storage: Storage,
+    ledger: Ledger,
+    notifier: Notifier,
+    launches: Launches,
+    cloudformation: CloudFormationClient,
+    ec2: EC2Client,
+    now: datetime,
+) -> Reaper:
+    """Return one invocation of the reap function, with all that it consists of."""
+    recorder = Recorder(
+        storage=storage,
+        ledger=ledger,
+        cloudformation=cloudformation,
+        ec2=ec2,
+        notifier=notifier,
+        now=now,
+    )
+    open_runs = OpenRuns(
+        ledger=ledger,
+        storage=storage,
+        cloudformation=cloudformation,
+        recorder=recorder,
+        launches=launches,
+        now=now,
+    )
+    return Reaper(
+        cloudformation=cloudformation,
+        ec2=ec2,
+        recorder=recorder,
+        launches=launches,
+        open_runs=open_runs,
+        adoption=Adoption(ledger=ledger, storage=storage, now=now),
+        settings=settings,
+        now=now,
+    )
 
 
 def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:

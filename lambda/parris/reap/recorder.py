@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ..aws.objects import event_key
+from ..aws.ledger import Ledger
+from ..aws.slots import Slots
 from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
 from ..aws.storage import Storage
+from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..runs import messages
 from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, launch_failed, vanished
 from ..runs.messages import Notice
 from ..runs.plan import run_prefix
+from ..runs.record import RunRecord
 from .outcome import outcome_from_outside
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class Recorder:
     """Gives each run its outcome, once, and tells of it; `tags` are its stack's `run_tags`."""
 
     storage: Storage
+    ledger: Ledger
     cloudformation: CloudFormationClient
     ec2: EC2Client
     notifier: Notifier
@@ -102,14 +106,32 @@ class Recorder:
         self.tell(tags, outcome)
 
     def tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
-        """Notify that a run is over, once."""
+        """Note in the ledger how a run ended, make room for another, and notify of it, once.
+
+        The run stays open, for the next sweep, until it has been told.
+        """
         job, run_id = tags["parris:job"], tags["parris:run-id"]
+        record = self.record(tags)
+        words = ("state", "reason", "ended-by")
+        known = record.outcome or {}
+        if not record.is_open and all(known.get(word) == outcome.get(word) for word in words):
+            return
+        self.ledger.end(job, run_id, outcome)
+        if name := record.receipt.get("stack-name"):
+            Slots(self.ledger.table).give_back(str(name), record.name)
 
         def told() -> Notice:
             log_end = self.storage.read_log_end(_prefix(tags), outcome.get("machine"))
             return messages.ended(job, run_id, self.receipt(tags), outcome, log_end)
 
-        self.notifier.tell_once(event_key(job, run_id, "ended"), told)
+        if self.notifier.is_told(told_key(job, run_id, "ended"), told):
+            self.ledger.close(job, run_id)
+
+    def record(self, tags: Mapping[str, str]) -> RunRecord:
+        """Return a run's record; one of an earlier version has it from its receipt."""
+        job, run_id = tags["parris:job"], tags["parris:run-id"]
+        found = self.ledger.read(job, run_id)
+        return found or self.ledger.adopt(job, run_id, self.receipt(tags), None, self.now)
 
     def tell_of_failed_deletion(self, tags: Mapping[str, str], stack: Mapping[str, Any]) -> None:
         """Notify, once, that a run's stack could not be deleted, and why."""
@@ -120,7 +142,7 @@ class Recorder:
             known = reason or str(stack.get("StackStatusReason", "CloudFormation gives no reason"))
             return messages.not_deleted(job, run_id, stack["StackName"], known)
 
-        self.notifier.tell_once(event_key(job, run_id, "delete-failed"), told)
+        self.notifier.tell_once(told_key(job, run_id, "delete-failed"), told)
 
     def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
         """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""

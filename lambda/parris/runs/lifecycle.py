@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
+
+from .record import LAUNCHING, QUEUED, RunRecord
 
 KEEP_AT_MOST = timedelta(days=7)
 """How long after its deadline a stack may be kept, whatever keep-stack says."""
@@ -72,6 +75,40 @@ class Decision:
     delete: bool
     why: str
     ending: Ending | None = None
+
+
+class Step(Enum):
+    """What a sweep is to do about an open run."""
+
+    WAIT = "its launch, its machine or its turn has still to come"
+    COMPLETE = "its stack is there, and its launch did not come to say so"
+    LOOK = "whether there is a stack, and if not, free the run"
+    CONCLUDE = "its stack is gone, and nobody has said how it ended"
+    TELL = "it is over, and that has not been told"
+
+
+MAX_ATTEMPTS = 10
+"""How often a launch that waits is sent again, although each time it ended without a word."""
+
+
+def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool) -> Step:
+    """Return what is to be done about an open run.
+
+    Args:
+        now: aware UTC.
+        has_stack: whether a stack that holds the run stands.
+        waits: whether it waits for a stack's name.
+    """
+    if record.outcome is not None:
+        return Step.TELL
+    if waits and record.attempt < MAX_ATTEMPTS:
+        return Step.WAIT
+    leased = record.state in (LAUNCHING, QUEUED) and now <= record.lease
+    if has_stack:
+        return Step.COMPLETE if record.state == LAUNCHING and not leased else Step.WAIT
+    if leased:
+        return Step.WAIT
+    return Step.CONCLUDE if record.stack_id else Step.LOOK
 
 
 def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
@@ -161,6 +198,22 @@ def deleted(who: str, deadline: datetime, now: datetime) -> Ending:
         return Ending(state="timed-out", reason=reason, ended_by=who)
     late = " after its deadline" if now > deadline else ""
     return Ending(state="stopped", reason=f"{who} deleted its stack{late}", ended_by=who)
+
+
+def concluded(
+    who: str, when: datetime, deadline: datetime, machine: Machine | None, now: datetime
+) -> Ending:
+    """Return how a run ended whose stack is gone, and whose end nobody came to record.
+
+    Args:
+        who: deleted the stack, at `when`.
+    """
+    if who != "reap" or when > deadline:
+        return deleted(who, deadline, when)
+    # Before its deadline the reap function deletes the stack of a run that is over, and no other.
+    if machine is not None and machine.state in _DEAD:
+        return vanished(machine, deadline, now)
+    return Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
 
 
 def replaced(run_id: str) -> Ending:

@@ -155,6 +155,28 @@ def held_back(event: str, job: str, run_id: str, why: str) -> Notice:
     )
 
 
+def launch_died(job: str, run_id: str, receipt: Mapping[str, Any], why: str) -> Notice:
+    """Return the notice of a run whose launch ended without a word.
+
+    Args:
+        receipt: the run's ``run.json``, or as much of it as is known.
+    """
+    kind = str(receipt.get("trigger", {}).get("kind", ""))
+    return Notice(
+        event="launch-failed",
+        job=job,
+        subject=f"Parris: {job} was not launched",
+        lines=[
+            f"Nothing was launched: {why}",
+            f"run       {run_id}",
+            *([f"asked by  {_KINDS.get(kind, kind)}"] if kind else []),
+            "",
+            "Look closer: make status",
+        ],
+        facts={"run-id": run_id, "reason": why, "error": "LaunchUnclear"},
+    )
+
+
 def failed(event: object, error: str, kind: str) -> Notice:
     """Return the notice of an event that a function could not deal with.
 

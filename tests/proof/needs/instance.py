@@ -1,6 +1,6 @@
 """A training machine: reads its run, writes its results into a folder of its own."""
 
-from tests.proof.common import by_key, not_by_key
+from tests.proof.common import LEDGER, by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -60,6 +60,12 @@ NEEDS: Rows = [
 
 REFUSALS: Rows = [
     *not_by_key("s3"),
+    (
+        ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        LEDGER,
+        "the ledger",
+        _HERS,
+    ),
     ("s3:ListBucket", "{results}", "what is remembered", {**_HERS, "s3:prefix": "events/"}),
     ("s3:ListBucket", "{results}", "the whole bucket", _HERS),
     ("s3:ListBucket", "{results}", "all runs", {**_HERS, "s3:prefix": "runs/"}),

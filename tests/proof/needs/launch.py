@@ -2,8 +2,10 @@
 
 from tests.proof.common import (
     ANOTHERS,
+    LEDGER,
     OF_ANOTHER_TYPE,
     OF_OUR_TYPES,
+    OTHER_TABLES,
     OURS,
     TAGGED_AS_OURS,
     by_key,
@@ -23,7 +25,7 @@ _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 _VPC_NEEDS, _VPC_REFUSALS = in_vpc("launch", sees=["ec2:DescribeNetworkInterfaces"])
 
 NEEDS: Rows = [
-    *by_key("s3", "sns"),
+    *by_key("s3", "sns", "dynamodb"),
     *_VPC_NEEDS,
     (
         "s3:GetObject",
@@ -38,22 +40,16 @@ NEEDS: Rows = [
     ("s3:GetObject", f"{_RUN}/run.json", "storage.read_receipt"),
     ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_outcome"),
     (
-        ["s3:GetObject", "s3:PutObject"],
-        "{results}/events/queue/parris-digits.json",
-        "objects.read_tagged, objects.mark",
-    ),
-    (
-        ["s3:GetObject", "s3:PutObject"],
-        "{results}/event-ids/digits/0123456789abcdef.json",
-        "claim.name_run",
-    ),
-    (
-        "s3:DeleteObject",
-        "{results}/events/digits/20261124-abcdef/started.json",
-        "objects.unmark",
+        "s3:GetObject",
+        "{results}/events/data/fresh/0123456789abcdef/x.json",
+        "windows.end: objects.read",
         {},
-        "a notification has to fail",
+        "a window has to be open while a version without a ledger is replaced",
     ),
+    (["dynamodb:GetItem", "dynamodb:Query"], LEDGER, "arrivals"),
+    ("dynamodb:PutItem", LEDGER, "table.put_new"),
+    ("dynamodb:UpdateItem", LEDGER, "table.change"),
+    ("dynamodb:DeleteItem", LEDGER, "table.delete: a launch that waited has its stack"),
     (
         "ssm:GetParameter",
         "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
@@ -73,13 +69,6 @@ NEEDS: Rows = [
         "the embedded cloud asks for CreateStack alone",
     ),
     ("cloudformation:UpdateStack", STACK_ARN, "stacks.start_stack", {**OURS, **OF_OUR_TYPES}),
-    (
-        "cloudformation:DeleteStack",
-        STACK_ARN,
-        "crowd.withdraw_if_too_many",
-        OURS,
-        "two launches have to pass the limit in one moment",
-    ),
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
         "*",
@@ -130,7 +119,7 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
-    *not_by_key("s3", "sns"),
+    *not_by_key("s3", "sns", "dynamodb"),
     *_VPC_REFUSALS,
     ("s3:GetObject", "arn:aws:s3:::another/jobs/secret", "another's bucket"),
     ("s3:GetObject", f"{_RUN}/output/model.joblib", "what a run made is not a launch's to read"),
@@ -143,7 +132,14 @@ REFUSALS: Rows = [
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended is not a launch's to say"),
     ("s3:PutObject", "{config}/training-config.json", "jobs are people's"),
     ("s3:DeleteObject", f"{_RUN}/run.json", "a receipt stays"),
-    ("s3:DeleteObject", "{results}/event-ids/digits/x.json", "an event starts one run at most"),
+    ("s3:DeleteObject", "{results}/events/data/fresh/open.json", "an arrival stays"),
+    ("s3:PutObject", "{results}/events/queue/x.json", "what waits is in the ledger"),
+    (["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], OTHER_TABLES, "another's"),
+    (["dynamodb:GetItem", "dynamodb:Query"], OTHER_TABLES, "another's"),
+    ("dynamodb:Query", f"{LEDGER}/index/open", "sweeps are the reap function's"),
+    (["dynamodb:Scan", "dynamodb:DeleteTable"], LEDGER, "no launch does that"),
+    ("s3:PutObject", "{results}/events/data/fresh/x.json", "arrivals are in the ledger"),
+    ("cloudformation:DeleteStack", STACK_ARN, "a launch ends no run", OURS),
     ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
     *(
         (action, STACK_ARN, why, {**whose, **types})
@@ -158,10 +154,7 @@ REFUSALS: Rows = [
     ),
     *(
         (action, STACK_ARN, why, {**whose, **types})
-        for action, types in (
-            ("cloudformation:UpdateStack", OF_OUR_TYPES),
-            ("cloudformation:DeleteStack", {}),
-        )
+        for action, types in (("cloudformation:UpdateStack", OF_OUR_TYPES),)
         for why, whose in (("another's stack", ANOTHERS), ("nobody's stack", {}))
     ),
     *(

@@ -1,6 +1,6 @@
 """A person, for every make target but deploy and destroy: ``terraform output operator_policy``."""
 
-from tests.proof.common import ANOTHERS, OURS, STACK, by_key, not_by_key
+from tests.proof.common import ANOTHERS, LEDGER, OTHER_TABLES, OURS, STACK, by_key, not_by_key
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -13,7 +13,7 @@ _LOCAL = "LOCAL=1 has no endpoint of its own for messages"
 _MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
-    *by_key("s3"),
+    *by_key("s3", "dynamodb"),
     (
         "s3:ListBucket",
         ["{config}", "{results}"],
@@ -31,8 +31,8 @@ NEEDS: Rows = [
         "runs.read_runs, follow.print_log, results.fetch",
     ),
     (
-        "s3:GetObject",
-        "{results}/events/digits/0123456789abcdef/launch-failed.json",
+        "dynamodb:Query",
+        LEDGER,
         "fired.Listener: make fire says why nothing was launched",
     ),
     ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
@@ -86,18 +86,19 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
-    *not_by_key("s3"),
+    *not_by_key("s3", "dynamodb"),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
     ("s3:GetBucketNotification", "arn:aws:s3:::another", "another's bucket"),
     (
         "s3:GetObject",
         [
-            "{results}/events/queue/x.json",
             "{results}/events/data/fresh/open.json",
-            "{results}/events/digits/20261124-abcdef/started.json",
+            "{results}/events/digits/20261124-abcdef/launch-failed.json",
         ],
         "what the functions remember",
     ),
+    ("dynamodb:Query", OTHER_TABLES, "another's"),
+    (["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], LEDGER, "only functions"),
     ("s3:GetObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended"),
     ("s3:PutObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),

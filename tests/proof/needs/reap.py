@@ -1,6 +1,15 @@
 """The reap function: reads runs, deletes stacks, writes outcomes."""
 
-from tests.proof.common import ANOTHERS, OURS, STACK, by_key, in_vpc, not_by_key
+from tests.proof.common import (
+    ANOTHERS,
+    LEDGER,
+    OTHER_TABLES,
+    OURS,
+    STACK,
+    by_key,
+    in_vpc,
+    not_by_key,
+)
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
@@ -13,7 +22,7 @@ _MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
 _VPC_NEEDS, _VPC_REFUSALS = in_vpc("reap")
 
 NEEDS: Rows = [
-    *by_key("s3", "sns"),
+    *by_key("s3", "sns", "dynamodb"),
     *_VPC_NEEDS,
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
@@ -36,9 +45,21 @@ NEEDS: Rows = [
     ("s3:GetObject", f"{_MACHINE}/log.txt", "storage.read_log_end"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "storage.write_outcome"),
     (
-        ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-        "{results}/events/queue/parris-digits.json",
-        "objects.read_tagged, objects.mark, objects.unmark",
+        "s3:PutObject",
+        f"{_RUN}/run.json",
+        "storage.change_receipt",
+        {},
+        "a launch has to die before its run is complete",
+    ),
+    (["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], LEDGER, "table"),
+    ("dynamodb:Query", LEDGER, "queue.waiting"),
+    ("dynamodb:Query", f"{LEDGER}/index/open", "ledger.open_runs"),
+    (
+        "dynamodb:DeleteItem",
+        LEDGER,
+        "queue.leave",
+        {},
+        "a launch that waited has to die after it has its stack",
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -57,7 +78,7 @@ NEEDS: Rows = [
 ]
 
 REFUSALS: Rows = [
-    *not_by_key("s3", "sns"),
+    *not_by_key("s3", "sns", "dynamodb"),
     *_VPC_REFUSALS,
     ("cloudformation:DeleteStack", STACK, "another's stack", ANOTHERS),
     ("cloudformation:DeleteStack", STACK, "nobody's stack"),
@@ -72,7 +93,11 @@ REFUSALS: Rows = [
     ("s3:ListBucket", "{config}", "jobs are not its to read"),
     ("s3:GetObject", [f"{_RUN}/output/model", f"{_MACHINE}/output/model"], "what a run made"),
     ("s3:GetObject", "arn:aws:s3:::another/secret", "another's bucket"),
-    ("s3:PutObject", f"{_RUN}/run.json", "a receipt is the launch's"),
+    ("s3:PutObject", "{results}/events/x.json", "what is remembered is in the ledger"),
+    (["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], OTHER_TABLES, "another's"),
+    (["dynamodb:GetItem", "dynamodb:Query"], OTHER_TABLES, "another's"),
+    ("dynamodb:Query", f"{OTHER_TABLES[1]}/index/open", "another's"),
+    ("dynamodb:DeleteTable", LEDGER, "the ledger stays"),
     ("s3:PutObject", [f"{_RUN}/output/model", f"{_MACHINE}/log.txt"], "what a machine says"),
     ("s3:DeleteObject", f"{_RUN}/outcome.json", "an outcome stays"),
     (

@@ -1,0 +1,166 @@
+"""DynamoDB: the runs of a deployment, and which launch each belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..runs.record import ACCEPTED, LAUNCHING, LEASE, QUEUED, RunRecord, read_record
+from .table import Item, Table, read_each
+
+FORGOTTEN = timedelta(days=30)
+"""How long it is remembered what was refused, told or named; no delivery is that late."""
+
+_MINE = "{nonce} = :nonce"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Runs by job and id; an index holds those that are open, another all that were planned."""
+
+    table: Table
+
+    def name_event(self, job: str, digest: str, run_id: str) -> str:
+        """Return the run id of an event that has no time: that of its first delivery."""
+        held = self.table.put_new(f"event#{job}", digest, {"run_id": run_id})
+        return run_id if held is None else str(held["run_id"])
+
+    def claim(self, job: str, run_id: str, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
+        """Claim a run that nobody has claimed; return it, and whether it is this launch's."""
+        claimed = {
+            "state": LAUNCHING,
+            "open": "run",
+            "attempt": 1,
+            **_lease(nonce, now),
+            **_expiry(now),
+        }
+        held = self.table.put_new(_pk(job), run_id, claimed)
+        if held is None or held.get("nonce") == nonce:  # its answer was lost, and it sent again
+            return read_record({"pk": _pk(job), "sk": run_id, **claimed}), True
+        return read_record(held), False
+
+    def take_over(self, record: RunRecord, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
+        """Claim a run that is free again; return it, and whether it is this launch's now."""
+        changes = {
+            "state": LAUNCHING,
+            "open": "run",
+            "reason": None,
+            "attempt": record.attempt + 1,
+            **_lease(nonce, now),
+        }
+        before, state = record.nonce, record.state
+        condition = "{nonce} = :before AND {state} = :state OR {nonce} = :nonce"
+        ours, held = self.table.change(
+            *_key(record), changes, condition, before=before, state=state, nonce=nonce
+        )
+        return (read_record(held) if held else record), ours
+
+    def plan(self, record: RunRecord, receipt: Mapping[str, Any]) -> bool:
+        """Note what a claimed run is going to be; return whether it is still this launch's."""
+        changes = {"kind": "run", "receipt": json.dumps(receipt), "expires": None}
+        return self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)[0]
+
+    def note_stack(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> None:
+        """Note the stack of a run before anything is told of it."""
+        changes = {"stack_id": stack_id, "receipt": json.dumps(receipt), "expires": None}
+        self.table.change(*_key(record), {"kind": "run", **changes}, _MINE, nonce=record.nonce)
+
+    def accept(self, record: RunRecord) -> None:
+        """Note that a run has its stack, and that this has been told."""
+        condition = f"{_MINE} AND {{state}} = :launching"
+        changes = {"state": ACCEPTED}
+        self.table.change(
+            *_key(record), changes, condition, nonce=record.nonce, launching=LAUNCHING
+        )
+
+    def hold(self, record: RunRecord, state: str, reason: str) -> bool:
+        """Note why a claimed run has no stack; a queued one stays open.
+
+        Returns:
+            Whether it was still this launch's to say so.
+        """
+        ended = {} if state == QUEUED else {"open": None}
+        changes = {"state": state, "reason": reason, **ended}
+        return self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)[0]
+
+    def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
+        """Note how a run ended. It stays open until that has been told."""
+        known = {key: value for key, value in outcome.items() if key != "console"}
+        changes = {"state": str(outcome["state"]), "outcome": json.dumps(known)}
+        self.table.change(_pk(job), run_id, changes)
+
+    def close(self, job: str, run_id: str) -> None:
+        """Note that nothing more is to be done about a run."""
+        self.table.change(_pk(job), run_id, {"open": None})
+
+    def adopt(
+        self,
+        job: str,
+        run_id: str,
+        receipt: Mapping[str, Any],
+        outcome: Mapping[str, Any] | None,
+        now: datetime,
+        *,
+        told: bool = False,
+    ) -> RunRecord:
+        """Return a run's record, made of what an earlier version left in S3 if it has none.
+
+        Args:
+            told: whether its end, if it has one, has been told for sure.
+        """
+        state = str((outcome or receipt).get("state", ACCEPTED))
+        item: Item = {
+            "kind": "run",
+            "state": state,
+            "receipt": json.dumps(receipt),
+            "reason": str(receipt.get("reason", "")),
+            **_lease("", now - LEASE),
+        }
+        if outcome is not None:
+            item["outcome"] = json.dumps({k: v for k, v in outcome.items() if k != "console"})
+        if state in (LAUNCHING, ACCEPTED, QUEUED) or (outcome is not None and not told):
+            item["open"] = "run"
+        if stack_id := receipt.get("stack-id"):
+            item["stack_id"] = str(stack_id)
+        held = self.table.put_new(_pk(job), run_id, item)
+        return read_record({"pk": _pk(job), "sk": run_id, **item} if held is None else held)
+
+    def read(self, job: str, run_id: str) -> RunRecord | None:
+        item = self.table.get(_pk(job), run_id)
+        return read_record(item) if item else None
+
+    def open_runs(self) -> tuple[list[RunRecord], list[str]]:
+        """Return the runs about which something is to be done, as of a second or so ago.
+
+        And what is wrong with items that hold none: one that cannot be read stops no other.
+        """
+        return read_each(self.table.query("run", index="open"), read_record)
+
+    def newest(self, limit: int, job: str | None = None) -> list[RunRecord]:
+        """Return the runs (of `job`, where given) with the latest ids, the latest first."""
+        found = (
+            self.table.query(_pk(job), newest=limit)
+            if job
+            else self.table.query("run", index="kind", newest=limit)
+        )
+        return [read_record(item) for item in found if "kind" in item]
+
+
+def _lease(nonce: str, now: datetime) -> Item:
+    return {"nonce": nonce, "lease": (now + LEASE).isoformat()}
+
+
+def _expiry(now: datetime) -> Item:
+    """Return when DynamoDB may forget what never became a plan."""
+    return {"expires": int((now + FORGOTTEN).timestamp())}
+
+
+def _pk(job: str) -> str:
+    return f"run#{job}"
+
+
+def _key(record: RunRecord) -> tuple[str, str]:
+    return _pk(record.job), record.run_id

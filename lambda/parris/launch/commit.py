@@ -1,0 +1,214 @@
+"""What a launch does: from a claimed run to its stack.
+
+What a sweep finds if the launch dies (reap/open_runs.py): after the claim, a run without a stack,
+whose event may be sent again; after CreateStack, a stack whose run it completes and tells of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..aws.ledger import Ledger
+from ..aws.queue import Queue
+from ..aws.slots import Slot, Slots
+from ..aws.stacks import start_stack
+from ..aws.storage import Storage
+from ..aws.told import told_key
+from ..aws.topic import Notifier
+from ..errors import LaunchRefused, LaunchUnclear, ParrisError
+from ..runs import messages
+from ..runs.answer import answer_of, duplicate_of
+from ..runs.budget import Price
+from ..runs.plan import RunPlan, receipt
+from ..runs.record import ACCEPTED, LAUNCH_FAILED, QUEUED, RunRecord
+from ..settings import Settings
+from . import prepare
+from .claim import Orders
+from .overlap import hold_back
+from .prepare import Clients, Machine
+
+log = logging.getLogger(__name__)
+
+_AWS = (ClientError, BotoCoreError)
+
+
+@dataclass(kw_only=True)
+class Commit:
+    """One claimed run on its way to its stack."""
+
+    record: RunRecord
+    plan: RunPlan
+    event: object
+    settings: Settings
+    clients: Clients
+    storage: Storage
+    ledger: Ledger
+    notifier: Notifier
+    slot: Slot | None = None
+
+    def __post_init__(self) -> None:
+        self.orders = Orders(self.storage, self.plan.prefix)
+        self.slots, self.queue = Slots(self.ledger.table), Queue(self.ledger.table)
+
+    def run(self, pool: Executor, files: Mapping[str, int], machine: Machine) -> dict[str, Any]:
+        """Make the stack of the run, and return the answer.
+
+        Everything up to the stack goes side by side: room, orders, copies, image. A price on which
+        no deadline hangs is read when the stack is under way.
+        """
+        planned = receipt(self.plan)
+        if self.record.attempt > 1:
+            planned["attempt"] = self.record.attempt
+        self.record = replace(self.record, receipt=planned)
+        ordering = pool.submit(self.orders.write, planned, first=self.record.attempt == 1)
+        noting = pool.submit(self._note_plan, planned)
+        waiting: list[Future[None]] = [
+            noting,
+            pool.submit(self._take_room),
+            *self._copying(pool, files),
+        ]
+        try:
+            imaging = pool.submit(prepare.resolve_image, self.plan, self.clients)
+            templating = pool.submit(prepare.read_template, self.plan, self.storage, files, machine)
+            pricing = self._pricing(pool) if self.plan.budget_usd is not None else None
+            cloudformation = self.clients.cloudformation()  # made while they are under way
+            if earlier := ordering.result():
+                wait(waiting)
+                return self._of_an_earlier_version(earlier)
+            if pricing is not None:
+                self.plan = prepare.priced(self.plan, pricing.result)
+                waiting.append(pool.submit(self._write_limits))
+            image, template = imaging.result(), templating.result()
+            call = prepare.stack_call(
+                self.plan, self.settings, template, image, machine, self.record.attempt
+            )
+            for future in waiting:
+                future.result()
+            replacing = self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
+            stack_id = start_stack(cloudformation, call, replace=replacing)
+        except (ParrisError, *_AWS) as error:
+            begun: list[Future[Any]] = [ordering, *waiting]
+            wait(begun)  # what they do comes before it is undone
+            return self._without_stack(error)
+        if pricing is None:
+            self.plan = prepare.priced(self.plan, self._pricing(pool).result)
+        return self._complete(pool, stack_id, image)
+
+    def _pricing(self, pool: Executor) -> Future[Price]:
+        return pool.submit(prepare.read_price, self.plan, self.clients)
+
+    def _note_plan(self, planned: Mapping[str, Any]) -> None:
+        if not self.ledger.plan(self.record, planned):
+            raise LaunchUnclear(f"another launch has taken run {self.plan.run_id} over")
+
+    def _take_room(self) -> None:
+        """Count the run against the deployment's limit.
+
+        Raises:
+            LaunchRefused: naming those that are under way.
+        """
+        limit = self.settings.max_concurrent_runs
+        self.slot = self.slots.take(self.plan.stack_name, self.record.name, limit)
+        if not self.slot.granted:
+            held = self.slot.holders
+            runs = ", ".join(f"{name} (run {run.partition('/')[2]})" for name, run in held.items())
+            raise LaunchRefused(
+                f"{len(held)} runs are under way, and max_concurrent_runs allows {limit}: {runs}; "
+                "wait until one ends (make status), end one (make stop RUN=…), or raise "
+                "max_concurrent_runs and apply"
+            )
+
+    def _copying(self, pool: Executor, files: Mapping[str, int]) -> list[Future[None]]:
+        """Copy the job's files and the agent to the run, within S3."""
+        job, prefix = self.plan.job, self.plan.prefix
+        copies = [pool.submit(self.storage.snapshot, job, name, prefix) for name in files]
+        agent = pool.submit(self.storage.copy_agent, prefix, self.settings.agent_version)
+        return [*copies, agent]
+
+    def _write_limits(self) -> None:
+        """Put the deadline that a budget buys where the machine will read it."""
+        planned = receipt(self.plan)
+        names = ("deadline", "time-limit-minutes", "cost-limit-usd", "price")
+        self.orders.change({name: planned[name] for name in names})
+
+    def _of_an_earlier_version(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer for a run that a version without a ledger made; a sweep takes it from there."""
+        self._give_room_back()
+        self.ledger.note_stack(self.record, str(earlier.get("stack-id", "")), earlier)
+        record = replace(self.record, receipt=earlier, stack_id=earlier.get("stack-id"))
+        return duplicate_of(record)
+
+    def _without_stack(self, error: Exception) -> dict[str, Any]:
+        """Skip or queue the run if that is what its schedule wants, else free it, and raise.
+
+        Where nobody knows whether there is a stack, nothing is freed: a sweep looks.
+        """
+        if isinstance(error, LaunchUnclear):
+            raise error
+        held = hold_back(self.plan, self.storage, self.queue, self.event, error)
+        state, reason = held or (LAUNCH_FAILED, str(error))
+        try:
+            self._give_room_back()
+            if self.ledger.hold(self.record, state, reason):
+                self.orders.change({"state": state, "reason": reason})
+            if state != QUEUED:
+                self.queue.leave(self.plan.stack_name, self.plan.run_id)
+        except _AWS:
+            # The lease frees the run all the same; the error that matters is the caller's.
+            log.exception("could not write %s into %srun.json", state, self.plan.prefix)
+        if held is None:
+            raise error
+        key = told_key(self.plan.job, self.plan.run_id, state)
+        notice = partial(messages.held_back, state, self.plan.job, self.plan.run_id, reason)
+        self.notifier.tell_once(key, notice)
+        return {**self._answer(None), "held-back": state, "reason": reason}
+
+    def _give_room_back(self) -> None:
+        if self.slot is not None and self.slot.granted:
+            name, previous = self.plan.stack_name, self.slot.previous
+            self.slots.give_back(name, self.record.name, previous)
+
+    def _complete(self, pool: Executor, stack_id: str, image: str) -> dict[str, Any]:
+        """Record the stack and tell of it.
+
+        The stack exists and will run: an answer of failure would invite a second one. What fails
+        here is done by a sweep.
+        """
+        price = self.plan.price.record() if self.plan.price else None
+        facts = {"state": ACCEPTED, "stack-id": stack_id, "image": image, "price": price}
+        whole = {**receipt(self.plan), **facts}
+        answer = self._answer(stack_id)
+        key = told_key(self.plan.job, self.plan.run_id, "started")
+        kind = self.plan.request.kind
+        telling = pool.submit(self.notifier.is_told, key, lambda: messages.started(answer, kind))
+        steps = [
+            pool.submit(self.orders.change, facts),
+            pool.submit(self.ledger.note_stack, self.record, stack_id, whole),
+        ]
+        if self.record.attempt > 1:  # it may have waited
+            name, run_id = self.plan.stack_name, self.plan.run_id
+            steps.append(pool.submit(self.queue.leave, name, run_id))
+        try:
+            for step in steps:
+                step.result()
+            if telling.result():
+                self.ledger.accept(self.record)
+        except _AWS:
+            log.exception("could not complete run %s", self.plan.run_id)
+        return answer
+
+    def _answer(self, stack_id: str | None) -> dict[str, Any]:
+        answer = answer_of(receipt(self.plan), stack_id)
+        answer["results"] = f"s3://{self.plan.results_bucket}/{self.plan.prefix}"
+        if self.plan.request.ignored:
+            answer["ignored"] = list(self.plan.request.ignored)
+        if self.plan.notes:
+            answer["notes"] = list(self.plan.notes)
+        return answer

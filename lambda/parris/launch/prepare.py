@@ -1,0 +1,164 @@
+"""What a launch reads and decides before anything of its run exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..aws import prices
+from ..aws.stacks import StackCall
+from ..aws.storage import Storage
+from ..errors import InvalidConfig, PriceUnknown
+from ..events.request import LaunchRequest
+from ..jobs import config as configuration
+from ..jobs.config import CONFIG_FILENAME, read_config
+from ..runs.budget import Price
+from ..runs.fleet import fill_slots
+from ..runs.plan import RunPlan, plan_run, within_budget, without_price
+from ..settings import Settings
+from . import render
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
+
+MAX_SCRIPT_BYTES = 10 * 1024**2
+"""A script is text; what is larger is data, and belongs beside it or in another bucket."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """Makers of boto3 clients, called only by a launch that needs them."""
+
+    storage: Callable[[], Storage]
+    dynamodb: Callable[[], DynamoDBClient]
+    cloudformation: Callable[[], CloudFormationClient]
+    ssm: Callable[[], SSMClient]
+    pricing: Callable[[], PricingClient]
+    ec2: Callable[[], EC2Client]
+    sns: Callable[[], SNSClient]
+    scheduler: Callable[[], EventBridgeSchedulerClient]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The packaged files that make a machine."""
+
+    template: str
+    user_data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFiles:
+    """A job as it is being read from the config bucket."""
+
+    text: Future[str]
+    """Of its training-config.json."""
+    sizes: Future[dict[str, int]]
+    """In bytes, by path below the job's folder."""
+
+
+def read_job(pool: Executor, storage: Storage, job: str) -> JobFiles:
+    return JobFiles(
+        text=pool.submit(storage.read_job_file, job, CONFIG_FILENAME),
+        sizes=pool.submit(storage.list_job_files, job),
+    )
+
+
+def prepare(
+    request: LaunchRequest,
+    files: JobFiles,
+    settings: Settings,
+    now: datetime,
+    *,
+    run_id: str,
+    nonce: str,
+) -> RunPlan:
+    """Return what is to become of a request, without doing anything of it.
+
+    Raises:
+        ParrisError: if the job or the request is not fit to run.
+    """
+    config = read_config(files.text.result(), f"{request.job}/{CONFIG_FILENAME}")
+    plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce)
+    _check_files(plan, files.sizes.result())
+    return plan
+
+
+def read_price(plan: RunPlan, clients: Clients) -> Price:
+    return prices.read_price(
+        clients.pricing,
+        clients.ec2,
+        instance_type=plan.config.instance_type,
+        spot=plan.config.market == "spot",
+        volume_gb=plan.volume_size_gb,
+        subnet_id=plan.subnet_id,
+        region=plan.region,
+    )
+
+
+def priced(plan: RunPlan, read: Callable[[], Price]) -> RunPlan:
+    """Return `plan` with its price, or with a note why it has none if no end hangs on it."""
+    try:
+        return within_budget(plan, read())
+    except PriceUnknown as error:
+        return without_price(plan, error)
+
+
+def resolve_image(plan: RunPlan, clients: Clients) -> str:
+    if plan.image.startswith("ami-"):
+        return plan.image
+    return prices.resolve_image(clients.ssm(), plan.image)
+
+
+def read_template(
+    plan: RunPlan, storage: Storage, files: Mapping[str, int], machine: Machine
+) -> str:
+    name = plan.config.template
+    if not name or (name == configuration.ORIGINAL_TEMPLATE and name not in files):
+        return machine.template
+    return storage.read_job_file(plan.job, name)
+
+
+def stack_call(
+    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine, attempt: int
+) -> StackCall:
+    user_data = render.render_user_data(machine.user_data, plan)
+    source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
+    template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
+    return StackCall(
+        name=plan.stack_name,
+        run_id=plan.run_id,
+        deployment=plan.deployment,
+        template=render.render_template(template, user_data, source),
+        parameters=render.stack_parameters(
+            plan, image, settings.scheduler_role_arn, settings.schedule_group
+        ),
+        tags=render.stack_tags(plan, settings.stack_tags, attempt),
+        role_arn=settings.stack_role_arn,
+        resource_types=render.RESOURCE_TYPES,
+    )
+
+
+def _check_files(plan: RunPlan, files: Mapping[str, int]) -> None:
+    script = plan.config.script
+    problem = ""
+    if script not in files:
+        problem = (
+            f"training-script-filename: {script} is not among the job's files "
+            f"({', '.join(sorted(files))}); make upload-config uploads them"
+        )
+    elif files[script] == 0:
+        problem = f"training-script-filename: {script} is empty"
+    elif files[script] > MAX_SCRIPT_BYTES:
+        problem = f"training-script-filename: {script} has {files[script]} bytes, over 10 MiB"
+    if problem:
+        raise InvalidConfig(f"{plan.job}/{CONFIG_FILENAME}", [problem])

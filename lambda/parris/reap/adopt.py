@@ -1,0 +1,70 @@
+"""Runs that a version without a ledger made, taken into it, a few at each sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..aws.ledger import Ledger
+from ..aws.storage import Storage
+from ..events.request import is_run_key
+from ..runs.outcome import read_time
+from ..runs.plan import run_prefix
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200
+"""Runs taken in at one sweep: about a minute of two calls each."""
+
+_JUST_ENDED = timedelta(hours=1)
+"""So long after its end somebody may still have to be told of a run: rather twice than never."""
+
+_KEY = ("adopted", "adopted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """Goes through the results bucket once in a deployment's life."""
+
+    ledger: Ledger
+    storage: Storage
+    now: datetime
+
+    def go_on(self) -> int:
+        """Take in the next runs, if there are any left; return how many."""
+        held = self.ledger.table.get(*_KEY) or {}
+        if held.get("done"):
+            return 0
+        after = str(held.get("after", ""))
+        taken = 0
+        for job, run_id in self._keys(after):
+            if taken == AT_ONCE:
+                break
+            self._adopt(job, run_id)
+            after, taken = f"{job}/{run_id}", taken + 1
+        done = {} if taken == AT_ONCE else {"done": self.now.isoformat()}
+        changes = {"after": after, **done}
+        self.ledger.table.change(*_KEY, changes, "attribute_not_exists({done})")
+        return taken
+
+    def _keys(self, after: str) -> Iterator[tuple[str, str]]:
+        for job in self.storage.list_folders("runs/"):
+            if f"{job}/" < f"{after.partition('/')[0]}/":  # in S3's order
+                continue
+            for run_id in self.storage.list_folders(f"runs/{job}/"):
+                if f"{job}/{run_id}" > after and is_run_key(job, run_id):
+                    yield job, run_id
+
+    def _adopt(self, job: str, run_id: str) -> None:
+        prefix = run_prefix(job, run_id)
+        try:
+            receipt = self.storage.read_receipt(prefix).receipt
+            if isinstance(receipt, dict):
+                outcome = self.storage.read_outcome(prefix)
+                ended = read_time((outcome or {}).get("finished"))
+                told = ended is not None and self.now - ended > _JUST_ENDED
+                self.ledger.adopt(job, run_id, receipt, outcome, self.now, told=told)
+        except (self.storage.s3.exceptions.NoSuchKey, ValueError):
+            log.warning("%srun.json is missing or cannot be read", prefix)

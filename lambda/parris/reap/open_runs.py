@@ -1,0 +1,215 @@
+"""Runs about which something is still to be done, whatever a launch or an event left undone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..aws.arrivals import Arrivals
+from ..aws.ledger import Ledger
+from ..aws.queue import Queue, Waiting
+from ..aws.slots import Slots
+from ..aws.stacks import UPDATABLE, last_deletion, read_stack, stack_of_run, stack_tags
+from ..aws.storage import Storage
+from ..aws.told import told_key
+from ..errors import ParrisError
+from ..events.router import end_event
+from ..runs import messages
+from ..runs.answer import answer_of
+from ..runs.lifecycle import Machine, Step, concluded, next_step, replaced
+from ..runs.outcome import read_time
+from ..runs.plan import iso, run_prefix
+from ..runs.record import ACCEPTED, LAUNCH_FAILED, LEASE, RunRecord
+from .recorder import Recorder, run_tags
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+    from .launches import Launches
+
+log = logging.getLogger(__name__)
+
+_DIED = "its launch ended before CloudFormation had taken a stack on; send the event again"
+
+_HOLDS_NOTHING = ("DELETE_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED")
+"""Statuses of stacks that count against no limit."""
+
+_SENT_AGAIN = timedelta(days=1)
+"""How long a window's end is sent again while its launch fails."""
+
+Careful = Callable[[str, Callable[[], Any]], None]
+"""Does something about what is named first; what goes wrong is noted, and the rest goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRuns:
+    """The ledger's side of a sweep; each step may be done twice."""
+
+    ledger: Ledger
+    storage: Storage
+    cloudformation: CloudFormationClient
+    recorder: Recorder
+    launches: Launches
+    now: datetime
+
+    def settle(
+        self,
+        stacks: Sequence[Mapping[str, Any]],
+        machines: Mapping[str, Machine],
+        careful: Careful,
+    ) -> None:
+        """Do what is missing about each open run, each slot and each launch that waits.
+
+        Args:
+            machines: by run id, as far as EC2 says.
+        """
+        held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
+        open_runs, problems = self.ledger.open_runs()
+        for problem in problems:
+            careful(problem, _broken)
+        waiting = {one.run_id for one in self._queue.waiting()[0]}
+        for record in open_runs:
+            waits = record.run_id in waiting
+            step = next_step(record, self.now, has_stack=record.run_id in held, waits=waits)
+            act = partial(self._settle, record, step, held, machines.get(record.run_id))
+            careful(f"run {record.name}", act)
+        careful("slots", lambda: self._count(stacks, {run.name: run for run in open_runs}))
+        self.start_waiting(stacks, careful)
+        self._end_windows(careful)
+
+    def _end_windows(self, careful: Careful) -> None:
+        """Send the ends of data triggers' windows again that have launched nothing."""
+        arrivals = Arrivals(self.ledger.table)
+        windows, problems = arrivals.unfinished()
+        for problem in problems:
+            careful(problem, _broken)
+        for window in windows:
+            if self.now > window.ends + _SENT_AGAIN:  # each failure was told
+                careful(
+                    f"window {window.name}", partial(arrivals.finish, window.trigger, window.name)
+                )
+            elif self.now > window.ends + LEASE:
+                event = end_event(window.trigger, window.name, iso(window.ends))
+                careful(f"window {window.name}", partial(self.launches.start, event))
+
+    @property
+    def _queue(self) -> Queue:
+        return Queue(self.ledger.table)
+
+    def _settle(
+        self,
+        record: RunRecord,
+        step: Step,
+        held: Mapping[str | None, Mapping[str, Any]],
+        machine: Machine | None,
+    ) -> None:
+        if step is Step.CONCLUDE and record.stack_id:
+            self._conclude(record, record.stack_id, machine)
+        elif step is Step.COMPLETE:
+            self._complete(record, held[record.run_id]["StackId"])
+        elif step is Step.LOOK:
+            name = str(record.receipt.get("stack-name", ""))
+            stack_id = name and stack_of_run(self.cloudformation, name, record.run_id)
+            if stack_id:  # it has come since the stacks were listed
+                self._complete(record, stack_id)
+            else:
+                self._give_up(record)
+        elif step is Step.TELL:
+            self.recorder.tell(record.tags, record.outcome or {})
+
+    def _complete(self, record: RunRecord, stack_id: str) -> None:
+        """Record the stack of a run whose launch did not come to do so, and tell of it."""
+        facts = {"state": ACCEPTED, "stack-id": stack_id}
+        self.storage.change_receipt(
+            run_prefix(record.job, record.run_id), lambda held: {**held, **facts}
+        )
+        receipt = {**record.receipt, **facts}
+        self.ledger.note_stack(record, stack_id, receipt)
+        kind = str(receipt.get("trigger", {}).get("kind", ""))
+        answer = answer_of(receipt, stack_id)
+        key = told_key(record.job, record.run_id, "started")
+        if self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind)):
+            self.ledger.accept(record)
+
+    def _give_up(self, record: RunRecord) -> None:
+        """Free a run that its launch died on, and tell of it."""
+        key = told_key(record.job, record.run_id, LAUNCH_FAILED)
+        told = self.recorder.notifier.is_told(
+            key, lambda: messages.launch_died(record.job, record.run_id, record.receipt, _DIED)
+        )
+        if not told:
+            return
+        if record.receipt:
+            facts = {"state": LAUNCH_FAILED, "reason": _DIED}
+            prefix = run_prefix(record.job, record.run_id)
+            self.storage.change_receipt(prefix, lambda held: {**held, **facts})
+        if name := record.receipt.get("stack-name"):
+            self._queue.leave(str(name), record.run_id)
+            Slots(self.ledger.table).give_back(str(name), record.name)
+        self.ledger.hold(record, LAUNCH_FAILED, _DIED)
+
+    def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
+        """Record how a run ended whose stack is gone, if nobody has."""
+        stack = read_stack(self.cloudformation, stack_id)
+        tags, named = run_tags(stack or {}), record.tags
+        deadline = read_time(record.receipt.get("deadline")) or self.now
+        if stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
+            by, when = last_deletion(self.cloudformation, stack_id) or ("somebody", self.now)
+            ending = concluded(by, when, deadline, machine, self.now)
+            self.recorder.conclude({**tags, **named}, deadline, ending, machine)
+            return
+        other = tags.get("parris:run-id", "")
+        if other != record.run_id and stack["StackStatus"] in UPDATABLE:
+            self.recorder.conclude(named, deadline, replaced(other), machine)
+        # Else it has come since the stacks were listed, or is being given to another run.
+
+    def _count(
+        self, stacks: Sequence[Mapping[str, Any]], open_runs: Mapping[str, RunRecord]
+    ) -> None:
+        """Let those count against the deployment's limit that are under way, and no others."""
+        slots = Slots(self.ledger.table)
+        holders = slots.holders()
+        for stack in stacks:
+            tags = stack_tags(stack)
+            run = f"{tags.get('parris:job')}/{tags.get('parris:run-id')}"
+            record = open_runs.get(run)
+            live = record is not None and record.outcome is None
+            if live and stack["StackStatus"] not in _HOLDS_NOTHING:
+                if holders.get(stack["StackName"]) != run:
+                    slots.set(stack["StackName"], run)
+                holders.pop(stack["StackName"], None)
+        for name, run in holders.items():
+            job, _, run_id = run.partition("/")
+            record = self.ledger.read(job, run_id)  # the index may be a moment behind
+            if record is None or not record.is_open or record.outcome is not None:
+                slots.give_back(name, run)
+
+    def start_waiting(self, stacks: Sequence[Mapping[str, Any]], careful: Careful) -> None:
+        """Send the events again that wait for the name of a stack that is gone.
+
+        An entry stays until its launch has its stack, or has failed.
+        """
+        held = {stack["StackName"]: stack_tags(stack).get("parris:run-id") for stack in stacks}
+
+        def go_on(one: Waiting) -> None:
+            if one.stack_name not in held:
+                self.launches.start(one.event)
+            elif held[one.stack_name] == one.run_id:  # it did not come to say that it has its stack
+                self._queue.leave(one.stack_name, one.run_id)
+
+        def all_of_them() -> None:
+            waiting, problems = self._queue.waiting()
+            for problem in problems:
+                careful(problem, _broken)
+            for one in waiting:
+                careful(f"queue of {one.stack_name}", partial(go_on, one))
+
+        careful("queue", all_of_them)
+
+
+def _broken() -> None:
+    raise ParrisError("nobody can read it; delete that item of the ledger's table")

@@ -1,0 +1,76 @@
+"""A run as the ledger holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+LEASE = timedelta(seconds=120)
+"""How long a claim without a stack belongs to the launch that made it: twice the function's
+timeout, after which that launch is certainly no longer running."""
+
+LAUNCHING, ACCEPTED = "launching", "accepted"
+LAUNCH_FAILED, QUEUED, SKIPPED = "launch-failed", "queued", "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run: whose it is, how far it has come, how it ended."""
+
+    job: str
+    run_id: str
+    state: str
+    """``launching`` until its stack is there and told of, ``accepted`` while that stands; one of an
+    outcome's states when it is over; ``launch-failed``, ``queued``, ``skipped`` without a stack."""
+    nonce: str
+    """Of the launch that has claimed the run: only that one knows it."""
+    attempt: int
+    """How many launches have claimed it."""
+    lease: datetime
+    """Until when the claim holds without a stack."""
+    receipt: Mapping[str, Any]
+    """Its ``run.json`` when the run was planned; empty before."""
+    stack_id: str | None
+    reason: str
+    outcome: Mapping[str, Any] | None
+    """Its ``outcome.json``; None while the run is not over."""
+    is_open: bool
+    """Whether something is still to be done about it."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}/{self.run_id}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags by which its stack and its machine name it."""
+        return {"parris:job": self.job, "parris:run-id": self.run_id}
+
+    def is_free(self, now: datetime) -> bool:
+        """Return whether another launch may claim the run, if it has no stack."""
+        if self.outcome is not None or self.stack_id is not None:
+            return False
+        if self.state in (LAUNCH_FAILED, QUEUED):
+            return True
+        return self.state == LAUNCHING and now > self.lease
+
+
+def read_record(item: Mapping[str, Any]) -> RunRecord:
+    """Return the run that an item of the ledger holds."""
+    outcome = item.get("outcome")
+    return RunRecord(
+        job=str(item["pk"]).removeprefix("run#"),
+        run_id=str(item["sk"]),
+        state=str(item["state"]),
+        nonce=str(item.get("nonce", "")),
+        attempt=int(item.get("attempt", 1)),
+        lease=datetime.fromisoformat(item["lease"]),
+        receipt=json.loads(item.get("receipt", "{}")),
+        stack_id=item.get("stack_id"),
+        reason=str(item.get("reason", "")),
+        outcome=None if outcome is None else json.loads(outcome),
+        is_open="open" in item,
+    )

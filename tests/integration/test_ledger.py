@@ -1,0 +1,200 @@
+"""The ledger: room for runs, runs of earlier versions, and what a sweep does without an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from parris.aws.slots import Slots
+from parris.aws.told import Told
+from parris.reap import adopt
+from parris.runs.record import RunRecord
+from tests.ledger import make_table
+from tests.plans import NOW
+from tests.world import EVENT, World
+
+
+@pytest.fixture
+def world(credentials: None) -> Iterator[World]:  # noqa: ARG001
+    with mock_aws():
+        yield World()
+
+
+@pytest.fixture
+def slots(credentials: None) -> Iterator[Slots]:  # noqa: ARG001
+    with mock_aws():
+        yield Slots(make_table())
+
+
+def test_so_many_have_room_and_asking_twice_takes_no_more(slots: Slots) -> None:
+    for name in ("a", "b", "b"):
+        assert slots.take(name, f"job/{name}", 2).granted
+    refused = slots.take("c", "job/c", 2)
+    assert (refused.granted, refused.holders) == (False, {"a": "job/a", "b": "job/b"})
+    slots.give_back("a", "job/another")  # which is not its own
+    assert not slots.take("c", "job/c", 2).granted
+    slots.give_back("a", "job/a")
+    assert slots.take("c", "job/c", 2).granted
+
+
+def test_a_run_that_wants_anothers_stack_needs_no_more_room_and_gives_it_back(slots: Slots) -> None:
+    slots.take("a", "job/first", 1)
+    taken = slots.take("a", "job/second", 1)
+    assert (taken.granted, taken.previous) == (True, "job/first")
+    slots.give_back("a", "job/second", taken.previous)
+    assert slots.holders() == {"a": "job/first"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=30))
+def test_never_more_than_the_limit_count(steps: list[tuple[str, bool]]) -> None:
+    with mock_aws():
+        slots = Slots(make_table())
+        held: set[str] = set()
+        for name, wants in steps:
+            if wants:
+                granted = slots.take(name, f"job/{name}", 3).granted
+                assert granted == (name in held or len(held) < 3)
+                held |= {name} if granted else set()
+            else:
+                slots.give_back(name, f"job/{name}")
+                held -= {name}
+            assert set(slots.holders()) == held
+
+
+def test_a_sweep_counts_what_stands_and_nothing_else(world: World) -> None:
+    answer = world.launch()
+    slots = Slots(world.table)
+    slots.give_back("one", f"default/{answer['run-id']}")
+    slots.set("gone", "default/20261101-000000-00000000")
+    world.reap(minutes=10)
+    assert slots.holders() == {"one": f"default/{answer['run-id']}"}
+
+
+def test_a_launch_that_is_refused_takes_no_room_and_leaves_the_others(world: World) -> None:
+    first = world.launch(max_concurrent_runs=1)
+    with pytest.raises(Exception, match="stack one exists"):
+        world.launch({**EVENT, "event-id": "e2"}, max_concurrent_runs=1)
+    assert Slots(world.table).holders() == {"one": f"default/{first['run-id']}"}
+
+
+def test_a_sweep_ends_a_run_whose_stack_went_without_an_event(world: World) -> None:
+    answer = world.launch()
+    world.cloudformation.delete_stack(
+        StackName=answer["stack-id"], ClientRequestToken="parris-clean-stacks-1"
+    )
+    for minutes in (10, 20):
+        world.reap(minutes=minutes)
+    [told] = world.topic.heard("stopped")
+    assert told["run-id"] == answer["run-id"]
+    record = world.record(answer["run-id"])
+    assert (record.state, record.is_open) == ("stopped", False)
+    assert Slots(world.table).holders() == {}
+
+
+def test_a_sweep_ends_a_run_that_was_replaced_without_an_event(world: World) -> None:
+    config = {"training-job-name": "one", "stack-replacement": True}
+    world.put("training-config.json", json.dumps(config))
+    first = world.launch()
+    second = world.launch({**EVENT, "event-id": "e2"})
+    world.reap(minutes=10)
+    [told] = world.topic.heard("interrupted")
+    assert (told["run-id"], told["ended-by"]) == (first["run-id"], "replacement")
+    assert world.record(first["run-id"]).state == "interrupted"
+    assert world.record(second["run-id"]).is_open
+    assert Slots(world.table).holders() == {"one": f"default/{second['run-id']}"}
+
+
+def test_an_end_that_nobody_could_be_told_of_is_told_by_the_next_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = world.launch()
+    world.cloudformation.delete_stack(StackName=answer["stack-id"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Told, "begin", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            world.reap(minutes=10)
+    assert world.record(answer["run-id"]).is_open
+    assert world.topic.heard("stopped") == []
+    for minutes in (20, 30):
+        world.reap(minutes=minutes)
+    assert len(world.topic.heard("stopped")) == 1
+    assert not world.record(answer["run-id"]).is_open
+
+
+def put_run(world: World, run_id: str, *, job: str = "old", **receipt: Any) -> None:
+    """Put a run as a version without a ledger left it."""
+    body = {"run-id": run_id, "job": job, "claimed": "2026-11-24T11:00:00Z", **receipt}
+    key = f"runs/{job}/{run_id}/run.json"
+    world.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(body).encode())
+
+
+def test_runs_of_a_version_without_a_ledger_are_taken_in_a_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adopt, "AT_ONCE", 2)
+    for number in range(5):
+        put_run(world, f"2026112{number}-000000-0000000{number}", state="launch-failed", reason="x")
+    put_run(world, "r-0123456789abcdef", job="old-too", state="skipped")
+    world.s3.put_object(Bucket="parris-results", Key="runs/old/evil/run.json", Body=b"{}")
+    world.s3.put_object(
+        Bucket="parris-results", Key="runs/old/20261129-000000-00000000/run.json", Body=b"["
+    )
+    known = []
+    for minutes in range(4):
+        world.reap(minutes=minutes)
+        known.append(len(world.ledger.newest(20)))
+    assert known == [2, 4, 6, 6]  # the last one cannot be read
+    assert {record.state for record in world.ledger.newest(20)} == {"launch-failed", "skipped"}
+    assert world.topic.heard() == []
+    reads = count(world, "GetObject")
+    world.reap(minutes=9)
+    assert reads == []  # it is done, for good
+
+
+def test_a_run_of_a_version_without_a_ledger_that_is_under_way_is_seen_to_its_end(
+    world: World,
+) -> None:
+    run_id = "20261124-110000-00000000"
+    tags: Any = {"parris:deployment": "parris", "parris:job": "old", "parris:run-id": run_id}
+    stack_id = world.cloudformation.create_stack(
+        StackName="old",
+        TemplateBody='{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}',
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )["StackId"]
+    facts = {"state": "accepted", "stack-id": stack_id, "stack-name": "old"}
+    put_run(world, run_id, deadline="2026-11-24T20:00:00Z", **facts)
+    world.reap(minutes=1)
+    assert Slots(world.table).holders() == {"old": f"old/{run_id}"}
+    world.cloudformation.delete_stack(StackName="old")
+    world.reap(minutes=11)
+    assert len(world.topic.heard("stopped")) == 1
+    assert world.record(run_id, "old").state == "stopped"
+    assert Slots(world.table).holders() == {}
+
+
+def count(world: World, operation: str) -> list[str]:
+    """Return a list that grows with each call of S3's `operation`."""
+    made: list[str] = []
+    world.s3.meta.events.register(f"before-call.s3.{operation}", lambda **_: made.append(operation))
+    return made
+
+
+def test_the_newest_runs_come_first_of_all_or_of_a_job(world: World) -> None:
+    for number in range(3):
+        for job in ("a", "b"):
+            world.ledger.adopt(
+                job, f"2026112{number}-000000-00000000", {"state": "skipped"}, None, NOW
+            )
+
+    def ids(found: list[RunRecord]) -> list[tuple[str, str]]:
+        return [(record.job, record.run_id[:8]) for record in found]
+
+    assert ids(world.ledger.newest(2, "a")) == [("a", "20261122"), ("a", "20261121")]
+    assert {run_id for _, run_id in ids(world.ledger.newest(2))} == {"20261122"}

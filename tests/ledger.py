@@ -1,0 +1,38 @@
+"""The ledger's table as main.tf has it, for tests on moto."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+
+from parris.aws.table import Table
+
+NAME = "parris-ledger"
+
+
+def make_table(client: Any = None, name: str = NAME) -> Table:
+    """Make the table; return it, reached by `client`, if there is one."""
+    client = client or boto3.client("dynamodb", region_name="us-east-1")
+    keys: Any = [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=keys,
+        AttributeDefinitions=[
+            {"AttributeName": attribute, "AttributeType": "S"}
+            for attribute in ("pk", "sk", "open", "kind")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": index,
+                "KeySchema": [{"AttributeName": index, "KeyType": "HASH"}, keys[1]],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for index in ("open", "kind")
+        ],
+    )
+    return Table(dynamodb=lambda: client, name=name)
