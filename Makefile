@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
   launch status logs results stop extend jobs schedules fire clean-stacks destroy
-DEVELOPER := help test test-fast test-boot check check-image prove bench package format lock venv \
+DEVELOPER := help test test-fast test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
 export PYTHONPATH := lambda:.
@@ -54,6 +54,9 @@ check-image: ## tell what this machine lacks to be a training machine
 
 prove: venv-dev ## prove the IAM policies: every need granted, and no more
 	@$(PYTHON) -m tests.proof
+
+faults: venv-dev ## break each call to AWS, and see what comes of it
+	@$(PYTHON) -m tests.faults
 
 bench: venv-dev ## print launch latency, package size, machine times
 	@$(PYTHON) -m tests.bench

@@ -1,0 +1,46 @@
+"""A part of `make faults`: the seed, which is printed, chooses other cases each day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.faults import launches, plan, sweeps
+from tests.faults.case import Case
+from tests.faults.injector import Call
+
+SHARE = 0.03
+SEED = datetime.now(UTC).toordinal()
+
+
+@pytest.mark.timeout(600)
+def test_a_fault_in_any_call_loses_nothing_and_makes_nothing_twice() -> None:
+    print(f"python -m tests.faults --share {SHARE} --seed {SEED}")  # noqa: T201 - shown if it fails
+    played = [plan.run(case) for case in plan.cases(SHARE, SEED)]
+    assert sum(case.injected for case in played) > 20
+    assert [f"{case}: {case.violations}" for case in played if case.violations] == []
+
+
+def test_the_harness_sees_a_message_that_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was when a notice was marked before it was sent."""
+    monkeypatch.setattr("parris.aws.told.Told.failed", lambda *_: None)
+    monkeypatch.setattr("parris.aws.told._BEGUN", timedelta(days=1))
+    case = plan.run(Case(name="direct", target=Call("sns.Publish", 1), kind="refused"))
+    assert "its start was told 0 times" in "; ".join(case.violations)
+
+
+def test_the_harness_sees_a_second_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it would be if a claim were free whatever stack there is."""
+    monkeypatch.setattr("parris.launch.claim.replace", lambda record, **_: record)
+    monkeypatch.setattr("parris.launch.launch.stack_of_run", lambda *_: None)
+    monkeypatch.setattr("parris.aws.stacks._holds", lambda *_: False)
+    case = plan.run(
+        Case(name="direct", target=Call("cloudformation.CreateStack", 1), kind="dies-after")
+    )
+    assert case.violations
+
+
+def test_every_scene_holds_without_a_fault() -> None:
+    for name in (*launches.KINDS, *sweeps.SCENES):
+        assert plan.run(Case(name=name)).violations == []
