@@ -242,6 +242,12 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
+    sid       = "ListTheNewestRuns" # for a click that asks
+    actions   = ["dynamodb:Query"]
+    resources = ["${aws_dynamodb_table.ledger.arn}/index/kind"]
+  }
+
+  statement {
     sid       = "ReadArrivals" # of windows that a version without a ledger opened
     actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/events/data/*"]

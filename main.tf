@@ -118,7 +118,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "store" {
     for_each = var.expire_events_days[*]
 
     content {
-      id     = "forget-events" # what was told and what had come; no delivery is that late
+      id     = "forget-events" # what versions without a ledger left; no delivery is that late
       status = "Enabled"
 
       filter {

@@ -43,6 +43,12 @@ data "aws_iam_policy_document" "operator" {
     sid       = "HearWhyNothingWasLaunched"
     actions   = ["dynamodb:Query"]
     resources = [aws_dynamodb_table.ledger.arn]
+
+    condition { # DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["told"]
+    }
   }
 
   statement {

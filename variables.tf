@@ -253,7 +253,7 @@ variable "expire_versions_days" {
 }
 
 variable "expire_events_days" {
-  description = "Days after which it is forgotten what events were and what was told of them; null keeps it for ever."
+  description = "Days after which what versions without a ledger remembered of events in the results bucket goes; null keeps it for ever. The ledger forgets after 30."
   type        = number
   default     = 30
 
@@ -264,7 +264,7 @@ variable "expire_events_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether terraform destroy may delete buckets that still hold results and configurations."
+  description = "Whether terraform destroy may delete the ledger, and buckets that still hold results and configurations."
   type        = bool
   default     = false
 }

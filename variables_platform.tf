@@ -23,7 +23,7 @@ variable "iam_path" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key of buckets, logs, topic and the machines' volumes, with a policy like the output kms_key_policy; null leaves them to AWS's own keys."
+  description = "KMS key of buckets, ledger, logs, topic and the machines' volumes, with a policy like the output kms_key_policy; null leaves them to AWS's own keys."
   type        = string
   default     = null
 

@@ -16,8 +16,8 @@ from parris.aws.told import Told
 from parris.aws.topic import Notifier
 from parris.launch.launch import launch
 from parris.launch.prepare import Clients, Machine
+from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
-from parris.reap.reconcile import make_reaper
 from parris.runs.record import RunRecord
 from parris.settings import ReapSettings
 from tests.ledger import make_table

@@ -54,9 +54,9 @@ class LaunchRefused(ParrisError):
 class StackInTheWay(LaunchRefused):
     """A stack of the job's name exists; its own run is `run_id`, and may be `kept` when over."""
 
-    def __init__(self, text: str, run_id: str, *, kept: bool = False) -> None:
+    def __init__(self, text: str, run_id: str, *, job: str = "", kept: bool = False) -> None:
         super().__init__(text)
-        self.run_id, self.kept = run_id, kept
+        self.run_id, self.job, self.kept = run_id, job, kept
 
 
 class LaunchFailed(ParrisError):

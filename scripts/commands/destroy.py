@@ -41,8 +41,12 @@ def main(argv: list[str]) -> int:
             raise Refused(f"stacks that are still there: {failed}; run make clean-stacks ALL=1")
     state = _read_state()
     _refuse_to_lose(state)
-    _lift_protection(state)
-    return terraform.main(["destroy", *terraform.flags(options), *options.more])
+    tables = _protected_tables(state)
+    _protect(tables, False)
+    try:
+        return terraform.main(["destroy", *terraform.flags(options), *options.more])
+    finally:
+        _protect(tables, True)  # of what is left because somebody said no, or Terraform failed
 
 
 def _offer(deployment: Deployment) -> None:
@@ -88,18 +92,21 @@ def _read_state() -> list[Mapping[str, Any]]:
     return resources
 
 
-def _lift_protection(state: list[Mapping[str, Any]]) -> None:
-    """Let Terraform delete a ledger beside buckets that hold nothing.
+def _protected_tables(state: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [
+        resource["values"]
+        for resource in state
+        if resource["type"] == "aws_dynamodb_table"
+        and resource["values"]["deletion_protection_enabled"]
+    ]
 
-    Its protection is for whoever deletes it otherwise; the next apply would bring it back.
-    """
-    for resource in state:
-        table = resource["values"]
-        if resource["type"] != "aws_dynamodb_table" or not table["deletion_protection_enabled"]:
-            continue
+
+def _protect(tables: list[Mapping[str, Any]], protect: bool) -> None:
+    """Let Terraform delete a ledger beside buckets that hold nothing, or protect it again."""
+    for table in tables:
         client = make_client("dynamodb", table["arn"].split(":")[3])
         try:
-            client.update_table(TableName=table["name"], DeletionProtectionEnabled=False)
+            client.update_table(TableName=table["name"], DeletionProtectionEnabled=protect)
             client.get_waiter("table_exists").wait(TableName=table["name"])
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":

@@ -2,8 +2,8 @@
 
 A trigger's event reaches the launch function asynchronously, so that nobody gets its answer. But a
 run has a receipt, which says what triggered it. The ledger holds what has been told: a refusal with
-its reason, by the reap function, and that a click launched nothing (docs/contracts.md, "What is
-remembered of events").
+its reason, by the reap function, and that a click launched nothing (docs/contracts.md, "The
+ledger").
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ WITHIN = {
     **{
         f"tests/e2e/{name}.py": "tests/e2e/conftest.py"
         for name in (
-            *("test_commands", "test_embedded_cloud", "test_interrupted_deploy"),
+            *("test_commands", "test_embedded_cloud", "test_interrupted_deploy", "test_upgrade"),
             *("test_local_targets", "test_scale"),
         )
     },

@@ -18,6 +18,8 @@ class Case:
     violations: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     injected: bool = False
+    refused: bool = False
+    """Whether a launch raised an error, of which Lambda tells."""
 
     @property
     def operation(self) -> str:

@@ -31,6 +31,8 @@ class Kind:
 
     event: dict[str, Any]
     before: Callable[[World], object] = lambda _: None
+    again: tuple[float, ...] = LATER
+    """Minutes after which it comes again."""
 
 
 def _first(world: World) -> None:
@@ -59,6 +61,7 @@ _END = {
 
 KINDS = {
     "direct": Kind(event={"event-id": "e", "time": _TIMES[1]}),
+    "never again": Kind(event={"event-id": "e", "time": _TIMES[1]}, again=()),
     "without a time": Kind(event={"event-id": "e"}),
     "schedule": Kind(event={**_QUEUED, "time": _TIMES[1]}),
     "button": Kind(event={"rule": "button", "payload": "e30=", "serial": "G030", **_MOMENT}),
@@ -79,7 +82,7 @@ def play(case: Case, make_world: Callable[[], World]) -> Case:
     injector = Injector(world.clients, case.target, case.kind)
     _deliver(case, world, kind.event, 0, injector)
     case.calls, case.injected = injector.calls, injector.injected
-    for minutes in LATER:
+    for minutes in kind.again:
         _deliver(case, world, kind.event, minutes)
         _sweep(case, world, minutes + 0.5)
         _send(case, world, minutes + 1)
@@ -88,7 +91,10 @@ def play(case: Case, make_world: Callable[[], World]) -> Case:
     for minutes in (70, 80, 90, 100):
         _sweep(case, world, minutes)
         _send(case, world, minutes + 1)
-    case.violations += _judge(world)
+    if kind.again or world.stacks():
+        case.violations += _judge(world)
+    else:
+        case.violations += _judge_nothing(case, world)
     return case
 
 
@@ -106,6 +112,7 @@ def _deliver(
         if not failing:
             case.violations.append(f"unclear without a fault, at {minutes} min")
     except (ParrisError, ClientError, BotoCoreError) as error:
+        case.refused = True
         # Whoever hears of it is told that nothing was launched.
         new = {stack["StackId"] for stack in world.stacks()} - before
         if new:
@@ -157,6 +164,17 @@ def _judge(world: World) -> Iterator[str]:
         yield f"its start was told {len(told)} times"
     if Queue(world.table).waiting() != ([], []):
         yield "something waits for ever"
+
+
+def _judge_nothing(case: Case, world: World) -> Iterator[str]:
+    """Yield what is wrong where nothing was launched, and nobody asked again."""
+    if Slots(world.table).holders():
+        yield f"room is held by {Slots(world.table).holders()}"
+    open_runs, problems = world.ledger.open_runs()
+    if open_runs or problems:
+        yield f"open for ever: {[(run.name, run.state) for run in open_runs]} {problems}"
+    if not case.refused and case.kind != "dies-before" and not world.topic.heard("launch-failed"):
+        yield "nobody was told"
 
 
 def _all_stacks(world: World) -> list[Any]:

@@ -79,7 +79,9 @@ def _set_up(world: World) -> dict[str, dict[str, Any]]:
     world.ec2.terminate_instances(InstanceIds=[vanished, kept])
     world.cloudformation.delete_stack(StackName="gone")
     world.ledger.claim("job", run_id("died"), "nonce", NOW - timedelta(minutes=10))
-    Queue(world.ledger.table).wait("free", run_id("waiting"), {"event-id": "waits"})
+    Queue(world.ledger.table).wait("free", "job", run_id("waiting"), {"event-id": "waits"})
+    waiting, _ = world.ledger.claim("job", run_id("waiting"), "nonce", NOW - timedelta(minutes=10))
+    world.ledger.hold(waiting, "queued", "another run is going")
     window = Window(trigger="fresh", name="0" * 16, ends=NOW - timedelta(minutes=5))
     Arrivals(world.ledger.table).open(window, None)
     return {

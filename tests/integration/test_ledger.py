@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from parris.aws.queue import Queue
 from parris.aws.slots import Slots
 from parris.aws.told import Told
+from parris.errors import ParrisError, StackInTheWay
+from parris.launch.claim import Orders
+from parris.launch.commit import Commit
 from parris.reap import adopt
-from parris.runs.record import RunRecord
 from tests.ledger import make_table
-from tests.plans import NOW
+from tests.notices import Topic
+from tests.plans import NOW, SETTINGS, plan
 from tests.world import EVENT, World
 
 
@@ -186,15 +191,121 @@ def count(world: World, operation: str) -> list[str]:
     return made
 
 
-def test_the_newest_runs_come_first_of_all_or_of_a_job(world: World) -> None:
+def test_the_newest_runs_come_first(world: World) -> None:
     for number in range(3):
         for job in ("a", "b"):
-            world.ledger.adopt(
-                job, f"2026112{number}-000000-00000000", {"state": "skipped"}, None, NOW
-            )
+            run_id = f"2026112{number}-000000-00000000"
+            world.ledger.adopt(job, run_id, {"state": "skipped"}, None, NOW)
+    newest = [(record.job, record.run_id[:8]) for record in world.ledger.newest(3)]
+    assert sorted(newest[:2]) == [("a", "20261122"), ("b", "20261122")]
+    assert newest[2][1] == "20261121"
 
-    def ids(found: list[RunRecord]) -> list[tuple[str, str]]:
-        return [(record.job, record.run_id[:8]) for record in found]
 
-    assert ids(world.ledger.newest(2, "a")) == [("a", "20261122"), ("a", "20261121")]
-    assert {run_id for _, run_id in ids(world.ledger.newest(2))} == {"20261122"}
+def test_a_refusal_that_could_not_be_told_is_tried_again(world: World) -> None:
+    record = {"requestPayload": {"event-id": "e"}, "responsePayload": {"errorMessage": "no job"}}
+    world.topic.sns.delete_topic(TopicArn=SETTINGS.topic_arn)
+    with pytest.raises(ParrisError, match="could not be told of; Lambda tries again"):
+        world.reap(event=record)
+    world.topic = Topic(SETTINGS.topic_arn)
+    assert world.reap(event=record)["duplicate"] is False
+    assert len(world.topic.heard("launch-failed")) == 1
+
+
+def test_what_was_skipped_is_told_of_by_a_sweep_if_it_could_not_be_before(world: World) -> None:
+    event = {"rule": "schedule", "schedule": "n", "overlap": "skip", "event-id": "first"}
+    world.launch({**event, "time": "2026-11-24T10:00:00Z"})
+    world.topic.sns.delete_topic(TopicArn=SETTINGS.topic_arn)
+    second = world.launch({**event, "event-id": "second", "time": "2026-11-24T11:00:00Z"})
+    assert second["held-back"] == "skipped"
+    world.topic = Topic(SETTINGS.topic_arn)
+    for minutes in (10, 20):
+        world.reap(minutes=minutes)
+    assert len(world.topic.heard("skipped")) == 1
+    assert not world.record(second["run-id"]).is_open
+
+
+def test_an_event_without_an_id_that_waited_is_one_run(world: World) -> None:
+    event = {"overlap": "queue-one"}
+    world.launch({**event, "event-id": "first"})
+    queued = world.launch(event)
+    world.cloudformation.delete_stack(StackName="one")
+    world.reap(minutes=10)
+    [sent] = world.sent
+    answer = world.launch({**sent}, minutes=11)
+    assert (answer["run-id"], answer["duplicate"]) == (queued["run-id"], False)
+
+
+def test_what_waited_for_one_name_and_got_another_leaves_the_queue(world: World) -> None:
+    event = {"rule": "schedule", "schedule": "n", "overlap": "queue-one"}
+    world.launch({**event, "event-id": "first", "time": "2026-11-24T10:00:00Z"})
+    world.launch({**event, "event-id": "second", "time": "2026-11-24T11:00:00Z"})
+    world.put("training-config.json", '{"training-job-name": "two"}')
+    world.cloudformation.delete_stack(StackName="one")
+    world.reap(minutes=10)
+    assert world.launch(world.sent[0], minutes=11)["stack-name"] == "two"
+    world.reap(minutes=20)
+    assert Queue(world.table).waiting() == ([], [])
+
+
+@pytest.mark.parametrize("written", ["plan", "run.json"])
+def test_a_launch_that_died_halfway_through_its_orders_is_freed(
+    world: World, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    class Dies(BaseException):
+        """The process is gone."""
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise Dies
+
+    with monkeypatch.context() as patch:
+        if written == "plan":
+            patch.setattr(Orders, "write", dies)
+        else:
+            patch.setattr(Commit, "_note_plan", dies)
+        with pytest.raises(Dies):
+            world.launch(max_concurrent_runs=1)
+    for minutes in (10, 20):
+        world.reap(minutes=minutes)
+    [told] = world.topic.heard("launch-failed")
+    assert not world.record(told["run-id"]).is_open
+    assert Slots(world.table).holders() == {}
+    if written == "run.json":
+        assert world.receipt(told["run-id"])["state"] == "launch-failed"
+
+
+def test_a_run_that_was_refused_by_an_earlier_version_may_be_launched_again(world: World) -> None:
+    run_id = plan("{}", EVENT).run_id
+    put_run(world, run_id, job="default", state="launch-failed", reason="x")
+    assert world.launch()["duplicate"] is True
+    assert world.launch(minutes=1)["duplicate"] is False
+    assert world.record(run_id).state == "accepted"
+
+
+def test_an_answer_of_500_is_no_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = world.cloudformation.create_stack
+
+    def breaks(**call: Any) -> None:
+        create(**call)
+        error: Any = {"Error": {"Code": "InternalFailure", "Message": ""}}
+        raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 500}}, "CreateStack")
+
+    monkeypatch.setattr(world.cloudformation, "create_stack", breaks)
+    assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
+
+
+def test_room_that_another_run_lends_is_given_back_though_an_answer_was_lost(
+    world: World,
+) -> None:
+    first = world.launch(max_concurrent_runs=1)
+    lost = {"left": 1}
+
+    def lose(request: Any, **_: Any) -> None:
+        if lost["left"] and ":previous" in str(request.body):
+            lost["left"] = 0
+            raise ReadTimeoutError(endpoint_url=request.url)
+
+    world.dynamodb.meta.events.register_last("before-send.dynamodb.UpdateItem", lose)
+    with pytest.raises(StackInTheWay):
+        world.launch({**EVENT, "event-id": "e2"}, max_concurrent_runs=1)
+    assert lost["left"] == 0
+    assert Slots(world.table).holders() == {"one": f"default/{first['run-id']}"}

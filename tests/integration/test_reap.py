@@ -20,9 +20,10 @@ from parris.aws.storage import Storage
 from parris.aws.told import Told
 from parris.aws.topic import Notifier
 from parris.errors import ParrisError
+from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
 from parris.reap.outcome import LAST_WORDS
-from parris.reap.reconcile import STANDS, make_reaper
+from parris.reap.reconcile import STANDS
 from parris.runs.lifecycle import Machine
 from parris.runs.plan import KEEP_TAG
 from parris.settings import ReapSettings

@@ -128,10 +128,10 @@ run "key" {
       for name, document in data.aws_iam_policy_document.more :
       name => join(" ", sort(flatten([for condition in document.statement[0].condition : condition.values if condition.variable == "kms:ViaService"])))
       } == {
-      launch   = "s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
-      reap     = "s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
+      launch   = "dynamodb.eu-west-1.amazonaws.com s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
+      reap     = "dynamodb.eu-west-1.amazonaws.com s3.eu-west-1.amazonaws.com sns.eu-west-1.amazonaws.com"
       instance = "s3.eu-west-1.amazonaws.com"
-      operator = "s3.eu-west-1.amazonaws.com"
+      operator = "dynamodb.eu-west-1.amazonaws.com s3.eu-west-1.amazonaws.com"
       stack    = "ec2.eu-west-1.amazonaws.com"
     }
     error_message = "the key is used through the services that need it alone"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..runs.record import ACCEPTED, LAUNCHING, LEASE, QUEUED, RunRecord, read_record
-from .table import Item, Table, read_each
+from ..runs.record import ACCEPTED, LAUNCH_FAILED, LAUNCHING, LEASE, QUEUED, RunRecord, read_record
+from .table import Item, Table, read_each, to_text
 
 FORGOTTEN = timedelta(days=30)
 """How long it is remembered what was refused, told or named; no delivery is that late."""
@@ -60,13 +59,26 @@ class Ledger:
 
     def plan(self, record: RunRecord, receipt: Mapping[str, Any]) -> bool:
         """Note what a claimed run is going to be; return whether it is still this launch's."""
-        changes = {"kind": "run", "receipt": json.dumps(receipt), "expires": None}
+        changes = {"kind": "run", "receipt": to_text(receipt), "expires": None}
         return self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)[0]
 
     def note_stack(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> None:
-        """Note the stack of a run before anything is told of it."""
-        changes = {"stack_id": stack_id, "receipt": json.dumps(receipt), "expires": None}
+        """Note the stack of a run, and its receipt as it is now."""
+        changes = {"stack_id": stack_id, "receipt": to_text(receipt), "expires": None}
         self.table.change(*_key(record), {"kind": "run", **changes}, _MINE, nonce=record.nonce)
+
+    def take_in(self, record: RunRecord, receipt: Mapping[str, Any]) -> None:
+        """Make a run that was just claimed what its receipt of a version without a ledger says."""
+        state = str(receipt.get("state", ACCEPTED))
+        changes = {
+            "kind": "run",
+            "state": state,
+            "receipt": to_text(receipt),
+            "stack_id": receipt.get("stack-id"),
+            "open": "run" if state in (LAUNCHING, ACCEPTED, QUEUED) else None,
+            "expires": None,
+        }
+        self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)
 
     def accept(self, record: RunRecord) -> None:
         """Note that a run has its stack, and that this has been told."""
@@ -77,19 +89,20 @@ class Ledger:
         )
 
     def hold(self, record: RunRecord, state: str, reason: str) -> bool:
-        """Note why a claimed run has no stack; a queued one stays open.
+        """Note why a claimed run has no stack; of a skipped or queued one that has yet to be told.
 
         Returns:
             Whether it was still this launch's to say so.
         """
-        ended = {} if state == QUEUED else {"open": None}
+        ended = {"open": None} if state == LAUNCH_FAILED else {}
         changes = {"state": state, "reason": reason, **ended}
-        return self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)[0]
+        condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
+        return self.table.change(*_key(record), changes, condition, nonce=record.nonce)[0]
 
     def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
         """Note how a run ended. It stays open until that has been told."""
         known = {key: value for key, value in outcome.items() if key != "console"}
-        changes = {"state": str(outcome["state"]), "outcome": json.dumps(known)}
+        changes = {"state": str(outcome["state"]), "outcome": to_text(known)}
         self.table.change(_pk(job), run_id, changes)
 
     def close(self, job: str, run_id: str) -> None:
@@ -109,19 +122,21 @@ class Ledger:
         """Return a run's record, made of what an earlier version left in S3 if it has none.
 
         Args:
-            told: whether its end, if it has one, has been told for sure.
+            told: whether its end has been told for sure, or it is too long ago to be told of.
         """
         state = str((outcome or receipt).get("state", ACCEPTED))
         item: Item = {
             "kind": "run",
             "state": state,
-            "receipt": json.dumps(receipt),
+            "receipt": to_text(receipt),
             "reason": str(receipt.get("reason", "")),
             **_lease("", now - LEASE),
         }
         if outcome is not None:
-            item["outcome"] = json.dumps({k: v for k, v in outcome.items() if k != "console"})
-        if state in (LAUNCHING, ACCEPTED, QUEUED) or (outcome is not None and not told):
+            item["outcome"] = to_text({k: v for k, v in outcome.items() if k != "console"})
+        going = outcome is None and state in (ACCEPTED, QUEUED)
+        untold = not told and (outcome is not None or state == LAUNCHING)
+        if going or untold:
             item["open"] = "run"
         if stack_id := receipt.get("stack-id"):
             item["stack_id"] = str(stack_id)
@@ -139,14 +154,10 @@ class Ledger:
         """
         return read_each(self.table.query("run", index="open"), read_record)
 
-    def newest(self, limit: int, job: str | None = None) -> list[RunRecord]:
-        """Return the runs (of `job`, where given) with the latest ids, the latest first."""
-        found = (
-            self.table.query(_pk(job), newest=limit)
-            if job
-            else self.table.query("run", index="kind", newest=limit)
-        )
-        return [read_record(item) for item in found if "kind" in item]
+    def newest(self, limit: int) -> list[RunRecord]:
+        """Return the runs with the latest ids, the latest first."""
+        found = self.table.query("run", index="kind", newest=limit)
+        return [read_record(item) for item in found]
 
 
 def _lease(nonce: str, now: datetime) -> Item:

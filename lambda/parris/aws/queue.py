@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .table import Table, read_each
+from .table import Table, read_each, to_text
 
 _PK = "queue"
 
@@ -16,6 +16,7 @@ class Waiting:
     """A launch that waits for the name of a stack."""
 
     stack_name: str
+    job: str
     run_id: str
     event: Any
 
@@ -26,9 +27,9 @@ class Queue:
 
     table: Table
 
-    def wait(self, stack_name: str, run_id: str, event: object) -> str:
+    def wait(self, stack_name: str, job: str, run_id: str, event: object) -> str:
         """Let a run wait for its stack's name; return the id of the run that waits for it now."""
-        entry = {"run_id": run_id, "event": json.dumps(event)}
+        entry = {"job": job, "run_id": run_id, "event": to_text(event)}
         held = self.table.put_new(_PK, stack_name, entry)
         return run_id if held is None else str(held["run_id"])
 
@@ -41,6 +42,9 @@ class Queue:
         return read_each(
             self.table.query(_PK),
             lambda item: Waiting(
-                stack_name=item["sk"], run_id=item["run_id"], event=json.loads(item["event"])
+                stack_name=item["sk"],
+                job=item["job"],
+                run_id=item["run_id"],
+                event=json.loads(item["event"]),
             ),
         )

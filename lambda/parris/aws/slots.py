@@ -37,18 +37,19 @@ class Slots:
         room = f"attribute_not_exists({{{entry}}}) AND size({{holders}}) < :limit"
         free = f"attribute_exists({{holders}}) AND ({{{entry}}} = :run OR {room})"
         holders: dict[str, str] = {}
+        previous: str | None = None
         for _ in range(_TRIES):
             taken, item = self.table.change(*_KEY, {entry: run}, free, run=run, limit=limit)
-            if taken:
-                return Slot(granted=True)
+            if taken:  # perhaps by a write of ours whose answer was lost
+                return Slot(granted=True, holders=holders, previous=previous)
             if item is None or "holders" not in item:
                 # The first launch of a deployment: an entry needs a map that is there.
                 self.table.put_new(*_KEY, {"holders": {}})
                 continue
             holders = item["holders"]
-            previous = holders.get(stack_name)
-            if previous is None:
+            if stack_name not in holders:
                 break
+            previous = holders[stack_name]
             theirs = f"{{{entry}}} = :previous"
             if self.table.change(*_KEY, {entry: run}, theirs, previous=previous)[0]:
                 return Slot(granted=True, holders=holders, previous=previous)

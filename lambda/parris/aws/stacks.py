@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import LaunchFailed, LaunchUnclear, StackInTheWay
+from ..runs.outcome import read_time
 from ..runs.plan import KEEP_TAG
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
 
 _TRIES = 3
+
+_LONGEST_RUN = timedelta(hours=168)
+"""What max_run_hours may be at most: a stack whose deadline nobody can read has no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +76,17 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         try:
             return cloudformation.create_stack(**call.arguments())["StackId"]
         except ClientError as error:
+            if _says_nothing(error):
+                return _look_for(cloudformation, call, error)
             if error.response["Error"]["Code"] != "AlreadyExistsException":
                 raise _failure(error, call.name) from error
         except BotoCoreError as error:  # no answer is no refusal
             return _look_for(cloudformation, call, error)
-        if stack := read_stack(cloudformation, call.name):
+        try:
+            stack = read_stack(cloudformation, call.name)
+        except (ClientError, BotoCoreError) as error:  # it may be of a try before this one
+            return _look_for(cloudformation, call, error)
+        if stack:
             break  # else it has just gone, and the name is free
     if stack is None:
         raise LaunchFailed(f"stack {call.name} came and went {_TRIES} times; send the event again")
@@ -87,16 +97,24 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         ours = tags.get("parris:deployment") == call.deployment
         held = tags.get("parris:run-id", "") if ours else ""
         kept = tags.get(KEEP_TAG, "never") != "never"
-        raise StackInTheWay(refusal, "" if held == call.run_id else held, kept=kept)
+        job = tags.get("parris:job", "")
+        raise StackInTheWay(refusal, "" if held == call.run_id else held, job=job, kept=kept)
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
+        if _says_nothing(error):
+            return _look_for(cloudformation, call, error)
         raise _failure(error, call.name) from error
     except BotoCoreError as error:
         return _look_for(cloudformation, call, error)
 
 
-def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: BotoCoreError) -> str:
+def _says_nothing(error: ClientError) -> bool:
+    """Return whether an error leaves open what was done: those of the 500s do (API reference)."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)) >= 500
+
+
+def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: Exception) -> str:
     """Return the id of the run's stack, made by a call whose answer never came.
 
     Raises:
@@ -119,7 +137,7 @@ def stack_of_run(cloudformation: CloudFormationClient, name: str, run_id: str) -
 
 
 def _holds(stack: Mapping[str, Any], run_id: str) -> bool:
-    # One that its own launch withdrew, as one run too many, goes away: the run has to start anew.
+    # One that is being deleted goes away: the run has to start anew.
     going = stack["StackStatus"].startswith("DELETE")
     return stack_tags(stack).get("parris:run-id") == run_id and not going
 
@@ -130,6 +148,14 @@ def stack_tags(stack: Mapping[str, Any]) -> dict[str, str]:
 
 def stack_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
     return {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
+
+
+def stack_deadline(stack: Mapping[str, Any]) -> datetime:
+    """Return a stack's deadline: its parameter, which make extend moves, or else its tag."""
+    given = (stack_parameters(stack).get("Deadline"), stack_tags(stack).get("parris:deadline"))
+    times = (read_time(text) for text in given)
+    longest: datetime = stack["CreationTime"] + _LONGEST_RUN
+    return next((time for time in times if time is not None), longest)
 
 
 def list_stacks(cloudformation: CloudFormationClient, deployment: str) -> list[Mapping[str, Any]]:
@@ -188,7 +214,11 @@ def last_deletion(
             if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
             and event["PhysicalResourceId"] == stack_id
         )
-    except (StopIteration, ClientError):
+    except StopIteration:
+        return None
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:
+            raise
         return None
     return deleter(asked.get("ClientRequestToken", "")), asked["Timestamp"]
 

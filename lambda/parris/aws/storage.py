@@ -152,8 +152,14 @@ class Storage(Objects):
         return [(key[0], key[1]) for _, key in sorted(found, reverse=True) if is_run_key(*key)]
 
     def has_outcome(self, prefix: str) -> bool:
+        return self._has(prefix + "outcome.json")
+
+    def has_receipt(self, prefix: str) -> bool:
+        return self._has(prefix + "run.json")
+
+    def _has(self, key: str) -> bool:
         try:
-            self.s3.head_object(Bucket=self.results_bucket, Key=prefix + "outcome.json")
+            self.s3.head_object(Bucket=self.results_bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
                 raise

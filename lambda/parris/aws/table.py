@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -150,6 +151,11 @@ class Table:
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
+def to_text(value: object) -> str:
+    """Return `value` as JSON in as few bytes as DynamoDB may count: an item has 400 KB."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def read_each(items: Iterator[Item], read: Callable[[Item], Read]) -> tuple[list[Read], list[str]]:
     """Return what `read` makes of items, and what is wrong with those of which it makes nothing."""
     found: list[Read] = []
@@ -200,7 +206,9 @@ def _read(value: Mapping[str, Any]) -> Any:
         return value["S"]
     if "N" in value:
         return int(value["N"])
-    return {name: _read(inner) for name, inner in value["M"].items()}
+    if "M" in value:
+        return {name: _read(inner) for name, inner in value["M"].items()}
+    return None  # nothing of ours; whoever needs it finds it missing
 
 
 def _refused(error: ClientError) -> Item | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .ledger import FORGOTTEN
-from .table import Table
+from .table import Table, to_text
 
 _BEGUN = timedelta(minutes=5)
 """So long after a function began it no longer runs: the reap function's timeout."""
@@ -50,7 +50,7 @@ class Told:
         changes = {
             "telling": self.now.isoformat(),
             "teller": name,
-            "content": None if content is None else json.dumps(content),
+            "content": None if content is None else to_text(content),
             "expires": int((self.now + FORGOTTEN).timestamp()),
         }
         free = "attribute_not_exists({telling}) OR {telling} < :late OR {teller} = :name"

@@ -34,16 +34,17 @@ class Notifier:
         Args:
             content: kept under `key`, for whoever looks for it.
         """
-        return self._tell(key, notice, content)[0]
+        return self.tell(key, notice, content)[0]
 
     def is_told(self, key: str, notice: Callable[[], Notice]) -> bool:
         """Publish a notice unless it has been; return whether it has been by now."""
-        now, before = self._tell(key, notice, None)
+        now, before = self.tell(key, notice, None)
         return now or before
 
-    def _tell(
+    def tell(
         self, key: str, notice: Callable[[], Notice], content: Mapping[str, Any] | None
     ) -> tuple[bool, bool]:
+        """Publish a notice; return whether this call did, and whether it had been before."""
         telling = self.told.begin(key, content)
         if not telling.begun:
             return False, telling.done

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..aws.ledger import Ledger
 from ..aws.stacks import list_stacks, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
@@ -26,6 +27,7 @@ def act(
     request: LaunchRequest,
     deployment: str,
     storage: Storage,
+    ledger: Ledger,
     cloudformation: CloudFormationClient,
     notifier: Notifier,
     now: datetime,
@@ -38,7 +40,7 @@ def act(
         if not stack["StackStatus"].startswith("DELETE")
     ]
     if request.action == "status":
-        runs = _newest(storage, stacks)
+        runs = _newest(ledger, stacks)
         told = notifier.tell_once(key, lambda: messages.status(runs, "; ".join(request.notes)))
         return {"action": "status", "runs": runs, "duplicate": not told}
     stopped = _stop(request, storage, stacks, now)
@@ -54,20 +56,17 @@ def act(
     return {"action": "stop", "job": request.job, "stopping": stopped, "duplicate": not told}
 
 
-def _newest(storage: Storage, stacks: list[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _newest(ledger: Ledger, stacks: list[Mapping[str, Any]]) -> list[dict[str, str]]:
     held = {stack_tags(stack).get("parris:run-id") for stack in stacks}
     runs = []
-    for job, run_id in storage.list_runs(None)[:_NEWEST]:
-        prefix = run_prefix(job, run_id)
-        outcome = storage.read_outcome(prefix)
-        receipt = storage.read_receipt(prefix).receipt
-        if outcome is not None:
-            state, reason = str(outcome["state"]), str(outcome.get("reason", ""))
-        elif run_id in held:
-            state, reason = "running", f"until {receipt['deadline']} at most"
+    for record in ledger.newest(_NEWEST):
+        if record.outcome is not None:
+            state, reason = record.state, str(record.outcome.get("reason", ""))
+        elif record.run_id in held:
+            state, reason = "running", f"until {record.receipt.get('deadline')} at most"
         else:
-            state, reason = str(receipt["state"]), str(receipt.get("reason", ""))
-        runs.append({"job": job, "run-id": run_id, "state": state, "reason": reason})
+            state, reason = record.state, record.reason
+        runs.append({"job": record.job, "run-id": record.run_id, "state": state, "reason": reason})
     return runs
 
 

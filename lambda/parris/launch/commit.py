@@ -22,12 +22,12 @@ from ..aws.stacks import start_stack
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
-from ..errors import LaunchRefused, LaunchUnclear, ParrisError
+from ..errors import LaunchRefused, LaunchUnclear, ParrisError, StackInTheWay
 from ..runs import messages
 from ..runs.answer import answer_of, duplicate_of
 from ..runs.budget import Price
 from ..runs.plan import RunPlan, receipt
-from ..runs.record import ACCEPTED, LAUNCH_FAILED, QUEUED, RunRecord
+from ..runs.record import ACCEPTED, LAUNCH_FAILED, QUEUED, SKIPPED, RunRecord
 from ..settings import Settings
 from . import prepare
 from .claim import Orders
@@ -45,7 +45,7 @@ class Commit:
 
     record: RunRecord
     plan: RunPlan
-    event: object
+    event: Mapping[str, Any]
     settings: Settings
     clients: Clients
     storage: Storage
@@ -141,7 +141,7 @@ class Commit:
     def _of_an_earlier_version(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """Answer for a run that a version without a ledger made; a sweep takes it from there."""
         self._give_room_back()
-        self.ledger.note_stack(self.record, str(earlier.get("stack-id", "")), earlier)
+        self.ledger.take_in(self.record, earlier)
         record = replace(self.record, receipt=earlier, stack_id=earlier.get("stack-id"))
         return duplicate_of(record)
 
@@ -152,27 +152,31 @@ class Commit:
         """
         if isinstance(error, LaunchUnclear):
             raise error
-        held = hold_back(self.plan, self.storage, self.queue, self.event, error)
-        state, reason = held or (LAUNCH_FAILED, str(error))
+        held = None
         try:
-            self._give_room_back()
+            self._give_room_back(error)
+            held = hold_back(self.plan, self.storage, self.queue, self.event, error)
+            state, reason = held or (LAUNCH_FAILED, str(error))
             if self.ledger.hold(self.record, state, reason):
                 self.orders.change({"state": state, "reason": reason})
             if state != QUEUED:
                 self.queue.leave(self.plan.stack_name, self.plan.run_id)
         except _AWS:
             # The lease frees the run all the same; the error that matters is the caller's.
-            log.exception("could not write %s into %srun.json", state, self.plan.prefix)
+            log.exception("could not write down that %s has no stack", self.plan.run_id)
         if held is None:
             raise error
         key = told_key(self.plan.job, self.plan.run_id, state)
         notice = partial(messages.held_back, state, self.plan.job, self.plan.run_id, reason)
-        self.notifier.tell_once(key, notice)
+        if self.notifier.is_told(key, notice) and state == SKIPPED:
+            self.ledger.close(self.plan.job, self.plan.run_id)
         return {**self._answer(None), "held-back": state, "reason": reason}
 
-    def _give_room_back(self) -> None:
+    def _give_room_back(self, error: Exception | None = None) -> None:
         if self.slot is not None and self.slot.granted:
             name, previous = self.plan.stack_name, self.slot.previous
+            if isinstance(error, StackInTheWay) and error.run_id:
+                previous = f"{error.job}/{error.run_id}"
             self.slots.give_back(name, self.record.name, previous)
 
     def _complete(self, pool: Executor, stack_id: str, image: str) -> dict[str, Any]:

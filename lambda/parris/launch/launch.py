@@ -21,6 +21,7 @@ from ..errors import ParrisError
 from ..events.request import LaunchRequest
 from ..events.router import is_arrival, is_settled, read_request
 from ..runs.answer import duplicate_of
+from ..runs.plan import run_prefix
 from ..runs.record import LAUNCH_FAILED
 from ..settings import Settings
 from . import clicks, windows
@@ -59,8 +60,9 @@ def launch(
     def act(event: object) -> dict[str, Any]:
         request = read_request(event, request_id, settings.buttons)
         if request.action != "launch":
+            ledger, cloudformation = Ledger(table), clients.cloudformation()
             return clicks.act(
-                request, settings.deployment, storage, clients.cloudformation(), notifier, now
+                request, settings.deployment, storage, ledger, cloudformation, notifier, now
             )
         return _start(
             event,
@@ -101,6 +103,7 @@ def _start(
             os.urandom(16).hex(),
             now,
             lambda name, run_id: stack_of_run(clients.cloudformation(), name, run_id),
+            lambda run_id: storage.has_outcome(run_prefix(request.job, run_id)),
         )
         if not ours:
             return duplicate_of(record)
@@ -115,7 +118,7 @@ def _start(
         commit = Commit(
             record=record,
             plan=plan,
-            event=event,
+            event=event if isinstance(event, dict) else {},
             settings=settings,
             clients=clients,
             storage=storage,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..aws.queue import Queue
 from ..aws.storage import Storage
 from ..errors import StackInTheWay
@@ -10,7 +13,7 @@ from ..runs.record import QUEUED, SKIPPED
 
 
 def hold_back(
-    plan: RunPlan, storage: Storage, queue: Queue, event: object, error: Exception
+    plan: RunPlan, storage: Storage, queue: Queue, event: Mapping[str, Any], error: Exception
 ) -> tuple[str, str] | None:
     """Return the state of the run that `error` ended, and why; None if it has simply failed.
 
@@ -28,7 +31,9 @@ def hold_back(
     why = f"run {error.run_id} is still going" if going else f"run {error.run_id} is just over"
     if overlap == "skip" and going:
         return SKIPPED, why
-    waits = queue.wait(name, plan.run_id, event)
+    # Sent again, an event without an id would be another one.
+    named = {**event, "event-id": plan.request.origin["event-id"]}
+    waits = queue.wait(name, plan.job, plan.run_id, named)
     if waits == plan.run_id:
         return QUEUED, f"{why}; this one starts when its stack is gone"
     return SKIPPED, f"{why}, and another one, {waits}, waits already"

@@ -90,6 +90,8 @@ def end(
     Until the run has its stack, or was refused, the reap function sends the event again.
     """
     name, window = read_text(event, "data-trigger", ""), read_text(event, "window", "")
+    if not _WINDOW_NAME.fullmatch(window):
+        raise InvalidEvent(f"window: {shown(window)} is not the name of a data trigger's window")
     try:
         answer = start(_at_the_end(event, name, window, settings, arrivals, storage))
     except LaunchUnclear:
@@ -123,7 +125,7 @@ def _at_the_end(
         InvalidEvent: if there is no such trigger, or nothing in the window.
     """
     trigger = _trigger(name, settings)
-    newest, count = arrivals.close(name, window) if _WINDOW_NAME.fullmatch(window) else (None, 0)
+    newest, count = arrivals.close(name, window)
     if newest is None:  # of a version that kept arrivals in S3
         keys = storage.list_keys(f"events/data/{name}/{window}/")
         newest, count = storage.read(keys[-1]) if keys else None, len(keys)

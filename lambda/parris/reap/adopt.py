@@ -63,8 +63,9 @@ class Adoption:
             receipt = self.storage.read_receipt(prefix).receipt
             if isinstance(receipt, dict):
                 outcome = self.storage.read_outcome(prefix)
-                ended = read_time((outcome or {}).get("finished"))
-                told = ended is not None and self.now - ended > _JUST_ENDED
+                times = ((outcome or {}).get("finished"), receipt.get("deadline"))
+                ended = next((time for time in map(read_time, times) if time), None)
+                told = ended is None or self.now - ended > _JUST_ENDED
                 self.ledger.adopt(job, run_id, receipt, outcome, self.now, told=told)
         except (self.storage.s3.exceptions.NoSuchKey, ValueError):
             log.warning("%srun.json is missing or cannot be read", prefix)

@@ -7,7 +7,7 @@ import logging
 import os
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..aws.clients import client
 from ..aws.ledger import Ledger
@@ -16,9 +16,16 @@ from ..aws.table import Table
 from ..aws.told import Told
 from ..aws.topic import Notifier
 from ..errors import ParrisError
-from ..settings import read_reap_settings
+from ..settings import ReapSettings, read_reap_settings
+from .adopt import Adoption
 from .launches import Launches
-from .reconcile import make_reaper
+from .open_runs import OpenRuns
+from .reconcile import Reaper
+from .recorder import Recorder
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
 
 log = logging.getLogger("parris")
 log.setLevel(logging.INFO)
@@ -58,3 +65,43 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         raise
     log.info("reap: %s", json.dumps(answer))
     return answer
+
+
+def make_reaper(
+    *,
+    settings: ReapSettings,
+    storage: Storage,
+    ledger: Ledger,
+    notifier: Notifier,
+    launches: Launches,
+    cloudformation: CloudFormationClient,
+    ec2: EC2Client,
+    now: datetime,
+) -> Reaper:
+    """Return one invocation of the reap function, with all that it consists of."""
+    recorder = Recorder(
+        storage=storage,
+        ledger=ledger,
+        cloudformation=cloudformation,
+        ec2=ec2,
+        notifier=notifier,
+        now=now,
+    )
+    open_runs = OpenRuns(
+        ledger=ledger,
+        storage=storage,
+        cloudformation=cloudformation,
+        recorder=recorder,
+        launches=launches,
+        now=now,
+    )
+    return Reaper(
+        cloudformation=cloudformation,
+        ec2=ec2,
+        recorder=recorder,
+        launches=launches,
+        open_runs=open_runs,
+        adoption=Adoption(ledger=ledger, storage=storage, now=now),
+        settings=settings,
+        now=now,
+    )

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from ..aws.told import told_key
 from ..aws.topic import Notifier
+from ..errors import ParrisError
 from ..runs import messages
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class Launches:
         told = messages.failed(event, str(error), str(said.get("errorType", "")))
         key = told_key(told.job, digest, "launch-failed")
         mark = {"reason": str(error), "event": _names(event)}
-        new = notifier.tell_once(key, lambda: told, mark)
+        new, before = notifier.tell(key, lambda: told, mark)
+        if not new and not before:
+            raise ParrisError(f"the refusal {error!r} could not be told of; Lambda tries again")
         return {"launch-failed": told.job, "duplicate": not new}
 
     def _write_to_iot_log(self, error: str, event: Mapping[str, Any]) -> None:

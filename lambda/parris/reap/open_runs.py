@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,17 +13,18 @@ from ..aws.arrivals import Arrivals
 from ..aws.ledger import Ledger
 from ..aws.queue import Queue, Waiting
 from ..aws.slots import Slots
-from ..aws.stacks import UPDATABLE, last_deletion, read_stack, stack_of_run, stack_tags
+from ..aws.stacks import last_deletion, read_stack, stack_deadline, stack_of_run, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..errors import ParrisError
+from ..events.request import is_run_key
 from ..events.router import end_event
 from ..runs import messages
 from ..runs.answer import answer_of
 from ..runs.lifecycle import Machine, Step, concluded, next_step, replaced
 from ..runs.outcome import read_time
 from ..runs.plan import iso, run_prefix
-from ..runs.record import ACCEPTED, LAUNCH_FAILED, LEASE, RunRecord
+from ..runs.record import ACCEPTED, LAUNCH_FAILED, LEASE, QUEUED, SKIPPED, RunRecord
 from .recorder import Recorder, run_tags
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DIED = "its launch ended before CloudFormation had taken a stack on; send the event again"
+
+_LOST_PLACE = "its place in the queue was lost, as by an upgrade; send the event again"
 
 _HOLDS_NOTHING = ("DELETE_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED")
 """Statuses of stacks that count against no limit."""
@@ -59,13 +62,13 @@ class OpenRuns:
     def settle(
         self,
         stacks: Sequence[Mapping[str, Any]],
-        machines: Mapping[str, Machine],
+        machines: Mapping[str, Machine] | None,
         careful: Careful,
     ) -> None:
         """Do what is missing about each open run, each slot and each launch that waits.
 
         Args:
-            machines: by run id, as far as EC2 says.
+            machines: by run id; None while EC2 does not say.
         """
         held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
         open_runs, problems = self.ledger.open_runs()
@@ -75,7 +78,10 @@ class OpenRuns:
         for record in open_runs:
             waits = record.run_id in waiting
             step = next_step(record, self.now, has_stack=record.run_id in held, waits=waits)
-            act = partial(self._settle, record, step, held, machines.get(record.run_id))
+            if step is Step.CONCLUDE and machines is None:
+                continue  # how it ended is for its machine to say
+            machine = (machines or {}).get(record.run_id)
+            act = partial(self._settle, record, step, held, machine)
             careful(f"run {record.name}", act)
         careful("slots", lambda: self._count(stacks, {run.name: run for run in open_runs}))
         self.start_waiting(stacks, careful)
@@ -120,6 +126,14 @@ class OpenRuns:
                 self._give_up(record)
         elif step is Step.TELL:
             self.recorder.tell(record.tags, record.outcome or {})
+        if record.state in (SKIPPED, QUEUED) and record.outcome is None:
+            self._tell_held_back(record)
+
+    def _tell_held_back(self, record: RunRecord) -> None:
+        key = told_key(record.job, record.run_id, record.state)
+        notice = partial(messages.held_back, record.state, record.job, record.run_id, record.reason)
+        if self.recorder.notifier.is_told(key, notice) and record.state == SKIPPED:
+            self.ledger.close(record.job, record.run_id)
 
     def _complete(self, record: RunRecord, stack_id: str) -> None:
         """Record the stack of a run whose launch did not come to do so, and tell of it."""
@@ -135,37 +149,47 @@ class OpenRuns:
         if self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind)):
             self.ledger.accept(record)
 
-    def _give_up(self, record: RunRecord) -> None:
+    def _give_up(self, known: RunRecord) -> None:
         """Free a run that its launch died on, and tell of it."""
-        key = told_key(record.job, record.run_id, LAUNCH_FAILED)
+        record = self.ledger.read(known.job, known.run_id)
+        if record is None or (record.nonce, record.state) != (known.nonce, known.state):
+            return  # another launch has come, or its end
+        why = _LOST_PLACE if record.state == QUEUED else _DIED
+        key = told_key(record.job, record.run_id, f"launch-died-{record.attempt}")
         told = self.recorder.notifier.is_told(
-            key, lambda: messages.launch_died(record.job, record.run_id, record.receipt, _DIED)
+            key, lambda: messages.launch_died(record.job, record.run_id, record.receipt, why)
         )
-        if not told:
+        if not told or not self.ledger.hold(record, LAUNCH_FAILED, why):
             return
-        if record.receipt:
-            facts = {"state": LAUNCH_FAILED, "reason": _DIED}
-            prefix = run_prefix(record.job, record.run_id)
-            self.storage.change_receipt(prefix, lambda held: {**held, **facts})
         if name := record.receipt.get("stack-name"):
             self._queue.leave(str(name), record.run_id)
             Slots(self.ledger.table).give_back(str(name), record.name)
-        self.ledger.hold(record, LAUNCH_FAILED, _DIED)
+        facts = {"state": LAUNCH_FAILED, "reason": why}
+        prefix = run_prefix(record.job, record.run_id)
+        if self.storage.has_receipt(prefix):
+            self.storage.change_receipt(prefix, lambda held: {**held, **facts})
 
     def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
-        """Record how a run ended whose stack is gone, if nobody has."""
+        """Record how a run ended whose stack is gone, or another's, if nobody has."""
         stack = read_stack(self.cloudformation, stack_id)
         tags, named = run_tags(stack or {}), record.tags
+        other = tags.get("parris:run-id", record.run_id)
         deadline = read_time(record.receipt.get("deadline")) or self.now
-        if stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
+        if other != record.run_id:
+            status = str(stack["StackStatus"] if stack else "")
+            if status.startswith("UPDATE_ROLLBACK_") and stack is not None:
+                if not status.endswith("IN_PROGRESS"):  # it was to replace the other, and failed
+                    ending = self.recorder.failure(stack, machine)
+                    self.recorder.conclude(named, deadline, ending, machine)
+            elif not status.endswith("_IN_PROGRESS"):
+                self.recorder.conclude(named, deadline, replaced(other), machine)
+        elif stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
+            deadline = deadline if stack is None else stack_deadline(stack)
             by, when = last_deletion(self.cloudformation, stack_id) or ("somebody", self.now)
             ending = concluded(by, when, deadline, machine, self.now)
-            self.recorder.conclude({**tags, **named}, deadline, ending, machine)
-            return
-        other = tags.get("parris:run-id", "")
-        if other != record.run_id and stack["StackStatus"] in UPDATABLE:
-            self.recorder.conclude(named, deadline, replaced(other), machine)
-        # Else it has come since the stacks were listed, or is being given to another run.
+            then = replace(self.recorder, now=min(when, self.now))  # what it cost until then
+            then.conclude({**tags, **named}, deadline, ending, machine)
+        # Else it has come since the stacks were listed.
 
     def _count(
         self, stacks: Sequence[Mapping[str, Any]], open_runs: Mapping[str, RunRecord]
@@ -174,18 +198,23 @@ class OpenRuns:
         slots = Slots(self.ledger.table)
         holders = slots.holders()
         for stack in stacks:
-            tags = stack_tags(stack)
-            run = f"{tags.get('parris:job')}/{tags.get('parris:run-id')}"
-            record = open_runs.get(run)
-            live = record is not None and record.outcome is None
-            if live and stack["StackStatus"] not in _HOLDS_NOTHING:
-                if holders.get(stack["StackName"]) != run:
-                    slots.set(stack["StackName"], run)
-                holders.pop(stack["StackName"], None)
+            tags, name = stack_tags(stack), stack["StackName"]
+            job, run_id = tags.get("parris:job", ""), tags.get("parris:run-id", "")
+            run = f"{job}/{run_id}"
+            if not is_run_key(job, run_id) or stack["StackStatus"] in _HOLDS_NOTHING:
+                continue
+            known = open_runs.get(run)
+            if known is not None and known.outcome is None and holders.get(name) == run:
+                del holders[name]
+                continue
+            record = self.recorder.record(tags)  # the index may be a moment behind
+            if record.is_open and record.outcome is None:
+                slots.set(name, run)
+                holders.pop(name, None)
         for name, run in holders.items():
             job, _, run_id = run.partition("/")
-            record = self.ledger.read(job, run_id)  # the index may be a moment behind
-            if record is None or not record.is_open or record.outcome is not None:
+            held = self.ledger.read(job, run_id)
+            if held is None or not held.is_open or held.outcome is not None:
                 slots.give_back(name, run)
 
     def start_waiting(self, stacks: Sequence[Mapping[str, Any]], careful: Careful) -> None:
@@ -193,13 +222,14 @@ class OpenRuns:
 
         An entry stays until its launch has its stack, or has failed.
         """
-        held = {stack["StackName"]: stack_tags(stack).get("parris:run-id") for stack in stacks}
+        held = {stack["StackName"] for stack in stacks}
 
         def go_on(one: Waiting) -> None:
-            if one.stack_name not in held:
+            record = self.ledger.read(one.job, one.run_id)
+            if record is None or record.stack_id is not None or not record.is_open:
+                self._queue.leave(one.stack_name, one.run_id)  # its launch did not come to do so
+            elif one.stack_name not in held:
                 self.launches.start(one.event)
-            elif held[one.stack_name] == one.run_id:  # it did not come to say that it has its stack
-                self._queue.leave(one.stack_name, one.run_id)
 
         def all_of_them() -> None:
             waiting, problems = self._queue.waiting()

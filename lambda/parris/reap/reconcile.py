@@ -6,24 +6,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.instances import list_machines, read_machine
-from ..aws.ledger import Ledger
 from ..aws.stacks import (
     delete_stack,
     deleter,
     list_stacks,
     read_stack,
-    stack_parameters,
+    stack_deadline,
     stack_tags,
 )
-from ..aws.storage import Storage
-from ..aws.topic import Notifier
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..runs.lifecycle import Decision, Facts, Machine, deleted, judge, replaced
@@ -46,9 +43,6 @@ _AT_ONCE = 8
 
 STANDS = "stack %s stands past its deadline (%s)"
 """What a sweep logs of each stack, whatever its status, that should be gone."""
-
-_LONGEST_RUN = timedelta(hours=168)
-"""What max_run_hours may be at most: a stack whose deadline nobody can read has no more."""
 
 _ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
 """What may go wrong with one stack, or one object, while the others wait."""
@@ -121,7 +115,7 @@ class Reaper:
             self._each(lambda one: self._record_end(one, known), ended, failed)
             rest = [stack for stack in stacks if stack not in ended]
             gone += self._each(lambda one: self._look(one, known), rest, failed)
-        self._see_to_the_ledger(partial(self._settle, stacks, machines or {}), failed)
+        self._see_to_the_ledger(partial(self._settle, stacks, machines), failed)
         _raise(failed)
         names = [stack["StackName"] for stack in (*ended, *gone)]
         return {"looked-at": len(stacks), "deleting": names}
@@ -156,7 +150,7 @@ class Reaper:
     def _settle(
         self,
         stacks: Sequence[Mapping[str, Any]],
-        machines: Mapping[str, Machine],
+        machines: Mapping[str, Machine] | None,
         careful: Careful,
     ) -> None:
         careful("runs of an earlier version", self.adoption.go_on)
@@ -173,7 +167,7 @@ class Reaper:
         careful("ledger", lambda: act(careful))
 
     def _is_late(self, stack: Mapping[str, Any]) -> bool:
-        return self.now > _deadline(stack) + self.settings.overdue
+        return self.now > stack_deadline(stack) + self.settings.overdue
 
     def _read_again(self, stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return a stack as it is now; None if it is gone.
@@ -225,7 +219,7 @@ class Reaper:
             if not stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
                 known = read_time(self.recorder.receipt(tags).get("deadline"))
                 self.recorder.conclude(
-                    tags, known or _deadline(stack), replaced(str(run_id)), machine
+                    tags, known or stack_deadline(stack), replaced(str(run_id)), machine
                 )
             return {"ignored": instance_id}
         return self._look_at_one(stack, {str(run_id): machine})
@@ -239,7 +233,7 @@ class Reaper:
         machines = list_machines(self.ec2, self.settings.deployment)
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
-            who, deadline = deleter(token), _deadline(stack)
+            who, deadline = deleter(token), stack_deadline(stack)
             self.recorder.conclude(tags, deadline, deleted(who, deadline, self.now), machine)
             failed: list[str] = []
             left = list_stacks(self.cloudformation, self.settings.deployment)
@@ -324,7 +318,7 @@ class Reaper:
         facts = Facts(
             status=stack["StackStatus"],
             changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
-            deadline=_deadline(stack),
+            deadline=stack_deadline(stack),
             keep=str(keep),
             machine=machine,
             outcome_state=None if outcome is None else str(outcome["state"]),
@@ -333,51 +327,11 @@ class Reaper:
         return judge(facts, self.now, self.settings.overdue), outcome, only_said
 
 
-def make_reaper(
-    *,
-    settings: ReapSettings,
-    storage: Storage,
-    ledger: Ledger,
-    notifier: Notifier,
-    launches: Launches,
-    cloudformation: CloudFormationClient,
-    ec2: EC2Client,
-    now: datetime,
-) -> Reaper:
-    """Return one invocation of the reap function, with all that it consists of."""
-    recorder = Recorder(
-        storage=storage,
-        ledger=ledger,
-        cloudformation=cloudformation,
-        ec2=ec2,
-        notifier=notifier,
-        now=now,
-    )
-    open_runs = OpenRuns(
-        ledger=ledger,
-        storage=storage,
-        cloudformation=cloudformation,
-        recorder=recorder,
-        launches=launches,
-        now=now,
-    )
-    return Reaper(
-        cloudformation=cloudformation,
-        ec2=ec2,
-        recorder=recorder,
-        launches=launches,
-        open_runs=open_runs,
-        adoption=Adoption(ledger=ledger, storage=storage, now=now),
-        settings=settings,
-        now=now,
-    )
-
-
 def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
     """Return which run a stack holds, and until when; None if there is no stack."""
     if stack is None:
         return None
-    return stack_tags(stack).get("parris:run-id", ""), _deadline(stack)
+    return stack_tags(stack).get("parris:run-id", ""), stack_deadline(stack)
 
 
 def _names_a_run(tags: Mapping[str, str]) -> bool:
@@ -392,11 +346,3 @@ def _raise(failed: Sequence[str]) -> None:
 def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
     """Return whether `Recorder.conclude` may still say who really ended the run."""
     return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"
-
-
-def _deadline(stack: Mapping[str, Any]) -> datetime:
-    """Return a stack's deadline: its parameter, which make extend moves, or else its tag."""
-    given = (stack_parameters(stack).get("Deadline"), stack_tags(stack).get("parris:deadline"))
-    times = (read_time(text) for text in given)
-    longest = stack["CreationTime"] + _LONGEST_RUN
-    return next((time for time in times if time is not None), longest)

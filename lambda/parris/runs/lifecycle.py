@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .record import LAUNCHING, QUEUED, RunRecord
+from .record import LAUNCHING, QUEUED, SKIPPED, RunRecord
 
 KEEP_AT_MOST = timedelta(days=7)
 """How long after its deadline a stack may be kept, whatever keep-stack says."""
@@ -101,7 +101,7 @@ def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool)
     """
     if record.outcome is not None:
         return Step.TELL
-    if waits and record.attempt < MAX_ATTEMPTS:
+    if record.state == SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
         return Step.WAIT
     leased = record.state in (LAUNCHING, QUEUED) and now <= record.lease
     if has_stack:

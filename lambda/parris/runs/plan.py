@@ -92,7 +92,7 @@ def event_digest(request: LaunchRequest) -> str:
 def run_id_for(request: LaunchRequest, time: datetime) -> str:
     """Return the run id of an event that happened at `time`, in front so that ids sort by it.
 
-    It follows from the event alone if that knows its time; else see `claim.name_run`.
+    It follows from the event alone if that knows its time; else see `Ledger.name_event`.
     """
     return f"{time:%Y%m%d-%H%M%S}-{event_digest(request)[:8]}"
 
@@ -109,7 +109,7 @@ def plan_run(
     """Return the plan of the run that `request` asks for, claimed at `now` (aware UTC).
 
     Args:
-        run_id: as `claim.name_run` returns it.
+        run_id: as `claim.claim_run` finds it.
         nonce: what nobody can guess, in letters and digits.
 
     Raises:
