@@ -219,7 +219,7 @@ def show(monkeypatch: pytest.MonkeyPatch, *stacks: Any) -> None:
     """Let CloudFormation say that there are these stacks, which moto cannot make."""
     by_id = {stack["StackId"]: stack for stack in stacks}
     monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: list(stacks))
-    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda _, name: by_id.get(name))
+    monkeypatch.setattr("parris.reap.review.read_stack", lambda _, name: by_id.get(name))
 
 
 @pytest.mark.parametrize("what", ["extended", "replaced", "replaced when it was over"])
@@ -256,7 +256,7 @@ def test_an_overdue_stack_goes_though_nobody_says_how_it_is_now(
     def refused(*_: Any) -> None:
         raise ClientError({"Error": {"Code": "Throttling", "Message": "no"}}, "DescribeStacks")
 
-    monkeypatch.setattr("parris.reap.reconcile.read_stack", refused)
+    monkeypatch.setattr("parris.reap.review.read_stack", refused)
     assert world.reap()["deleting"] == ["late"]
 
 

@@ -22,6 +22,7 @@ from .launches import Launches
 from .open_runs import OpenRuns
 from .reconcile import Reaper
 from .recorder import Recorder
+from .review import Review
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -99,6 +100,7 @@ def make_reaper(
         cloudformation=cloudformation,
         ec2=ec2,
         recorder=recorder,
+        review=Review(cloudformation=cloudformation, recorder=recorder, settings=settings, now=now),
         launches=launches,
         open_runs=open_runs,
         adoption=Adoption(ledger=ledger, storage=storage, now=now),

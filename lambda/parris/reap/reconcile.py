@@ -10,8 +10,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from ..aws.instances import list_machines, read_machine
 from ..aws.stacks import (
     delete_stack,
@@ -22,14 +20,14 @@ from ..aws.stacks import (
     stack_tags,
 )
 from ..errors import ParrisError
-from ..events.request import is_run_key
-from ..runs.lifecycle import Decision, Facts, Machine, deleted, judge, replaced
+from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.outcome import read_time
 from ..runs.plan import KEEP_TAG
 from ..settings import ReapSettings
 from .adopt import Adoption
 from .open_runs import Careful, OpenRuns
 from .recorder import Recorder, run_tags
+from .review import ANYTHING, Review, names_a_run
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -44,9 +42,6 @@ _AT_ONCE = 8
 STANDS = "stack %s stands past its deadline (%s)"
 """What a sweep logs of each stack, whatever its status, that should be gone."""
 
-_ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
-"""What may go wrong with one stack, or one object, while the others wait."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reaper:
@@ -55,6 +50,7 @@ class Reaper:
     cloudformation: CloudFormationClient
     ec2: EC2Client
     recorder: Recorder
+    review: Review
     launches: Launches
     open_runs: OpenRuns
     adoption: Adoption
@@ -90,7 +86,7 @@ class Reaper:
         failed: list[str] = []
         on_time = [stack for stack in stacks if not self._is_late(stack)]
         past = [stack for stack in stacks if self._is_late(stack)]
-        stacks = [*on_time, *self._each(self._read_again, past, failed)]
+        stacks = [*on_time, *self._each(self.review.read_again, past, failed)]
         late = [stack for stack in stacks if self._is_late(stack)]
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         # One that may be kept has yet to show that its run is over, which takes other services.
@@ -100,8 +96,8 @@ class Reaper:
         gone = []
         for stack in kept:
             try:
-                spared = machines is not None and not self._judge(stack, machines)[0].delete
-            except _ANYTHING as error:
+                spared = machines is not None and not self.review.judge(stack, machines)[0].delete
+            except ANYTHING as error:
                 failed.append(f"{stack['StackName']}: {error}")
                 spared = False
             if spared:
@@ -112,9 +108,9 @@ class Reaper:
             log.warning(STANDS, stack["StackName"], stack["StackStatus"])
         if machines is not None:  # without them, who ended what is told when the stack is gone
             known = machines
-            self._each(lambda one: self._record_end(one, known), ended, failed)
+            self._each(lambda one: self.review.record_end(one, known), ended, failed)
             rest = [stack for stack in stacks if stack not in ended]
-            gone += self._each(lambda one: self._look(one, known), rest, failed)
+            gone += self._each(lambda one: self.review.look(one, known), rest, failed)
         self._see_to_the_ledger(partial(self._settle, stacks, machines), failed)
         _raise(failed)
         names = [stack["StackName"] for stack in (*ended, *gone)]
@@ -124,7 +120,7 @@ class Reaper:
         """Return the machines by run id; None, and a line in `failed`, if EC2 does not say."""
         try:
             return list_machines(self.ec2, self.settings.deployment)
-        except _ANYTHING as error:
+        except ANYTHING as error:
             failed.append(f"machines: {error}")
             return None
 
@@ -139,7 +135,7 @@ class Reaper:
         def careful(stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
             try:
                 return act(stack)
-            except _ANYTHING as error:
+            except ANYTHING as error:
                 log.exception("stack %s could not be dealt with", stack["StackName"])
                 failed.append(f"{stack['StackName']}: {error}")
                 return None
@@ -160,7 +156,7 @@ class Reaper:
         def careful(what: str, do: Callable[[], Any]) -> None:
             try:
                 do()
-            except _ANYTHING as error:
+            except ANYTHING as error:
                 log.exception("%s could not be dealt with", what)
                 failed.append(f"{what}: {error}")
 
@@ -168,17 +164,6 @@ class Reaper:
 
     def _is_late(self, stack: Mapping[str, Any]) -> bool:
         return self.now > stack_deadline(stack) + self.settings.overdue
-
-    def _read_again(self, stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return a stack as it is now; None if it is gone.
-
-        Since it was listed another run may have taken its place, or its deadline may have moved.
-        """
-        try:
-            now = read_stack(self.cloudformation, stack["StackId"])
-        except _ANYTHING:
-            return stack  # what was listed counts until there is better word
-        return None if now is None or now["StackStatus"] == "DELETE_COMPLETE" else now
 
     def _end(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
         delete_stack(self.cloudformation, stack["StackId"], by="reap")
@@ -211,7 +196,7 @@ class Reaper:
         # A job's own template need not give its machine our tag; EC2 has CloudFormation's.
         stack_id = tags.get("parris:stack") or tags.get("aws:cloudformation:stack-id")
         stack = read_stack(self.cloudformation, stack_id) if stack_id else None
-        if stack is None or not _names_a_run(tags):
+        if stack is None or not names_a_run(tags):
             return {"ignored": instance_id}
         run_id = stack_tags(stack).get("parris:run-id")
         if tags.get("parris:run-id") != run_id:  # the stack holds another run, which goes on
@@ -228,7 +213,7 @@ class Reaper:
         stack = read_stack(self.cloudformation, stack_id)
         tags = run_tags(stack or {})
         ours = tags.get("parris:deployment") == self.settings.deployment
-        if stack is None or not ours or not _names_a_run(tags):
+        if stack is None or not ours or not names_a_run(tags):
             return {"ignored": stack_id}
         machines = list_machines(self.ec2, self.settings.deployment)
         if stack["StackStatus"] == "DELETE_COMPLETE":
@@ -244,7 +229,7 @@ class Reaper:
             # The tags are the old run's again; the token is the run's that failed to replace it,
             # or not a run's at all: that of a deadline that could not be moved.
             replacing = {**stack_tags(stack), "parris:run-id": token, "parris:log-stream": ""}
-            if _names_a_run(replacing) and "claimed" in self.recorder.receipt(replacing):
+            if names_a_run(replacing) and "claimed" in self.recorder.receipt(replacing):
                 ending = self.recorder.failure(stack, machines.get(token))
                 self.recorder.write(replacing, ending, None)
         return self._look_at_one(stack, machines)
@@ -253,96 +238,11 @@ class Reaper:
         self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
     ) -> dict[str, Any]:
         failed: list[str] = []
-        gone = self._each(lambda one: self._look(one, machines), [stack], failed)
+        gone = self._each(lambda one: self.review.look(one, machines), [stack], failed)
         _raise(failed)
         return {"looked-at": 1, "deleting": [one["StackName"] for one in gone]}
-
-    def _look(
-        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
-    ) -> Mapping[str, Any] | None:
-        """Record how a stack's run ended, and delete the stack if it is over; return it then.
-
-        A run that is over and not recorded is found again by the next sweep as long as its stack
-        stands, so the record comes first; but it need not succeed.
-        """
-        decision, problem = self._record(stack, machines)
-        log.info(
-            "%s stack %s: %s",
-            "deleting" if decision.delete else "leaving",
-            stack["StackName"],
-            decision.why,
-        )
-        delete = decision.delete and _run_of(self._read_again(stack)) == _run_of(stack)
-        if delete:
-            delete_stack(self.cloudformation, stack["StackId"], by="reap")
-        if problem is not None:
-            raise problem
-        return stack if delete else None
-
-    def _record_end(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> None:
-        _, problem = self._record(stack, machines)
-        if problem is not None:
-            raise problem
-
-    def _record(
-        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
-    ) -> tuple[Decision, Exception | None]:
-        """Return what is to become of a stack, its run's end recorded, and what prevented that."""
-        tags = run_tags(stack)
-        decision, outcome, only_said = self._judge(stack, machines)
-        machine = machines.get(tags["parris:run-id"])
-        try:
-            if stack["StackStatus"] == "DELETE_FAILED":
-                self.recorder.tell_of_failed_deletion(tags, stack)
-            if decision.ending is not None:
-                unmade = decision.ending.state == "launch-failed"
-                ending = self.recorder.failure(stack, machine) if unmade else decision.ending
-                self.recorder.write(tags, ending, machine)
-            elif outcome is not None and not _may_change(stack, outcome):
-                tell = self.recorder.promote if only_said else self.recorder.tell
-                tell(tags, outcome)
-        except _ANYTHING as error:
-            return decision, error
-        return decision, None
-
-    def _judge(
-        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
-    ) -> tuple[Decision, Mapping[str, Any] | None, bool]:
-        """Return what is to become of a stack, and what `Recorder.read` says of its run."""
-        tags = run_tags(stack)
-        if not _names_a_run(tags):
-            raise ParrisError(f"its tags name no run: {tags}")
-        machine = machines.get(tags["parris:run-id"])
-        outcome, only_said = self.recorder.read(tags, machine)
-        keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
-        facts = Facts(
-            status=stack["StackStatus"],
-            changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
-            deadline=stack_deadline(stack),
-            keep=str(keep),
-            machine=machine,
-            outcome_state=None if outcome is None else str(outcome["state"]),
-            over_since=read_time((outcome or {}).get("finished")),
-        )
-        return judge(facts, self.now, self.settings.overdue), outcome, only_said
-
-
-def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
-    """Return which run a stack holds, and until when; None if there is no stack."""
-    if stack is None:
-        return None
-    return stack_tags(stack).get("parris:run-id", ""), stack_deadline(stack)
-
-
-def _names_a_run(tags: Mapping[str, str]) -> bool:
-    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
 
 
 def _raise(failed: Sequence[str]) -> None:
     if failed:
         raise ParrisError(f"{len(failed)} things could not be dealt with: {'; '.join(failed)}")
-
-
-def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
-    """Return whether `Recorder.conclude` may still say who really ended the run."""
-    return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"

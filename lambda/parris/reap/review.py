@@ -1,0 +1,134 @@
+"""What is to become of one stack, and the record of how its run ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ..aws.stacks import delete_stack, read_stack, stack_deadline, stack_tags
+from ..errors import ParrisError
+from ..events.request import is_run_key
+from ..runs.lifecycle import Decision, Facts, Machine, judge
+from ..runs.outcome import read_time
+from ..runs.plan import KEEP_TAG
+from ..settings import ReapSettings
+from .recorder import Recorder, run_tags
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+log = logging.getLogger(__name__)
+
+ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
+"""What may go wrong with one stack, or one object, while the others wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """Looks at stacks one by one, with what EC2 says of their machines."""
+
+    cloudformation: CloudFormationClient
+    recorder: Recorder
+    settings: ReapSettings
+    now: datetime
+
+    def read_again(self, stack: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return a stack as it is now; None if it is gone.
+
+        Since it was listed another run may have taken its place, or its deadline may have moved.
+        """
+        try:
+            now = read_stack(self.cloudformation, stack["StackId"])
+        except ANYTHING:
+            return stack  # what was listed counts until there is better word
+        return None if now is None or now["StackStatus"] == "DELETE_COMPLETE" else now
+
+    def look(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> Mapping[str, Any] | None:
+        """Record how a stack's run ended, and delete the stack if it is over; return it then.
+
+        A run that is over and not recorded is found again by the next sweep as long as its stack
+        stands, so the record comes first; but it need not succeed.
+        """
+        decision, problem = self._record(stack, machines)
+        log.info(
+            "%s stack %s: %s",
+            "deleting" if decision.delete else "leaving",
+            stack["StackName"],
+            decision.why,
+        )
+        delete = decision.delete and _run_of(self.read_again(stack)) == _run_of(stack)
+        if delete:
+            delete_stack(self.cloudformation, stack["StackId"], by="reap")
+        if problem is not None:
+            raise problem
+        return stack if delete else None
+
+    def record_end(self, stack: Mapping[str, Any], machines: Mapping[str, Machine]) -> None:
+        _, problem = self._record(stack, machines)
+        if problem is not None:
+            raise problem
+
+    def _record(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> tuple[Decision, Exception | None]:
+        """Return what is to become of a stack, its run's end recorded, and what prevented that."""
+        tags = run_tags(stack)
+        decision, outcome, only_said = self.judge(stack, machines)
+        machine = machines.get(tags["parris:run-id"])
+        try:
+            if stack["StackStatus"] == "DELETE_FAILED":
+                self.recorder.tell_of_failed_deletion(tags, stack)
+            if decision.ending is not None:
+                unmade = decision.ending.state == "launch-failed"
+                ending = self.recorder.failure(stack, machine) if unmade else decision.ending
+                self.recorder.write(tags, ending, machine)
+            elif outcome is not None and not _may_change(stack, outcome):
+                tell = self.recorder.promote if only_said else self.recorder.tell
+                tell(tags, outcome)
+        except ANYTHING as error:
+            return decision, error
+        return decision, None
+
+    def judge(
+        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
+    ) -> tuple[Decision, Mapping[str, Any] | None, bool]:
+        """Return what is to become of a stack, and what `Recorder.read` says of its run."""
+        tags = run_tags(stack)
+        if not names_a_run(tags):
+            raise ParrisError(f"its tags name no run: {tags}")
+        machine = machines.get(tags["parris:run-id"])
+        outcome, only_said = self.recorder.read(tags, machine)
+        keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
+        facts = Facts(
+            status=stack["StackStatus"],
+            changed=stack.get("LastUpdatedTime", stack["CreationTime"]),
+            deadline=stack_deadline(stack),
+            keep=str(keep),
+            machine=machine,
+            outcome_state=None if outcome is None else str(outcome["state"]),
+            over_since=read_time((outcome or {}).get("finished")),
+        )
+        return judge(facts, self.now, self.settings.overdue), outcome, only_said
+
+
+def names_a_run(tags: Mapping[str, str]) -> bool:
+    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
+
+
+def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
+    """Return which run a stack holds, and until when; None if there is no stack."""
+    if stack is None:
+        return None
+    return stack_tags(stack).get("parris:run-id", ""), stack_deadline(stack)
+
+
+def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
+    """Return whether `Recorder.conclude` may still say who really ended the run."""
+    return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"
