@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -92,25 +93,31 @@ def _read_state() -> list[Mapping[str, Any]]:
     return resources
 
 
-def _protected_tables(state: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [
-        resource["values"]
-        for resource in state
-        if resource["type"] == "aws_dynamodb_table"
-        and resource["values"]["deletion_protection_enabled"]
-    ]
+def _protected_tables(state: list[Mapping[str, Any]]) -> list[tuple[Any, str]]:
+    """Return a client and a name for each ledger that DynamoDB protects.
+
+    What the state says of that is what Terraform saw last, perhaps while it was lifted.
+    """
+    tables = [one["values"] for one in state if one["type"] == "aws_dynamodb_table"]
+    clients = [(make_client("dynamodb", one["arn"].split(":")[3]), one["name"]) for one in tables]
+    return [(client, name) for client, name in clients if _is_protected(client, name)]
 
 
-def _protect(tables: list[Mapping[str, Any]], protect: bool) -> None:
+def _is_protected(client: Any, name: str) -> bool:
+    try:
+        table = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return table["TableStatus"] == "ACTIVE" and bool(table.get("DeletionProtectionEnabled"))
+
+
+def _protect(tables: list[tuple[Any, str]], protect: bool) -> None:
     """Let Terraform delete a ledger beside buckets that hold nothing, or protect it again."""
-    for table in tables:
-        client = make_client("dynamodb", table["arn"].split(":")[3])
-        try:
-            client.update_table(TableName=table["name"], DeletionProtectionEnabled=protect)
-            client.get_waiter("table_exists").wait(TableName=table["name"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
+    for client, name in tables:
+        gone = client.exceptions.ResourceNotFoundException, client.exceptions.ResourceInUseException
+        with contextlib.suppress(*gone):  # or it is being deleted
+            client.update_table(TableName=name, DeletionProtectionEnabled=protect)
+            client.get_waiter("table_exists").wait(TableName=name)
 
 
 def _refuse_to_lose(state: list[Mapping[str, Any]]) -> None:
