@@ -32,6 +32,7 @@ ALONE = {
         "check",
         "check-image",
         "prove",
+        "faults",
         "bench",
         "package",
         "format",

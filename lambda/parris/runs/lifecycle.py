@@ -101,12 +101,10 @@ def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool)
     """
     if record.outcome is not None:
         return Step.TELL
-    if record.state == SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
-        return Step.WAIT
     leased = record.state in (LAUNCHING, QUEUED) and now <= record.lease
     if has_stack:
         return Step.COMPLETE if record.state == LAUNCHING and not leased else Step.WAIT
-    if leased:
+    if leased or record.state == SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
         return Step.WAIT
     return Step.CONCLUDE if record.stack_id else Step.LOOK
 

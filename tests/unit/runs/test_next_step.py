@@ -35,6 +35,8 @@ def record(**changes: Any) -> RunRecord:
         ({"state": "accepted", "stack_id": "arn"}, True, False, Step.WAIT, Step.WAIT),
         ({"state": "accepted", "stack_id": "arn"}, False, False, Step.CONCLUDE, Step.CONCLUDE),
         ({"state": "queued"}, False, True, Step.WAIT, Step.WAIT),
+        ({"attempt": 2}, True, True, Step.WAIT, Step.COMPLETE),  # it has not left the queue yet
+        ({"state": "skipped"}, False, False, Step.WAIT, Step.WAIT),
         ({"state": "queued"}, False, False, Step.WAIT, Step.LOOK),
         ({"state": "launching", "attempt": MAX_ATTEMPTS}, False, True, Step.WAIT, Step.LOOK),
         ({"state": "failed", "outcome": '{"state": "failed"}'}, True, False, Step.TELL, Step.TELL),
