@@ -64,7 +64,8 @@ class Listener:
             s3=deployment.client("s3"), results_bucket=deployment.results_bucket
         )
         self._runs = set(list_run_keys(deployment, job))
-        table = Table(dynamodb=lambda: deployment.client("dynamodb"), name=deployment.ledger_table)
+        dynamodb = deployment.client("dynamodb")
+        table = Table(dynamodb=lambda: dynamodb, name=deployment.ledger_table)
         self._told = Told(table=table, now=datetime.now(UTC))
         self._marks = set(self._told.contents(self._prefix))
 

@@ -137,8 +137,8 @@ def name_of(kind: str) -> str:
 
 
 IDLE = (
-    "Idle it bills nothing by the hour. You pay for what is stored (S3, CloudWatch Logs), and for "
-    "the reap function's sweeps beyond Lambda's free million of calls a month: 0.20 US dollars a "
+    "Idle it bills nothing by the hour. You pay for what is stored (S3, DynamoDB, CloudWatch "
+    "Logs), and for the reap function's sweeps beyond Lambda's free million of calls a month: 0.20 US dollars a "
     "million. A run costs what its machine costs. (aws.amazon.com/lambda/pricing, in us-east-1)"
 )
 WATCHED = (

@@ -83,7 +83,7 @@ def _set_up(world: World) -> dict[str, dict[str, Any]]:
     waiting, _ = world.ledger.claim("job", run_id("waiting"), "nonce", NOW - timedelta(minutes=10))
     world.ledger.hold(waiting, "queued", "another run is going")
     window = Window(trigger="fresh", name="0" * 16, ends=NOW - timedelta(minutes=5))
-    Arrivals(world.ledger.table).open(window, None)
+    Arrivals(table=world.ledger.table, now=NOW).open(window, None)
     return {
         "sweep": {},
         "machine": machine_event(vanished),

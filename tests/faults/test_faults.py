@@ -30,15 +30,16 @@ def test_the_harness_sees_a_message_that_is_never_sent(monkeypatch: pytest.Monke
     assert "its start was told 0 times" in "; ".join(case.violations)
 
 
-def test_the_harness_sees_a_second_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it would be if a claim were free whatever stack there is."""
-    monkeypatch.setattr("parris.launch.claim.replace", lambda record, **_: record)
+def test_the_harness_sees_a_launch_that_does_not_know_its_own_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it was when a stack was told by its name alone."""
     monkeypatch.setattr("parris.launch.launch.stack_of_run", lambda *_: None)
     monkeypatch.setattr("parris.aws.stacks._holds", lambda *_: False)
     case = plan.run(
         Case(name="direct", target=Call("cloudformation.CreateStack", 1), kind="dies-after")
     )
-    assert case.violations
+    assert "the record says launch-failed, open: False" in case.violations  # and a stack stands
 
 
 def test_every_scene_holds_without_a_fault() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from .ledger import FORGOTTEN
-from .table import Item, Table, read_each
+from .table import Item, Table, expiry, read_each
 
 _WINDOWS = "windows"
 
@@ -21,7 +20,7 @@ class Window:
     ends: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Arrivals:
     """One item for each trigger says which window is open, and which are to be launched.
 
@@ -30,6 +29,8 @@ class Arrivals:
     """
 
     table: Table
+    now: datetime
+    """When the function began, aware UTC."""
 
     def window_of(self, trigger: str, identity: str) -> str | None:
         """Return the window that an arrival is in; None if it has not been told of before."""
@@ -38,7 +39,7 @@ class Arrivals:
 
     def remember(self, trigger: str, identity: str, window: str) -> bool:
         """Note that an arrival is in a window; return whether nobody has."""
-        item = {"window": window, **_expiry()}
+        item = {"window": window, **expiry(self.now)}
         return self.table.put_new(f"arrival#{trigger}", identity, item) is None
 
     def open_window(self, trigger: str) -> tuple[Window | None, bool]:
@@ -70,7 +71,7 @@ class Arrivals:
         Args:
             name: by which the newest of a window is the last.
         """
-        item = {"key": key, "version": version, **_expiry()}
+        item = {"key": key, "version": version, **expiry(self.now)}
         self.table.put_new(f"{_WINDOWS}#{window.trigger}/{window.name}", name, item)
         return _is_open(self.table.get(_WINDOWS, window.trigger) or {}, window.name)
 
@@ -105,7 +106,3 @@ def _read(item: Item) -> list[Window]:
         Window(trigger=item["sk"], name=name, ends=datetime.fromisoformat(known["ends"]))
         for name, known in item.get("unfinished", {}).items()
     ]
-
-
-def _expiry() -> Item:
-    return {"expires": int((datetime.now(UTC) + FORGOTTEN).timestamp())}

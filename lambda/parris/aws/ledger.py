@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ..runs.record import ACCEPTED, LAUNCH_FAILED, LAUNCHING, LEASE, QUEUED, RunRecord, read_record
-from .table import Item, Table, read_each, to_text
-
-FORGOTTEN = timedelta(days=30)
-"""How long it is remembered what was refused, told or named; no delivery is that late."""
+from .table import Item, Table, expiry, read_each, to_text
 
 _MINE = "{nonce} = :nonce"
 
@@ -34,7 +31,7 @@ class Ledger:
             "open": "run",
             "attempt": 1,
             **_lease(nonce, now),
-            **_expiry(now),
+            **expiry(now),  # of what never becomes a plan
         }
         held = self.table.put_new(_pk(job), run_id, claimed)
         if held is None or held.get("nonce") == nonce:  # its answer was lost, and it sent again
@@ -101,8 +98,7 @@ class Ledger:
 
     def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
         """Note how a run ended. It stays open until that has been told."""
-        known = {key: value for key, value in outcome.items() if key != "console"}
-        changes = {"state": str(outcome["state"]), "outcome": to_text(known)}
+        changes = {"state": str(outcome["state"]), "outcome": _without_console(outcome)}
         self.table.change(_pk(job), run_id, changes)
 
     def close(self, job: str, run_id: str) -> None:
@@ -133,7 +129,7 @@ class Ledger:
             **_lease("", now - LEASE),
         }
         if outcome is not None:
-            item["outcome"] = to_text({k: v for k, v in outcome.items() if k != "console"})
+            item["outcome"] = _without_console(outcome)
         going = outcome is None and state in (ACCEPTED, QUEUED)
         untold = not told and (outcome is not None or state == LAUNCHING)
         if going or untold:
@@ -164,9 +160,8 @@ def _lease(nonce: str, now: datetime) -> Item:
     return {"nonce": nonce, "lease": (now + LEASE).isoformat()}
 
 
-def _expiry(now: datetime) -> Item:
-    """Return when DynamoDB may forget what never became a plan."""
-    return {"expires": int((now + FORGOTTEN).timestamp())}
+def _without_console(outcome: Mapping[str, Any]) -> str:
+    return to_text({key: value for key, value in outcome.items() if key != "console"})
 
 
 def _pk(job: str) -> str:

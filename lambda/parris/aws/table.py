@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Read = TypeVar("Read")
+
+FORGOTTEN = timedelta(days=30)
 
 Item = dict[str, Any]
 """By attribute: text, whole numbers, and maps of these."""
@@ -149,6 +152,11 @@ class Table:
             if "LastEvaluatedKey" not in page or (left is not None and left <= 0):
                 return
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def expiry(now: datetime) -> Item:
+    """Return when DynamoDB may forget an item: no delivery is that late."""
+    return {"expires": int((now + FORGOTTEN).timestamp())}
 
 
 def to_text(value: object) -> str:

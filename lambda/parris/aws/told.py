@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .ledger import FORGOTTEN
-from .table import Table, to_text
+from .table import Table, expiry, to_text
 
 _BEGUN = timedelta(minutes=5)
 """So long after a function began it no longer runs: the reap function's timeout."""
@@ -51,7 +50,7 @@ class Told:
             "telling": self.now.isoformat(),
             "teller": name,
             "content": None if content is None else to_text(content),
-            "expires": int((self.now + FORGOTTEN).timestamp()),
+            **expiry(self.now),
         }
         free = "attribute_not_exists({telling}) OR {telling} < :late OR {teller} = :name"
         condition = f"attribute_not_exists({{told}}) AND ({free})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -22,12 +23,14 @@ from ..events.request import LaunchRequest
 from ..events.router import is_arrival, is_settled, read_request
 from ..runs.answer import duplicate_of
 from ..runs.plan import run_prefix
-from ..runs.record import LAUNCH_FAILED
+from ..runs.record import LAUNCH_FAILED, RunRecord
 from ..settings import Settings
 from . import clicks, windows
 from .claim import claim_run
 from .commit import Commit
 from .prepare import Clients, Machine, prepare, read_job
+
+log = logging.getLogger(__name__)
 
 
 def launch(
@@ -53,7 +56,7 @@ def launch(
     notifier = Notifier(
         sns=clients.sns, topic_arn=settings.topic_arn, told=Told(table=table, now=now)
     )
-    arrivals = Arrivals(table)
+    arrivals = Arrivals(table=table, now=now)
     if is_arrival(event):
         return windows.settle(event, settings, arrivals, clients.scheduler, now)
 
@@ -111,9 +114,7 @@ def _start(
         try:
             plan = prepare(request, files, settings, now, run_id=record.run_id, nonce=secret)
         except (ParrisError, ClientError, BotoCoreError) as error:
-            ledger.hold(record, LAUNCH_FAILED, str(error))
-            if waited_for := record.receipt.get("stack-name"):
-                Queue(ledger.table).leave(waited_for, record.run_id)
+            _free(ledger, record, error)
             raise
         commit = Commit(
             record=record,
@@ -126,3 +127,14 @@ def _start(
             notifier=notifier,
         )
         return commit.run(pool, files.sizes.result(), machine)
+
+
+def _free(ledger: Ledger, record: RunRecord, why: Exception) -> None:
+    """Let the event be sent again, if the ledger can be reached; else a sweep does so."""
+    try:
+        ledger.hold(record, LAUNCH_FAILED, str(why))
+        if waited_for := record.receipt.get("stack-name"):
+            Queue(ledger.table).leave(waited_for, record.run_id)
+    except (ClientError, BotoCoreError):
+        # The error that matters is the caller's.
+        log.exception("could not write down that %s was not launched", record.run_id)

@@ -21,7 +21,7 @@ from ..events.request import is_run_key
 from ..events.router import end_event
 from ..runs import messages
 from ..runs.answer import answer_of
-from ..runs.lifecycle import Machine, Step, concluded, next_step, replaced
+from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
 from ..runs.outcome import read_time
 from ..runs.plan import iso, run_prefix
 from ..runs.record import ACCEPTED, LAUNCH_FAILED, LEASE, QUEUED, SKIPPED, RunRecord
@@ -74,9 +74,12 @@ class OpenRuns:
         open_runs, problems = self.ledger.open_runs()
         for problem in problems:
             careful(problem, _broken)
-        waiting = {one.run_id for one in self._queue.waiting()[0]}
+        waiting, unreadable = self._queue.waiting()
+        for problem in unreadable:
+            careful(problem, _broken)
+        waiting_ids = {one.run_id for one in waiting}
         for record in open_runs:
-            waits = record.run_id in waiting
+            waits = record.run_id in waiting_ids
             step = next_step(record, self.now, has_stack=record.run_id in held, waits=waits)
             if step is Step.CONCLUDE and machines is None:
                 continue  # how it ended is for its machine to say
@@ -84,12 +87,12 @@ class OpenRuns:
             act = partial(self._settle, record, step, held, machine)
             careful(f"run {record.name}", act)
         careful("slots", lambda: self._count(stacks, {run.name: run for run in open_runs}))
-        self.start_waiting(stacks, careful)
+        self._send_again(waiting, stacks, careful)
         self._end_windows(careful)
 
     def _end_windows(self, careful: Careful) -> None:
         """Send the ends of data triggers' windows again that have launched nothing."""
-        arrivals = Arrivals(self.ledger.table)
+        arrivals = Arrivals(table=self.ledger.table, now=self.now)
         windows, problems = arrivals.unfinished()
         for problem in problems:
             careful(problem, _broken)
@@ -125,7 +128,9 @@ class OpenRuns:
             else:
                 self._give_up(record)
         elif step is Step.TELL:
-            self.recorder.tell(record.tags, record.outcome or {})
+            now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind
+            if now is not None and now.is_open and now.outcome is not None:
+                self.recorder.tell(now.tags, now.outcome)
         if record.state in (SKIPPED, QUEUED) and record.outcome is None:
             self._tell_held_back(record)
 
@@ -172,23 +177,21 @@ class OpenRuns:
     def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
         """Record how a run ended whose stack is gone, or another's, if nobody has."""
         stack = read_stack(self.cloudformation, stack_id)
-        tags, named = run_tags(stack or {}), record.tags
+        tags, status = run_tags(stack or {}), str((stack or {}).get("StackStatus"))
         other = tags.get("parris:run-id", record.run_id)
         deadline = read_time(record.receipt.get("deadline")) or self.now
-        if other != record.run_id:
-            status = str(stack["StackStatus"] if stack else "")
-            if status.startswith("UPDATE_ROLLBACK_") and stack is not None:
-                if not status.endswith("IN_PROGRESS"):  # it was to replace the other, and failed
-                    ending = self.recorder.failure(stack, machine)
-                    self.recorder.conclude(named, deadline, ending, machine)
-            elif not status.endswith("_IN_PROGRESS"):
-                self.recorder.conclude(named, deadline, replaced(other), machine)
-        elif stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
+        if stack is not None and other != record.run_id:
+            if status.endswith("_IN_PROGRESS"):
+                return  # it is being given to another run, or back
+            undone = status.startswith("UPDATE_ROLLBACK")  # it was to replace the other, and failed
+            ending = self.recorder.failure(stack, machine) if undone else replaced(other)
+            self.recorder.conclude(record.tags, deadline, ending, machine)
+        elif stack is None or status == "DELETE_COMPLETE":
             deadline = deadline if stack is None else stack_deadline(stack)
             by, when = last_deletion(self.cloudformation, stack_id) or ("somebody", self.now)
-            ending = concluded(by, when, deadline, machine, self.now)
+            ending = deleted(by, deadline, when, machine)
             then = replace(self.recorder, now=min(when, self.now))  # what it cost until then
-            then.conclude({**tags, **named}, deadline, ending, machine)
+            then.conclude({**tags, **record.tags}, deadline, ending, machine)
         # Else it has come since the stacks were listed.
 
     def _count(
@@ -218,10 +221,16 @@ class OpenRuns:
                 slots.give_back(name, run)
 
     def start_waiting(self, stacks: Sequence[Mapping[str, Any]], careful: Careful) -> None:
-        """Send the events again that wait for the name of a stack that is gone.
+        """Send the events again that wait for the name of a stack that is gone."""
+        waiting, problems = self._queue.waiting()
+        for problem in problems:
+            careful(problem, _broken)
+        self._send_again(waiting, stacks, careful)
 
-        An entry stays until its launch has its stack, or has failed.
-        """
+    def _send_again(
+        self, waiting: Sequence[Waiting], stacks: Sequence[Mapping[str, Any]], careful: Careful
+    ) -> None:
+        """An entry stays until its launch has its stack, or has failed."""
         held = {stack["StackName"] for stack in stacks}
 
         def go_on(one: Waiting) -> None:
@@ -231,14 +240,8 @@ class OpenRuns:
             elif one.stack_name not in held:
                 self.launches.start(one.event)
 
-        def all_of_them() -> None:
-            waiting, problems = self._queue.waiting()
-            for problem in problems:
-                careful(problem, _broken)
-            for one in waiting:
-                careful(f"queue of {one.stack_name}", partial(go_on, one))
-
-        careful("queue", all_of_them)
+        for one in waiting:
+            careful(f"queue of {one.stack_name}", partial(go_on, one))
 
 
 def _broken() -> None:

@@ -219,7 +219,9 @@ class Reaper:
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
             who, deadline = deleter(token), stack_deadline(stack)
-            self.recorder.conclude(tags, deadline, deleted(who, deadline, self.now), machine)
+            self.recorder.conclude(
+                tags, deadline, deleted(who, deadline, self.now, machine), machine
+            )
             failed: list[str] = []
             left = list_stacks(self.cloudformation, self.settings.deployment)
             self._see_to_the_ledger(partial(self.open_runs.start_waiting, left), failed)

@@ -188,30 +188,24 @@ def launch_failed(said: str, machine: Machine | None) -> Ending:
     return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
 
 
-def deleted(who: str, deadline: datetime, now: datetime) -> Ending:
-    """Return how a run ended whose stack `who` deleted under it."""
+def deleted(who: str, deadline: datetime, when: datetime, machine: Machine | None = None) -> Ending:
+    """Return how a run ended whose stack `who` deleted under it.
+
+    Args:
+        when: it was deleted.
+        machine: what EC2 still says of the run's own.
+    """
+    if who == "reap" and when < deadline:
+        # Before its deadline the reap function deletes the stack of a run that is over, no other.
+        if machine is not None and machine.state in _DEAD:
+            return vanished(machine, deadline, when)
+        return Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
     if who in ("schedule", "reap"):
         what = {"schedule": "the stack's own schedule", "reap": "the reap function"}[who]
         reason = f"it was still running after its deadline; {what} deleted its stack"
         return Ending(state="timed-out", reason=reason, ended_by=who)
-    late = " after its deadline" if now > deadline else ""
+    late = " after its deadline" if when > deadline else ""
     return Ending(state="stopped", reason=f"{who} deleted its stack{late}", ended_by=who)
-
-
-def concluded(
-    who: str, when: datetime, deadline: datetime, machine: Machine | None, now: datetime
-) -> Ending:
-    """Return how a run ended whose stack is gone, and whose end nobody came to record.
-
-    Args:
-        who: deleted the stack, at `when`.
-    """
-    if who != "reap" or when > deadline:
-        return deleted(who, deadline, when)
-    # Before its deadline the reap function deletes the stack of a run that is over, and no other.
-    if machine is not None and machine.state in _DEAD:
-        return vanished(machine, deadline, now)
-    return Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
 
 
 def replaced(run_id: str) -> Ending:

@@ -173,7 +173,7 @@ def launch_died(job: str, run_id: str, receipt: Mapping[str, Any], why: str) -> 
             "",
             "Look closer: make status",
         ],
-        facts={"run-id": run_id, "reason": why, "error": "LaunchUnclear"},
+        facts={"run-id": run_id, "reason": why, "error": "LaunchFailed"},
     )
 
 

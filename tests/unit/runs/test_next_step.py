@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from parris.runs.lifecycle import MAX_ATTEMPTS, Machine, Step, concluded, next_step
+from parris.runs.lifecycle import MAX_ATTEMPTS, Machine, Step, deleted, next_step
 from parris.runs.record import RunRecord, read_record
 from tests.plans import NOW
 
@@ -86,5 +86,5 @@ TERMINATED = Machine(
 def test_who_deleted_the_stack_and_when_says_how_a_run_ended(
     who: str, when: Any, machine: Machine | None, state: str, ended_by: str
 ) -> None:
-    ending = concluded(who, when, LATER, machine, LATER)
+    ending = deleted(who, LATER, when, machine)
     assert (ending.state, ending.ended_by) == (state, ended_by)
