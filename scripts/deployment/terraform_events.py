@@ -139,7 +139,8 @@ def name_of(kind: str) -> str:
 IDLE = (
     "Idle it bills nothing by the hour. You pay for what is stored (S3, DynamoDB, CloudWatch "
     "Logs), and for the reap function's sweeps beyond Lambda's free million of calls a month: "
-    "0.20 US dollars a million. A run costs what its machine costs. (aws.amazon.com/lambda/pricing, in us-east-1)"
+    "0.20 US dollars a million. A run costs what its machine costs. "
+    "(aws.amazon.com/lambda/pricing, in us-east-1)"
 )
 WATCHED = (
     "CloudWatch has 10 alarms and 3 dashboards free; beyond them an alarm costs 0.10 US dollars a "
