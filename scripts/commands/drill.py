@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     owners.own()
     print(
-        f"drill: {len(THEATRES)} embedded clouds; runs of 1 minute, grace 2, sweep every minute",
+        f"drill: {len(THEATRES)} clouds; runs of 1 to 2 minutes, grace 2, sweep every minute",
         flush=True,
     )
     with ThreadPoolExecutor(max_workers=len(THEATRES)) as pool:

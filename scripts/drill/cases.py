@@ -44,6 +44,8 @@ class Case:
     during: Callable[[Deployment, str, str], None] | None = None
     """What is done to the run when its machine is up: by deployment, job and run id."""
     creation: str = ""
+    minutes: int = 1
+    """The run's time limit."""
     saves: bool = True
     """Whether the trainer's output can be saved at all."""
 
@@ -88,6 +90,8 @@ CASES: Mapping[str, tuple[Case, ...]] = {
             layers=(ONE,),
             states=("failed",),
             during=_kill_agent,
+            # Nine machines that start at once may take most of a minute to store something.
+            minutes=2,
         ),
         Case(
             fault="user data dies on its first line",

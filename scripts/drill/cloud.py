@@ -95,7 +95,7 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
     config = {
         "training-job-name": _name(number),
         "termination-method": "at-fixed-time",
-        "time-limit": 1,
+        "time-limit": case.minutes,
         "sync-interval-seconds": 5,
         "stop-grace-seconds": 1,
     }
