@@ -33,10 +33,9 @@ def contents(function: str) -> dict[str, bytes]:
     }
     if function == "launch":
         files |= {name: ROOT / name for name in MACHINE}
+    shorter = {".py": without_words, ".sh": without_comment_lines}
     return {
-        name: without_words(path.read_text()).encode()
-        if path.suffix == ".py"
-        else path.read_bytes()
+        name: shorter.get(path.suffix, str)(path.read_text()).encode()
         for name, path in files.items()
     }
 
@@ -85,6 +84,12 @@ def without_words(source: str) -> str:
                 last - first
             )
     return "".join(lines)
+
+
+def without_comment_lines(script: str) -> str:
+    """Return a shell script without the lines that are comments, its first line apart."""
+    first, *others = script.splitlines(keepends=True)
+    return first + "".join(line for line in others if not line.lstrip().startswith("#"))
 
 
 def agent_contents() -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.package_lambda import ROOT, ZIPS, contents, without_words, write
+from scripts.package_lambda import ROOT, ZIPS, contents, without_comment_lines, without_words, write
 
 MODULES = sorted((ROOT / "lambda/parris").rglob("*.py"))
 
@@ -55,3 +55,20 @@ def test_a_handler_is_imported_from_its_zip_alone(function: str, tmp_path: Path)
         check=False,
     )
     assert said.stdout == f"parris.{function}.handler\n", said.stderr
+
+
+def test_a_script_loses_its_comments_and_nothing_else(tmp_path: Path) -> None:
+    said = "#!/bin/bash\n# why\necho a # b\n  # why\ncat <<<'# c'\n"
+    assert without_comment_lines(said) == "#!/bin/bash\necho a # b\ncat <<<'# c'\n"
+    # What bash understands of the machine's script is the same with and without them.
+    script = ROOT / "trainer/runtime/user-data.sh"
+    (tmp_path / "short.sh").write_text(without_comment_lines(script.read_text()))
+    understood = []
+    for path in (script, tmp_path / "short.sh"):
+        wrapped = f"all() {{\n{path.read_text()}\n}}\ndeclare -f all"
+        shown = subprocess.run(
+            ["bash", "-c", wrapped], capture_output=True, text=True, check=True
+        ).stdout
+        understood.append(shown)
+    assert understood[0] == understood[1]
+    assert "arm_power_off" in understood[0]
