@@ -40,14 +40,20 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
-    sid       = "HearWhyNothingWasLaunched"
+    sid       = "ListRuns"
     actions   = ["dynamodb:Query"]
+    resources = ["${aws_dynamodb_table.ledger.arn}/index/kind"]
+  }
+
+  statement {
+    sid       = "ReadRunsAndWhatWasTold" # what "adopted" holds: whether older runs were all taken in
+    actions   = ["dynamodb:Query", "dynamodb:GetItem"]
     resources = [aws_dynamodb_table.ledger.arn]
 
     condition { # DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"
-      test     = "ForAllValues:StringEquals"
+      test     = "ForAllValues:StringLike"
       variable = "dynamodb:LeadingKeys"
-      values   = ["told"]
+      values   = ["run#*", "told", "adopted"]
     }
   }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 
+from parris.aws.ledger import Ledger
 from parris.aws.table import Table
+from tests.plans import NOW
 
 NAME = "parris-ledger"
 
@@ -35,4 +38,16 @@ def make_table(client: Any = None, name: str = NAME) -> Table:
             for index in ("open", "kind")
         ],
     )
+    return table_of(client, name)
+
+
+def table_of(client: Any, name: str = NAME) -> Table:
+    """Return the table, which is there, reached by `client`."""
     return Table(dynamodb=lambda: client, name=name)
+
+
+def note_run(
+    table: Table, receipt: Mapping[str, Any], outcome: Mapping[str, Any] | None = None
+) -> None:
+    """Put a run into the ledger as its receipt and outcome say."""
+    Ledger(table).adopt(receipt["job"], receipt["run-id"], receipt, outcome, NOW)

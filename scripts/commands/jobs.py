@@ -9,12 +9,14 @@ from typing import Any
 from parris.aws.storage import JOBS_FOLDER
 from parris.events.request import DEFAULT_JOB
 from parris.jobs.config import CONFIG_FILENAME
+from parris.runs.record import RunRecord
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.columns import Column
 from scripts.cli.which_cloud import hint
+from scripts.deployment.newest import with_stacks
 from scripts.deployment.outputs import Deployment, read_deployment
-from scripts.deployment.runs import Run, list_run_keys, list_stacks, read_runs
+from scripts.deployment.runs import Run, ledger_of, list_run_keys, list_stacks, read_runs
 from scripts.jobs.jobs import job_folders
 
 _COLUMNS = (
@@ -26,12 +28,20 @@ _COLUMNS = (
     Column(heading="STARTED BY", rank=3, least=20),
 )
 
+_LATELY = 200
+"""Runs among which the last one of most jobs is."""
+
+_PLANNED = 5
+"""Newest launches of a job among which one got as far as a plan."""
+
 
 def main(argv: list[str]) -> int:
     """List every job of the folder, of the bucket, and of a schedule or a data trigger."""
     options = parse("jobs", argv)
     deployment = read_deployment()
-    rows = describe(deployment, job_folders(), uploaded(deployment), last_runs(deployment))
+    folders, bucket = job_folders(), uploaded(deployment)
+    runs = last_runs(deployment, {*folders, *bucket})
+    rows = describe(deployment, folders, bucket, runs)
     if options.json:
         console.print_json(rows)
     else:
@@ -57,12 +67,20 @@ def uploaded(deployment: Deployment) -> set[str]:
     return jobs | ({DEFAULT_JOB} if root.get("KeyCount") else set())
 
 
-def last_runs(deployment: Deployment) -> list[Run]:
-    """Return the newest run of each job that has one."""
-    newest: dict[str, tuple[str, str]] = {}
-    for key in list_run_keys(deployment, None):
-        newest.setdefault(key[0], key)
-    return read_runs(deployment, newest.values(), list_stacks(deployment))
+def last_runs(deployment: Deployment, jobs: Iterable[str]) -> list[Run]:
+    """Return the newest run of each job that has one: of `jobs`, and of those that ran lately."""
+    ledger, stacks = ledger_of(deployment), list_stacks(deployment)
+    if ledger.adopted_after() is not None:  # after an upgrade it does not hold all yet
+        newest: dict[str, tuple[str, str]] = {}
+        for key in list_run_keys(deployment, None):
+            newest.setdefault(key[0], key)
+        return read_runs(deployment, newest.values(), stacks)
+    last: dict[str, RunRecord] = {}
+    for record in ledger.newest(_LATELY)[0]:
+        last.setdefault(record.job, record)
+    earlier = (ledger.newest(_PLANNED, job)[0][:1] for job in {*jobs} - {*last})
+    records = [*last.values(), *(record for found in earlier for record in found)]
+    return with_stacks(deployment, records, stacks)
 
 
 def describe(

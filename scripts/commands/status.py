@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,22 +15,11 @@ from scripts.cli.plain_text import one_line
 from scripts.cli.verbs import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
-from scripts.deployment.one_run import cost_of, describe, was_refused
+from scripts.deployment.machines import find_machine
+from scripts.deployment.newest import read_newest
+from scripts.deployment.one_run import cost_of, describe
 from scripts.deployment.outputs import Deployment, read_deployment
-from scripts.deployment.runs import (
-    Run,
-    find_machine,
-    find_run,
-    list_run_keys,
-    list_stacks,
-    read_runs,
-)
-
-LOOKED_THROUGH = 10
-"""Times the runs asked for: so many launches are looked through at most to find them."""
-
-AT_ONCE = 8
-"""Receipts read side by side, at least."""
+from scripts.deployment.runs import Run, find_run, list_stacks
 
 
 def main(argv: list[str]) -> int:
@@ -40,8 +30,10 @@ def main(argv: list[str]) -> int:
         _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
         return 0
     stacks = list_stacks(deployment)
-    keys = list_run_keys(deployment, options.job or None)
-    runs, refused = read_newest(deployment, keys, stacks, options.count)
+    newest = read_newest(deployment, options.job or None, stacks, options.count)
+    runs, refused = newest.runs, newest.refused
+    for problem in newest.problems:
+        print(one_line(f"note: an item of the ledger holds no run: {problem}"), file=sys.stderr)
     if options.json:
         console.print_json(
             {
@@ -51,16 +43,16 @@ def main(argv: list[str]) -> int:
             }
         )
         return 0
-    whole, older = True, len(keys) - len(runs) - len(refused)
+    whole = True
     if runs:
         whole = console.print_table(_COLUMNS, [_row(run, datetime.now(UTC)) for run in runs])
-    elif older:
-        print(hint(_hidden(options.job, len(refused), len(keys))))
+    elif newest.more:
+        print(hint(_hidden(options.job, len(refused), options.count)))
     else:
         of = f" of job {options.job}" if options.job else ""
         print(hint(f"no run{of} yet; {_first(options.job)} starts the first"))
-    if older and runs:
-        print(f"{counted(older, 'older run')} not shown")
+    if newest.more and runs:
+        print(hint(f"older runs are not shown; {_more(options.job, options.count)} shows some"))
     for line in refusals(refused, datetime.now(UTC)):
         print(one_line(line))
     if not whole:
@@ -74,6 +66,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+_TIMES = 5
+"""So many times more runs are what is asked for next."""
+
 _COLUMNS = (
     Column(heading="RUN", rank=0),
     Column(heading="JOB", rank=1),
@@ -85,29 +80,6 @@ _COLUMNS = (
     Column(heading="COST", rank=4),
     Column(heading="WHY", rank=2, least=22),
 )
-
-
-def read_newest(
-    deployment: Deployment,
-    keys: Sequence[tuple[str, str]],
-    stacks: Sequence[Mapping[str, Any]],
-    count: int,
-) -> tuple[list[Run], list[Run]]:
-    """Return the newest `count` runs, and the launches among them that were refused.
-
-    A refusal leaves a receipt too; a hundred of them must not hide the run that they wanted to
-    replace. So many of them are looked through, and no more.
-    """
-    runs: list[Run] = []
-    refused: list[Run] = []
-    seen = 0
-    while len(runs) < count and seen < min(len(keys), LOOKED_THROUGH * count):
-        more = max(AT_ONCE, count - len(runs))
-        for run in read_runs(deployment, keys[seen : seen + more], stacks):
-            if len(runs) < count:
-                (refused if was_refused(run) else runs).append(run)
-        seen += more
-    return runs, refused
 
 
 def refusals(refused: Sequence[Run], now: datetime) -> list[str]:
@@ -131,14 +103,14 @@ def _first(job: str | None) -> str:
     return f"make upload-config{named} and then make launch{named}"
 
 
-def _hidden(job: str | None, seen: int, launches: int) -> str:
-    """Return that what was looked through is not all, and what looks through it all."""
+def _hidden(job: str | None, seen: int, count: int) -> str:
+    """Return that what was looked through is not all, and what looks through more of it."""
     of = f" of job {job}" if job else ""
-    count = min(-(-launches // LOOKED_THROUGH), MAX_COUNT)
-    return (
-        f"the newest {seen} of {launches} launches{of} came to nothing; "
-        f"make status{_named(job)} COUNT={count} looks further"
-    )
+    return f"the newest {seen} launches{of} came to nothing; {_more(job, count)} looks further"
+
+
+def _more(job: str | None, count: int) -> str:
+    return f"make status{_named(job)} COUNT={min(_TIMES * count, MAX_COUNT)}"
 
 
 def _named(job: str | None) -> str:

@@ -15,18 +15,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.objects import Objects
-from parris.aws.table import Table
 from parris.aws.told import Told
 from parris.events.request import DEFAULT_JOB
 from parris.runs.plan import run_prefix
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import is_local
 from scripts.deployment.outputs import Deployment
-from scripts.deployment.runs import list_run_keys
+from scripts.deployment.runs import ledger_of
 
 SECONDS = 30.0
 """How long to listen: a message reaches the function within seconds, and its refusal the reap
 function a few later."""
+
+_NEWEST = 50
+"""Runs among which the one is looked for: as many as may begin while it is awaited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +61,21 @@ class Listener:
         Args:
             job: which the event is about; None if only the function knows.
         """
-        self._deployment, self._job = deployment, job
+        self._job = job
         self._objects = Objects(
             s3=deployment.client("s3"), results_bucket=deployment.results_bucket
         )
-        self._runs = set(list_run_keys(deployment, job))
-        dynamodb = deployment.client("dynamodb")
-        table = Table(dynamodb=lambda: dynamodb, name=deployment.ledger_table)
-        self._told = Told(table=table, now=datetime.now(UTC))
+        self._ledger = ledger_of(deployment)
+        self._runs = set(self._newest())
+        self._told = Told(table=self._ledger.table, now=datetime.now(UTC))
         self._marks = set(self._told.contents(self._prefix))
 
     @property
     def _prefix(self) -> str:
         return f"{self._job}/" if self._job else ""
+
+    def _newest(self) -> list[tuple[str, str]]:
+        return [(one.job, one.run_id) for one in self._ledger.newest(_NEWEST, self._job)[0]]
 
     def listen(self, fired: Fired) -> Heard | None:
         """Return what comes of what was `fired`; None if nothing does in its time.
@@ -87,7 +91,7 @@ class Listener:
             time.sleep(0.5 if is_local() else 2)
 
     def _run(self, fired: Fired) -> Heard | None:
-        for job, run_id in list_run_keys(self._deployment, self._job):
+        for job, run_id in self._newest():
             if (job, run_id) in self._runs:
                 continue
             receipt = self._objects.read(f"{run_prefix(job, run_id)}run.json")

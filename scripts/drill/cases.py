@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.cli.console import Refused
+from scripts.deployment.machines import find_machine
 from scripts.deployment.outputs import Deployment
-from scripts.deployment.runs import find_machine
 from scripts.local import processes
 
 STUBBORN = """#!/bin/bash

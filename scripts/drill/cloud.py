@@ -15,8 +15,9 @@ from scripts.cli.console import Refused
 from scripts.cli.which_cloud import LOCAL_HOME
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
+from scripts.deployment.machines import find_machine
 from scripts.deployment.outputs import Deployment, read_deployment
-from scripts.deployment.runs import believed_folder, find_machine, find_run
+from scripts.deployment.runs import believed_folder, find_run
 from scripts.drill.cases import CASES, ONE, Case
 from scripts.local import cloud, faults
 

@@ -14,6 +14,7 @@ from scripts.cli.console import Refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import list_stacks, read_runs
 from scripts.deployment.several import pick_run, pick_run_to_change
+from tests.ledger import make_table, note_run
 from tests.many_stacks import TEMPLATE
 
 RUNS = [f"20261124-12000{number}-0000000{number}" for number in range(4)]
@@ -26,6 +27,7 @@ class World:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.cloudformation = boto3.client("cloudformation", region_name="us-east-1")
         self.s3.create_bucket(Bucket="results")
+        self.table = make_table()
         self.deployment = Deployment(
             deployment="parris",
             region="us-east-1",
@@ -54,10 +56,13 @@ class World:
             Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         )["StackId"]
         claimed = f"2026-11-24T12:00:0{run_id[14]}Z"
-        self.put(job, run_id, "run.json", {"stack-id": stack_id, "claimed": claimed})
-        if state:
-            said = {"job": job, "run-id": run_id, "state": state}
+        known = {"job": job, "run-id": run_id}
+        receipt = {**known, "stack-id": stack_id, "claimed": claimed}
+        self.put(job, run_id, "run.json", receipt)
+        said = {**known, "state": state} if state else None
+        if said:
             self.put(job, run_id, "outcome.json", said)
+        note_run(self.table, receipt, said)
         return str(stack_id)
 
     def put(self, job: str, run_id: str, name: str, content: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from scripts.cli.console import Refused
 from scripts.commands import fire
 from scripts.deployment.fired import Fired, Listener, job_of
 from scripts.deployment.outputs import Deployment
-from tests.ledger import make_table
+from tests.ledger import make_table, note_run
 from tests.plans import NOW
 
 RUN = "20261124-050149-fb4d15ce"
@@ -29,7 +29,8 @@ class Bucket:
     def __init__(self) -> None:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.s3.create_bucket(Bucket="results")
-        self.told = Told(table=make_table(), now=NOW)
+        self.table = make_table()
+        self.told = Told(table=self.table, now=NOW)
 
     def tell(self, key: str, content: dict[str, Any] | None = None) -> None:
         assert self.told.begin(key, content).begun
@@ -40,6 +41,7 @@ class Bucket:
     def claim(self, job: str = "job", run_id: str = RUN, **receipt: Any) -> None:
         known = {"run-id": run_id, "job": job, "state": "launching"}
         self.put(f"runs/{job}/{run_id}/run.json", known | receipt)
+        note_run(self.table, known | receipt)
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from parris.aws.ledger import Ledger
 from scripts.commands import jobs
 from scripts.deployment.outputs import Deployment
+from tests.ledger import NAME, make_table, note_run, table_of
+from tests.plans import NOW
 
 
 @pytest.fixture
@@ -23,7 +26,9 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Any:
     values |= {"region": "us-east-1", "results_bucket": "results", "config_bucket": "the-config"}
     values["schedules"] = {"nightly": {"job": "both"}, "weekly": {"job": "both"}, "odd": {}}
     values["data_triggers"] = {"fresh": {"job": "gone"}}
+    values["ledger_table"] = NAME
     with mock_aws():
+        table = make_table()
         s3 = boto3.client("s3", region_name="us-east-1")
         for bucket in ("results", "the-config"):
             s3.create_bucket(Bucket=bucket)
@@ -35,15 +40,22 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Any:
             for name, content in (("run.json", receipt), ("outcome.json", said)):
                 key = f"runs/both/{run_id}/{name}"
                 s3.put_object(Bucket="results", Key=key, Body=json.dumps(content).encode())
+            note_run(table, receipt, said)
         yield Deployment(**values)
 
 
 FOLDERS = {"both": Path("both"), "folder-only": Path("folder-only")}
 
 
+@pytest.mark.parametrize("adopted", [True, False], ids=["ledger", "upgraded just now"])
 def test_each_job_is_a_row_wherever_it_is_known(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    adopted: bool,
 ) -> None:
+    if adopted:
+        Ledger(table_of(deployment.client("dynamodb"))).note_adoption("", NOW)
     monkeypatch.setattr(jobs, "read_deployment", lambda: deployment)
     monkeypatch.setattr(jobs, "job_folders", lambda: FOLDERS)
     assert jobs.main(["--json"]) == 0

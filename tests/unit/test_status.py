@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 
+from parris.aws.ledger import Ledger
 from scripts.cli import console
 from scripts.cli.columns import Column, fitting
 from scripts.commands import status
 from scripts.deployment.outputs import Deployment
+from tests.ledger import NAME, make_table, note_run, table_of
+from tests.plans import NOW
 from tests.unit.test_plain_text import Lines, Terminal
 
 RUN_ID = "20261124-193233-ee09f120"
@@ -44,9 +48,11 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("LOCAL", "")
     values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
-    made = Deployment(**values | {"region": "us-east-1", "results_bucket": "results"})
+    values |= {"region": "us-east-1", "results_bucket": "results", "ledger_table": NAME}
+    made = Deployment(**values)
     monkeypatch.setattr(status, "read_deployment", lambda: made)
     with mock_aws():
+        Ledger(make_table()).note_adoption("", NOW)
         yield made
 
 
@@ -58,10 +64,11 @@ def s3(deployment: Deployment) -> Any:
 
 
 def put(s3: Any, said: dict[str, Any], **outcome: Any) -> None:
+    whole = {"run-id": said["run-id"], "job": said["job"], **outcome} if outcome else None
+    note_run(table_of(boto3.client("dynamodb", region_name="us-east-1")), said, whole)
     prefix = f"runs/{said['job']}/{said['run-id']}/"
     s3.put_object(Bucket="results", Key=prefix + "run.json", Body=json.dumps(said).encode())
-    if outcome:
-        whole = {"run-id": said["run-id"], "job": said["job"], **outcome}
+    if whole:
         body = json.dumps(whole).encode()
         s3.put_object(Bucket="results", Key=prefix + "outcome.json", Body=body)
 
@@ -186,11 +193,10 @@ def test_more_refusals_than_are_looked_through_are_not_no_run(
     of, typed = (" of job mine", " JOB=mine") if job else ("", "")
     first, *more = shown(monkeypatch, *named, "--count", "1")
     assert first == (
-        f"the newest 16 of 21 launches{of} came to nothing; make status{typed} COUNT=3 looks "
-        "further"
+        f"the newest 10 launches{of} came to nothing; make status{typed} COUNT=5 looks further"
     )
-    assert [line[:34] for line in more] == ["16 launches of job mine refused, t"]
-    assert shown(monkeypatch, *named, "--count", "3")[1].startswith(RUN_ID)
+    assert [line[:34] for line in more] == ["10 launches of job mine refused, t"]
+    assert shown(monkeypatch, *named, "--count", "5")[1].startswith(RUN_ID)
 
 
 def test_machines_get_the_runs_and_the_refusals_apart(
@@ -211,7 +217,7 @@ def test_no_more_runs_are_shown_than_asked_for(s3: Any, monkeypatch: pytest.Monk
         put(s3, receipt("job", f"r-{number:016x}", 1), state="succeeded", reason="")
     lines = shown(monkeypatch, "--count", "1")
     assert lines[1].startswith("r-0000000000000002")
-    assert lines[2:] == ["2 older runs not shown"]
+    assert lines[2:] == ["older runs are not shown; make status COUNT=5 shows some"]
 
 
 def test_one_run_is_shown_in_full(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from ..runs.record import ACCEPTED, LAUNCH_FAILED, LAUNCHING, LEASE, QUEUED, Run
 from .table import Item, Table, expiry, read_each, to_text
 
 _MINE = "{nonce} = :nonce"
+_RUN = "run#"
+_ADOPTION = ("adopted", "adopted")
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,31 @@ class Ledger:
         """
         return read_each(self.table.query("run", index="open"), read_record)
 
-    def newest(self, limit: int) -> list[RunRecord]:
-        """Return the runs with the latest ids, the latest first."""
-        found = self.table.query("run", index="kind", newest=limit)
-        return [read_record(item) for item in found]
+    def newest(self, limit: int, job: str | None = None) -> tuple[list[RunRecord], list[str]]:
+        """Return the planned runs (of `job`) with the latest ids, the latest first.
+
+        And what is wrong with items that hold none.
+        """
+        index, key = ("", _pk(job)) if job else ("kind", "run")
+        found = self.table.query(key, index=index, newest=limit)
+        return read_each((item for item in found if "kind" in item), read_record)
+
+    def begun_with(self, beginning: str, limit: int) -> list[tuple[str, str]]:
+        """Return (job, run id) of the planned runs whose ids begin so, the latest first."""
+        found = self.table.query("run", index="kind", begins_with=beginning, newest=limit)
+        return [(str(item["pk"]).removeprefix(_RUN), str(item["sk"])) for item in found]
+
+    def adopted_after(self) -> str | None:
+        """Return the last run of a version without a ledger that was taken in, ``<job>/<run id>``.
+
+        None when all were.
+        """
+        held = self.table.get(*_ADOPTION) or {}
+        return None if held.get("done") else str(held.get("after", ""))
+
+    def note_adoption(self, after: str, done: datetime | None) -> None:
+        changes = {"after": after, **({"done": done.isoformat()} if done else {})}
+        self.table.change(*_ADOPTION, changes, "attribute_not_exists({done})")
 
 
 def _lease(nonce: str, now: datetime) -> Item:
@@ -165,7 +188,7 @@ def _without_console(outcome: Mapping[str, Any]) -> str:
 
 
 def _pk(job: str) -> str:
-    return f"run#{job}"
+    return _RUN + job
 
 
 def _key(record: RunRecord) -> tuple[str, str]:

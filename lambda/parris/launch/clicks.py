@@ -15,6 +15,7 @@ from ..aws.topic import Notifier
 from ..events.request import LaunchRequest
 from ..runs import messages
 from ..runs.plan import event_digest, iso, run_prefix
+from ..runs.state import RUNNING, state_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -57,16 +58,17 @@ def act(
 
 
 def _newest(ledger: Ledger, stacks: list[Mapping[str, Any]]) -> list[dict[str, str]]:
-    held = {stack_tags(stack).get("parris:run-id") for stack in stacks}
+    held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
     runs = []
-    for record in ledger.newest(_NEWEST):
-        if record.outcome is not None:
-            state, reason = record.state, str(record.outcome.get("reason", ""))
-        elif record.run_id in held:
-            state, reason = "running", f"until {record.receipt.get('deadline')} at most"
-        else:
-            state, reason = record.state, record.reason
-        runs.append({"job": record.job, "run-id": record.run_id, "state": state, "reason": reason})
+    for record in ledger.newest(_NEWEST)[0]:
+        stack = held.get(record.run_id)
+        status = stack["StackStatus"] if stack else None
+        stands = state_of(record.known, record.outcome, status, machine="")
+        reason = stands.reason
+        if stack and stands.state == RUNNING:
+            reason = f"until {stack_tags(stack).get('parris:deadline')} at most"
+        named = {"job": record.job, "run-id": record.run_id}
+        runs.append({**named, "state": stands.state, "reason": reason})
     return runs
 
 

@@ -21,8 +21,6 @@ AT_ONCE = 200
 _JUST_ENDED = timedelta(hours=1)
 """So long after its end somebody may still have to be told of a run: rather twice than never."""
 
-_KEY = ("adopted", "adopted")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Adoption:
@@ -34,19 +32,16 @@ class Adoption:
 
     def go_on(self) -> int:
         """Take in the next runs, if there are any left; return how many."""
-        held = self.ledger.table.get(*_KEY) or {}
-        if held.get("done"):
+        after = self.ledger.adopted_after()
+        if after is None:
             return 0
-        after = str(held.get("after", ""))
         taken = 0
         for job, run_id in self._keys(after):
             if taken == AT_ONCE:
                 break
             self._adopt(job, run_id)
             after, taken = f"{job}/{run_id}", taken + 1
-        done = {} if taken == AT_ONCE else {"done": self.now.isoformat()}
-        changes = {"after": after, **done}
-        self.ledger.table.change(*_KEY, changes, "attribute_not_exists({done})")
+        self.ledger.note_adoption(after, None if taken == AT_ONCE else self.now)
         return taken
 
     def _keys(self, after: str) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,12 @@ class RunRecord:
         """The tags by which its stack and its machine name it."""
         return {"parris:job": self.job, "parris:run-id": self.run_id}
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """Its receipt, with what has become of it since it was planned."""
+        since = {"state": self.state, "reason": self.reason, "stack-id": self.stack_id}
+        return {**self.receipt, **{key: value for key, value in since.items() if value}}
+
     def is_free(self, now: datetime) -> bool:
         """Return whether another launch may claim the run, if it has no stack."""
         if self.outcome is not None or self.stack_id is not None:

@@ -1,0 +1,56 @@
+"""How a run stands, in one word: what a status click, every command and a sweep call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .lifecycle import Ending
+from .record import LAUNCH_FAILED, QUEUED, SKIPPED
+
+LAUNCHING, RUNNING, ENDING = "launching", "running", "ending"
+
+_FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
+"""How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
+there a replacement failed, and the machine of the run before it goes on."""
+
+_DEAD = ("terminated", "stopped", "missing")
+
+
+def state_of(
+    receipt: Mapping[str, Any], outcome: Mapping[str, Any] | None, status: str | None, machine: str
+) -> Ending:
+    """Return a run's state, one word, and why, one sentence or nothing, and what ended it.
+
+    Args:
+        receipt: its ``run.json``; of that, ``state``, ``reason`` and ``stack-id``.
+        outcome: its ``outcome.json``; None while there is none.
+        status: of the stack that holds it; None if none does.
+        machine: the state of its instance as EC2 has it; "missing" if EC2 knows none any more,
+            "" where nobody has asked.
+    """
+    if outcome is not None:
+        said = (str(outcome.get(key, "")) for key in ("state", "reason", "ended-by"))
+        return Ending(**dict(zip(("state", "reason", "ended_by"), said, strict=True)))
+    claim, reason = str(receipt.get("state", "")), str(receipt.get("reason", ""))
+    if claim == LAUNCH_FAILED:
+        return Ending(state=claim, reason=reason, ended_by="launch")
+    if "stack-id" not in receipt and claim in (SKIPPED, QUEUED):
+        return Ending(state=claim, reason=reason, ended_by="launch" if claim == SKIPPED else "")
+    if status is None and "stack-id" not in receipt:
+        return _going(LAUNCHING, "claimed; its stack is not there yet")
+    if status is None or status.startswith("DELETE"):
+        return _going(ENDING, "its stack is gone, and how it ended is not written down yet")
+    if status.startswith(_FAILED_STACK):
+        reason = f"stack {status}"
+        return Ending(state=LAUNCH_FAILED, reason=reason, ended_by="cloudformation")
+    if status.endswith("IN_PROGRESS") and not status.startswith("UPDATE_ROLLBACK"):
+        return _going(LAUNCHING, f"stack {status}")
+    if machine in _DEAD:
+        reason = f"the machine is {machine} and left no outcome"
+        return Ending(state="interrupted", reason=reason, ended_by="ec2")
+    return _going(RUNNING, "")
+
+
+def _going(state: str, reason: str) -> Ending:
+    return Ending(state=state, reason=reason, ended_by="")

@@ -1,0 +1,48 @@
+"""The machines of a deployment's runs, as EC2 describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scripts.deployment.outputs import Deployment
+
+_VALUES = 200
+"""Of one filter (EC2 API reference, DescribeInstances)."""
+
+
+def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
+    """Return a run's instance; its state is "none" if EC2 does not know one (any more)."""
+    answer = deployment.client("ec2").describe_instances(
+        Filters=[
+            {"Name": "tag:parris:run-id", "Values": [run_id]},
+            {"Name": "tag:parris:deployment", "Values": [deployment.deployment]},
+        ]
+    )
+    found = [found for each in answer["Reservations"] for found in each["Instances"]]
+    return dict(found[0]) if found else {"InstanceId": "", "State": {"Name": "none"}}
+
+
+def instance_of(stack: Mapping[str, Any] | None) -> str:
+    """Return the id of a stack's instance; "" where the stack names none."""
+    outputs = (stack or {}).get("Outputs", [])
+    return next((str(o["OutputValue"]) for o in outputs if o["OutputKey"] == "InstanceId"), "")
+
+
+def machine_states(deployment: Deployment, stacks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the states of the instances of `stacks` by id; "missing" if EC2 knows none any more.
+
+    EC2 forgets a terminated instance after about an hour. A filter finds what there is of many;
+    a list of ids would be refused for one that is missing.
+    """
+    ids = {instance_of(stack) for stack in stacks} - {""}
+    states = dict.fromkeys(ids, "missing")
+    asked = sorted(ids)
+    for start in range(0, len(asked), _VALUES):
+        some = asked[start : start + _VALUES]
+        pages = deployment.client("ec2").get_paginator("describe_instances")
+        for page in pages.paginate(Filters=[{"Name": "instance-id", "Values": some}]):
+            for reservation in page["Reservations"]:
+                for found in reservation["Instances"]:
+                    states[found["InstanceId"]] = found["State"]["Name"]
+    return states
