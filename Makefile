@@ -58,7 +58,7 @@ prove: venv-dev ## prove the IAM policies: every need granted, and no more
 faults: venv-dev ## break each call to AWS, and see what comes of it
 	@$(PYTHON) -m tests.faults
 
-bench: venv-dev ## print launch latency, package size, machine times
+bench: venv-dev ## print what things cost in time, each with its goal
 	@$(PYTHON) -m tests.bench
 
 init: ## terraform init, from the registry or a provider mirror

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKED_AT = (
-    *("scripts/**/*.py", "tests/*.py"),
+    *("scripts/**/*.py", "tests/*.py", "tests/bench/*.py"),
     *("tests/e2e/*.py", "tests/boot/*.py", "tests/proof/*.py"),
 )
 LIVES_ON = {
@@ -19,7 +19,10 @@ LIVES_ON = {
 
 WITHIN = {
     "scripts/drill/cloud.py": "scripts/commands/drill.py",
-    "tests/bench_clean.py": "tests/bench.py",
+    **{
+        f"tests/bench/{name}.py": "tests/bench/__main__.py"
+        for name in ("clean", "ledger", "machine")
+    },
     **{
         f"tests/e2e/{name}.py": "tests/e2e/conftest.py"
         for name in (
@@ -36,7 +39,6 @@ OWNERS = {
     "tests/e2e/conftest.py",
     "tests/e2e/test_owners.py",
     "tests/proof/deployed.py",
-    "tests/bench.py",
 }
 """What starts a cloud and owns it."""
 

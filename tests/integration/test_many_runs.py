@@ -1,4 +1,4 @@
-"""What `make status` asks AWS for does not grow with the runs that there were."""
+"""What a status asks AWS for does not grow with the runs that there were, and what it says."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import pytest
 from moto import mock_aws
 
 from parris.aws.ledger import Ledger
+from parris.launch import clicks
 from parris.runs.plan import iso
 from scripts.commands import status
 from scripts.deployment.outputs import Deployment
 from tests.ledger import NAME, make_table
 from tests.plans import NOW
+from tests.world import World
 
 RUNS = 10_000
 CALLS = 5
@@ -72,3 +74,53 @@ def test_the_newest_of_ten_thousand_runs_take_five_calls(
     last = [number for number in range(RUNS) if not job or number % 10 == int(job[-1])][-20:]
     assert [run["run-id"][-8:] for run in shown] == [f"{number:08x}" for number in last[::-1]]
     assert 0 < len(calls) <= CALLS, calls
+
+
+CLICK = {"serialNumber": "G030", "clickType": "DOUBLE", "traceid": "t", "timestamp": 1795521600000}
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_status_click_takes_four_calls_and_is_answered_once() -> None:
+    with mock_aws():
+        world = World()
+        run_id = world.launch()["run-id"]
+        calls: list[str] = []
+        for client in world.clients:
+            client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        told = world.launch(CLICK)
+        assert [(run["run-id"], run["state"]) for run in told["runs"]] == [(run_id, "running")]
+        assert sorted(calls) == ["DescribeStacks", "Publish", "Query", "UpdateItem"]
+        assert world.launch(CLICK)["duplicate"] is True
+        assert len(world.topic.heard("status")) == 1
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_click_and_make_status_call_each_run_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
+    known = {"region": "us-east-1", "results_bucket": "parris-results", "ledger_table": NAME}
+    monkeypatch.setenv("LOCAL", "")
+    monkeypatch.setattr(status, "read_deployment", lambda: Deployment(**values | known))
+    monkeypatch.setattr(clicks, "_NEWEST", 20)
+    with mock_aws():
+        world = World()
+        world.ledger.note_adoption("", NOW)
+        states = [*ENDS, "skipped", "queued", "launch-failed", "launching", "accepted"]
+        for number, state in enumerate(states):
+            run_id = f"20261124-1100{number:02}-{number:08x}"
+            receipt = {"job": "j", "run-id": run_id, "claimed": iso(NOW), "deadline": iso(NOW)}
+            receipt |= {"state": state, "reason": "why"}
+            outcome = {"state": state, "reason": "so", "ended-by": "trainer"}
+            world.ledger.adopt("j", run_id, receipt, outcome if state in ENDS else None, NOW)
+        going = world.launch()["run-id"]
+        clicked = {run["run-id"]: run["state"] for run in world.launch(CLICK)["runs"]}
+        assert status.main(["--json"]) == 0
+        listed = json.loads(capsys.readouterr().out)
+        told = [*listed["runs"], *listed["refused"]]
+        assert {run["run-id"]: run["state"] for run in told} == clicked
+        assert clicked.pop(going) == "running"
+        assert sorted(clicked.values()) == sorted([*states[:-1], "launching"])
+
+
+ENDS = ("succeeded", "failed", "timed-out", "interrupted", "stopped")

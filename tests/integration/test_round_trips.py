@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import package_lambda
-from tests.bench import OURS, Aws, cold_seconds, serial_trips, serving
+from tests.bench.launch import CLEAR_SECONDS, OURS, Aws, cold_seconds, serial_trips, serving
 
 
 @pytest.mark.processes
@@ -16,7 +16,7 @@ def test_a_launch_makes_three_round_trips_one_after_another(tmp_path: Path) -> N
     package_lambda.build("launch")
     with zipfile.ZipFile(package_lambda.ZIPS["launch"]) as archive:
         archive.extractall(tmp_path)
-    Aws.delay = 0.4  # long against what a busy machine adds to calls that go side by side
+    Aws.delay = CLEAR_SECONDS
     with serving(tmp_path) as environ:
         _, names = cold_seconds(OURS, environ)
     assert serial_trips(Aws.calls) == 3

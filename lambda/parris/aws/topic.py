@@ -27,22 +27,34 @@ class Notifier:
     told: Told
 
     def tell_once(
-        self, key: str, notice: Callable[[], Notice], content: Mapping[str, Any] | None = None
+        self,
+        key: str,
+        notice: Callable[[], Notice],
+        content: Mapping[str, Any] | None = None,
+        *,
+        lasting: bool = True,
     ) -> bool:
         """Publish a notice unless it has been published under `key`; return whether this call did.
 
         Args:
             content: kept under `key`, for whoever looks for it.
+            lasting: whether it is not to be told again by an event that comes after five minutes
+                or more; that takes one more call.
         """
-        return self.tell(key, notice, content)[0]
+        return self.tell(key, notice, content, lasting=lasting)[0]
 
     def is_told(self, key: str, notice: Callable[[], Notice]) -> bool:
         """Publish a notice unless it has been; return whether it has been by now."""
-        now, before = self.tell(key, notice, None)
+        now, before = self.tell(key, notice)
         return now or before
 
     def tell(
-        self, key: str, notice: Callable[[], Notice], content: Mapping[str, Any] | None
+        self,
+        key: str,
+        notice: Callable[[], Notice],
+        content: Mapping[str, Any] | None = None,
+        *,
+        lasting: bool = True,
     ) -> tuple[bool, bool]:
         """Publish a notice; return whether this call did, and whether it had been before."""
         telling = self.told.begin(key, content)
@@ -55,5 +67,6 @@ class Notifier:
             log.exception("could not publish what %s is about", key)
             self.told.failed(key, telling)
             return False, False
-        self.told.done(key, telling)
+        if lasting:
+            self.told.done(key, telling)
         return True, False

@@ -42,7 +42,8 @@ def act(
     ]
     if request.action == "status":
         runs = _newest(ledger, stacks)
-        told = notifier.tell_once(key, lambda: messages.status(runs, "; ".join(request.notes)))
+        said = partial(messages.status, runs, "; ".join(request.notes))
+        told = notifier.tell_once(key, said, lasting=False)  # late, it is no less true
         return {"action": "status", "runs": runs, "duplicate": not told}
     stopped = _stop(request, storage, stacks, now)
     subject = f"{request.job} is being stopped" if stopped else f"nothing of {request.job} to stop"

@@ -1,35 +1,34 @@
-"""Measure what a launch and a run cost beside the training: `make bench`.
+"""What a cold launch costs.
 
-Launch latency is taken in fresh processes against an endpoint that answers after the same delay
-for both: ours is the built zip, run as Lambda would run it; the bare one is the least a boto3
-script can do, one GetObject and one CreateStack.
+It is taken in fresh processes against an endpoint that answers after the same delay
+for all three: ours is the built zip, run as Lambda would run it; the bare one is the least a boto3
+script can do, one GetObject and one CreateStack; the original Parris' handler reads three objects
+one after another and makes the stack (2018, lambda/lambda-function.py).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
-from scripts import package_lambda
-from scripts.local import owners
-from tests.bench_clean import bench_clean_stacks
+from tests.bench.figures import Figure
 
-RUNS = 7
-DELAYS_MS = (10, 30)
-"""Time an AWS call takes within its region, about."""
+PAIRS = 7
+CLEAR_SECONDS = 0.4
+"""Of a call, long against what a busy machine adds to calls that go side by side."""
+
+GOALS = {10: 1.15, 30: 1.20}
+"""Of the ratio to the bare one, by the milliseconds that a call takes: in its region, about."""
 
 BARE = """
 import boto3, time
@@ -37,6 +36,14 @@ s3 = boto3.client("s3")
 cloudformation = boto3.client("cloudformation")
 body = s3.get_object(Bucket="config", Key="training-config.json")["Body"].read()
 cloudformation.create_stack(StackName="bare", TemplateBody="{}")
+"""
+ORIGINAL = """
+import boto3, time
+s3 = boto3.client("s3")
+cloudformation = boto3.client("cloudformation")
+for name in ("training-config.json", "trainer-script.sh", "cloudformation.json"):
+    s3.get_object(Bucket="config", Key=name)["Body"].read()
+cloudformation.create_stack(StackName="original", TemplateBody="{}")
 """
 OURS = """
 from types import SimpleNamespace
@@ -162,92 +169,23 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
     server.shutdown()
 
 
-def bench_launch(package: Path) -> None:
-    """Print cold launch latency, ours against the bare script, in pairs."""
+def bench_launch(package: Path, pairs: int = PAIRS) -> Iterator[Figure]:
+    """Measure cold launches, ours against the bare and the original's, in turns."""
     with serving(package) as environ:
-        for milliseconds in DELAYS_MS:
+        for milliseconds, goal in GOALS.items():
             Aws.delay = milliseconds / 1000
             cold_seconds(OURS, environ)  # writes nothing, but warms the page cache
-            ours, bare = [], []
-            for _ in range(RUNS):
-                ours.append(cold_seconds(OURS, environ)[0])
-                trips = serial_trips(Aws.calls)
-                bare.append(cold_seconds(BARE, environ)[0])
-            ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-            print(
-                f"cold launch to CreateStack accepted, {milliseconds} ms a call: "
-                f"ours {statistics.median(ours) * 1000:.0f} ms, "
-                f"bare boto3 {statistics.median(bare) * 1000:.0f} ms, "
-                f"ratio {ratio:.2f} (goal: under 1.25; medians of {RUNS} pairs)"
-            )
-        print(f"serial round trips up to CreateStack: {trips} (goal: at most 4)")
-
-
-def bench_machine(folder: Path) -> None:
-    """Print the machine's own times, from runs of the second sample job on the embedded cloud."""
-    root = package_lambda.ROOT
-    # As a person would call make, not as a child of `make bench`: no "Entering directory".
-    inherited = {name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))}
-    environ = {name: value for name, value in os.environ.items() if name not in inherited}
-
-    def make(*arguments: str) -> str:
-        result = subprocess.run(
-            ["make", *arguments, "LOCAL=1"],
-            cwd=folder,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            raise SystemExit(f"error: make {' '.join(arguments)}\n{result.stdout}{result.stderr}")
-        return result.stdout
-
-    names = subprocess.run(
-        ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((root / name).read_bytes())
-    for name in (".ci/test", ".ci/check"):
-        (folder / name).chmod(0o755)
-    (folder / ".venv").symlink_to(root / ".venv")
-    script = folder / "trainer/jobs/monte-carlo/trainer-script.sh"
-    script.write_text("#!/bin/bash\ndate +%s.%N\necho x > $PARRIS_OUTPUT_DIR/x\ndate +%s.%N\n")
-    try:
-        make("local-up", "LOCAL_PORT=0")
-        make("deploy", "YES=1")
-        make("upload-config")
-        run = make("launch", "JOB=monte-carlo", "WAIT=1").split()[1]
-        time.sleep(3)
-        instance = next((folder / ".parris/local/instances").glob("i-*"))
-        boot = (instance / "console.log").stat()
-        make("results", f"RUN={run}")
-        stored = folder / "results/monte-carlo" / run
-        first, last = (float(line) for line in (stored / "log.txt").read_text().split())
-        console = (instance / "console.log").read_text(errors="replace")
-    finally:
-        make("local-down")
-    match = re.search(r"parris: user data began at ([\d.]+)", console)
-    if match:
-        print(f"user data start to first trainer line: {first - float(match[1]):.1f} s")
-    print(f"trainer exit to power-off: {boot.st_mtime - last:.1f} s, final upload included")
-
-
-def main() -> int:
-    """Print every figure, from one run."""
-    owners.own()
-    size = package_lambda.build("launch")
-    print(f"package: {size} bytes (goal: under {package_lambda.MAX_BYTES})")
-    with tempfile.TemporaryDirectory() as temporary:
-        package = Path(temporary) / "package"
-        with zipfile.ZipFile(package_lambda.ZIPS["launch"]) as archive:
-            archive.extractall(package)
-        bench_launch(package)
-        bench_machine(Path(temporary) / "clone")
-        bench_clean_stacks(Path(temporary) / "cloud")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            took: dict[str, list[float]] = {OURS: [], BARE: [], ORIGINAL: []}
+            for _ in range(pairs):
+                for program, seconds in took.items():
+                    seconds.append(cold_seconds(program, environ)[0])
+            what = f"cold launch, {milliseconds} ms a call"
+            yield Figure(what=what, value=statistics.median(took[OURS]), unit="s")
+            for name, program, limit in (("bare", BARE, goal), ("original's", ORIGINAL, 1.0)):
+                ratios = [a / b for a, b in zip(took[OURS], took[program], strict=True)]
+                what = f"cold launch, {milliseconds} ms a call, to the {name}"
+                yield Figure(what=what, value=statistics.median(ratios), unit="times", goal=limit)
+        Aws.delay = CLEAR_SECONDS
+        cold_seconds(OURS, environ)
+        what = "serial round trips of a launch"
+        yield Figure(what=what, value=serial_trips(Aws.calls), goal=3)

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 from scripts.commands import clean_stacks
 from scripts.local import cloud
+from tests.bench.figures import Figure
 from tests.many_stacks import make_runs
 
 LOOP = """
@@ -23,8 +25,8 @@ STACKS = 100
 MANY = 1000
 
 
-def bench_clean_stacks(home: Path) -> None:
-    """Print the wall time of both for the same number of stacks, and of ours for many more."""
+def bench_clean_stacks(home: Path) -> Iterator[Figure]:
+    """Measure both for the same number of stacks, and ours for many more."""
     cloud.up(home, 0)
     before = dict(os.environ)
     try:
@@ -37,11 +39,10 @@ def bench_clean_stacks(home: Path) -> None:
         started = time.perf_counter()
         subprocess.run(["bash", "-c", LOOP], check=True)
         loop = time.perf_counter() - started
-        print(
-            f"clean-stacks, {STACKS} stacks: ours {ours:.1f} s, a loop of the aws CLI "
-            f"{loop:.1f} s, {loop / ours:.0f} times as long"
-        )
-        print(f"clean-stacks, {MANY} stacks: ours {_ours(MANY):.1f} s")
+        what = f"clean-stacks, {STACKS} stacks"
+        yield Figure(what=what, value=ours, unit="s")
+        yield Figure(what=f"{what}, to a loop of the aws CLI", value=ours / loop, unit="times")
+        yield Figure(what=f"clean-stacks, {MANY} stacks", value=_ours(MANY), unit="s")
     finally:
         cloud.down(home)
         os.environ.clear()

@@ -1,0 +1,1 @@
+"""Measure what Parris costs beside the training: `make bench`."""

@@ -1,0 +1,57 @@
+"""Print every figure, from one run: `make bench`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from scripts import package_lambda
+from scripts.local import owners
+from tests.bench.clean import bench_clean_stacks
+from tests.bench.figures import Figure
+from tests.bench.launch import PAIRS, bench_launch
+from tests.bench.ledger import bench_slots, bench_sweep
+from tests.bench.machine import bench_machine
+
+ROUNDS = 1_000
+
+
+def main() -> int:
+    """Return 1 if a figure is over twice its goal: a busy machine alone does not do that."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="what takes less than two minutes")
+    short = parser.parse_args().short
+    owners.own()
+    bad = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for figure in _figures(Path(temporary), short):
+            print(figure, flush=True)
+            if not figure.is_within(2):
+                bad.append(figure)
+    for figure in bad:
+        print(f"error: over twice its goal: {figure}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _figures(folder: Path, short: bool) -> Iterator[Figure]:
+    size = package_lambda.build("launch")
+    yield Figure(what="launch.zip", value=size, unit="bytes", goal=package_lambda.MAX_BYTES)
+    with zipfile.ZipFile(package_lambda.ZIPS["launch"]) as archive:
+        archive.extractall(folder / "package")
+    yield from chain(
+        bench_launch(folder / "package", 3 if short else PAIRS),
+        bench_sweep(),
+        bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
+    )
+    if not short:
+        yield from bench_machine(folder / "clone")
+        yield from bench_clean_stacks(folder / "cloud")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What sweeps and admissions cost, however many runs there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+
+from parris.aws.slots import Slots
+from parris.runs.plan import KEEP_TAG, iso
+from scripts.local import cloud
+from tests.bench.figures import Figure
+from tests.ledger import make_table
+from tests.plans import NOW, SETTINGS
+from tests.world import World
+
+LIVE = 1_000
+CALL_SECONDS = 0.03
+AT_ONCE, LIMIT = 20, 3
+TEMPLATE = json.dumps({"Resources": {"H": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
+
+
+def bench_sweep() -> Iterator[Figure]:
+    """Measure a sweep over runs that are all under way, 30 ms a call."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    with patch.dict(os.environ, keys), mock_aws():
+        world = World()
+        world.reap()  # which takes in what a version without a ledger left: nothing
+        for number in range(LIVE):
+            _run_under_way(world, number)
+        calls: list[str] = []
+
+        def wait(**_: Any) -> None:
+            time.sleep(CALL_SECONDS)
+
+        for client in world.clients:
+            client.meta.events.register_first("before-send", wait)
+            client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        began = time.perf_counter()
+        world.reap()
+        took = time.perf_counter() - began
+        left = world.ledger.open_runs()[0]
+    if len(left) != LIVE:
+        raise SystemExit(f"error: {LIVE - len(left)} of {LIVE} runs were ended that are under way")
+    what = f"sweep of {LIVE} runs under way"
+    yield Figure(what=f"{what}, calls a run", value=len(calls) / LIVE, goal=2)
+    yield Figure(what=f"{what}, 30 ms a call", value=took, unit="s", goal=60)
+
+
+def _run_under_way(world: World, number: int) -> None:
+    job, run_id = f"job-{number}", f"20261124-110000-{number:08x}"
+    deadline = iso(NOW + timedelta(hours=1))
+    tags = {
+        "parris:deployment": SETTINGS.deployment,
+        "parris:job": job,
+        "parris:run-id": run_id,
+        "parris:deadline": deadline,
+        KEEP_TAG: "never",
+    }
+    stack_id = world.cloudformation.create_stack(
+        StackName=job,
+        TemplateBody=TEMPLATE,
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )["StackId"]
+    known = {"job": job, "run-id": run_id, "state": "accepted", "deadline": deadline}
+    receipt = {**known, "stack-id": stack_id, "stack-name": job}
+    world.ledger.adopt(job, run_id, receipt, None, NOW)
+    Slots(world.table).take(job, f"{job}/{run_id}", LIVE)
+
+
+def bench_slots(home: Path, rounds: int) -> Iterator[Figure]:
+    """Let 20 ask for room at the same moment where 3 have it, again and again."""
+    cloud.up(home, 0)
+    try:
+        with patch.dict(os.environ, cloud.local_environ(dict(os.environ), home)):
+            slots = Slots(make_table(boto3.client("dynamodb", region_name="us-east-1")))
+        wrong = 0
+        ready = threading.Barrier(AT_ONCE)
+
+        def ask(name: str) -> bool:
+            ready.wait()
+            return slots.take(name, f"job/{name}", LIMIT).granted
+
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            for number in range(rounds):
+                names = [f"{number}-{one}" for one in range(AT_ONCE)]
+                granted = list(pool.map(ask, names))
+                wrong += sum(granted) != LIMIT
+                for name, held in zip(names, granted, strict=True):
+                    if held:
+                        slots.give_back(name, f"job/{name}")
+    finally:
+        cloud.down(home)
+    what = f"{AT_ONCE} at once against a limit of {LIMIT}, {rounds} times: not exactly {LIMIT}"
+    yield Figure(what=what, value=wrong, unit="times", goal=0)
