@@ -170,6 +170,7 @@ class Run:
         trainer = self._trainer
         started = trainer.started if trainer else None
         finished = trainer.finished if trainer else None
+        seconds = trainer.seconds if trainer else None
         booted = os.environ.get("PARRIS_BOOTED")
         return {
             "run-id": os.environ.get("PARRIS_RUN_ID"),
@@ -182,7 +183,7 @@ class Run:
             "booted": booted,
             "started": iso(started) if started else None,
             "finished": iso(finished) if finished else None,
-            "trainer-seconds": round(finished - started, 3) if started and finished else None,
+            "trainer-seconds": None if seconds is None else round(seconds, 3),
             "peak-memory-bytes": trainer.peak_memory if trainer else None,
             "cost-usd": self._control.cost(booted) if self._control else None,
             "bytes-stored": self._store.bytes_stored(),

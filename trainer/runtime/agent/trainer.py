@@ -37,6 +37,9 @@ class Trainer:
         self.warnings: list[str] = []
         self.started: float | None = None
         self.finished: float | None = None
+        self.seconds: float | None = None
+        """By a clock that nobody sets: that of a fresh machine may be, while the trainer runs."""
+        self._began = 0.0
         self.exit_status: int | None = None
         self.peak_memory: int | None = None
         self.last_line = self.log_error = ""
@@ -58,6 +61,7 @@ class Trainer:
         content = (self._home / "source" / script).read_bytes()
         self.names_power_off = bool(NAMES_POWER_OFF.search(content))
         log = (self._home / LOG).open("ab", buffering=0)  # the reader closes it
+        self._began = time.monotonic()
         try:
             process = subprocess.Popen(
                 command,
@@ -179,7 +183,7 @@ class Trainer:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         # wait4 and not Popen.wait: it alone says what this child and its children used.
         _, status, usage = os.wait4(process.pid, 0)
-        self.finished = time.time()
+        self.finished, self.seconds = time.time(), time.monotonic() - self._began
         process.returncode = (
             -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         )
