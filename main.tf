@@ -231,7 +231,7 @@ locals {
     tolist(fileset(path.module, "lambda/parris/**/*.py")),
     ["cloudformation/training-stack.yaml", "scripts/package_lambda.py", "trainer/runtime/user-data.sh"],
   ))
-  agent_sources = sort(concat(tolist(fileset(path.module, "trainer/runtime/agent/*.py")), ["scripts/package_lambda.py"]))
+  agent_sources = sort(concat(tolist(fileset(path.module, "trainer/runtime/agent/*.py")), ["lambda/parris/__init__.py", "lambda/parris/contract.py", "scripts/package_lambda.py"]))
   # From the sources and not from what is made of them, which need not exist at plan time.
   hashes       = { for name, files in { functions = local.sources, agent = local.agent_sources } : name => base64sha256(join("\n", [for file in files : "${file} ${filesha256("${path.module}/${file}")}"])) }
   sources_hash = local.hashes["functions"]

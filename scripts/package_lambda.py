@@ -20,6 +20,8 @@ ZIPS = {name: ROOT / "build" / f"{name}.zip" for name in ("launch", "reap")}
 AGENT = ROOT / "build" / "agent.pyz"
 AGENT_MAIN = "from agent.main import start\n\nstart()\n"
 """What Python runs of it (Python library reference, "zipapp")."""
+AGENT_SHARES = ("__init__.py", "contract.py")
+"""Of the functions' package, what the agent imports too."""
 MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
 MAX_BYTES = 64 * 1024
 """A small zip starts fast and can be read in the console."""
@@ -33,11 +35,14 @@ def contents(function: str) -> dict[str, bytes]:
     }
     if function == "launch":
         files |= {name: ROOT / name for name in MACHINE}
-    shorter = {".py": without_words, ".sh": without_comment_lines}
-    return {
-        name: shorter.get(path.suffix, str)(path.read_text()).encode()
-        for name, path in files.items()
-    }
+    return {name: _shortened(path).encode() for name, path in files.items()}
+
+
+def _shortened(path: Path) -> str:
+    text = path.read_text()
+    if path.suffix == ".py":
+        return without_words(without_types(text))
+    return without_comment_lines(text) if path.suffix == ".sh" else text
 
 
 def modules(package: Path, function: str) -> list[Path]:
@@ -86,6 +91,33 @@ def without_words(source: str) -> str:
     return "".join(lines)
 
 
+def without_types(source: str) -> str:
+    """Return Python `source` without the annotations of its functions, every line where it was.
+
+    Nothing reads them in a function that runs; those of a dataclass stay, which is made of them.
+    """
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    cuts: list[tuple[int, int, ast.expr | ast.stmt]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg) and node.annotation:
+            name_ends = node.col_offset + len(node.arg.encode())
+            cuts.append((node.lineno, name_ends, node.annotation))
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            before = lines[node.returns.lineno - 1][: node.returns.col_offset]
+            arrow = len(before[: before.rindex(b"->")].rstrip())
+            cuts.append((node.returns.lineno, arrow, node.returns))
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            cuts.append((node.lineno, node.col_offset, node))
+    for first, start, node in sorted(cuts, key=lambda cut: cut[:2], reverse=True):
+        last = node.end_lineno or first
+        beginning, rest = lines[first - 1][:start], lines[last - 1][node.end_col_offset :]
+        empty = [b"\n"] * (last - first)
+        lines[first - 1 : last] = (
+            [beginning + empty[0], *empty[1:], rest] if empty else [beginning + rest]
+        )
+    return b"".join(lines).decode()
+
+
 def without_comment_lines(script: str) -> str:
     """Return a shell script without the lines that are comments, its first line apart."""
     first, *others = script.splitlines(keepends=True)
@@ -96,7 +128,10 @@ def agent_contents() -> dict[str, bytes]:
     """Return the files of the machine's supervisor by name: a package, and what starts it."""
     package = ROOT / "trainer" / "runtime" / "agent"
     files = {f"agent/{path.name}": path.read_bytes() for path in sorted(package.glob("*.py"))}
-    return {"__main__.py": AGENT_MAIN.encode(), **files}
+    shared = {
+        f"parris/{name}": (ROOT / "lambda/parris" / name).read_bytes() for name in AGENT_SHARES
+    }
+    return {"__main__.py": AGENT_MAIN.encode(), **files, **shared}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

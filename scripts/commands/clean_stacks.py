@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.stacks import delete_stack, stack_tags
+from parris.contract import EndedBy
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused
@@ -37,18 +38,18 @@ def main(argv: list[str]) -> int:
     _announce("delete" if options.all else "keep", live)
     if options.all and live and not options.yes:
         _ask(len(live))
-    doomed = [stack for stack, _ in over + (live if options.all else [])]
-    if not doomed:
+    chosen = [stack for stack, _ in over + (live if options.all else [])]
+    if not chosen:
         print("no stack to delete")
         if options.json:
             console.print_json({"asked": [], "failed": {}})
         return 0
-    failed = delete(deployment, doomed)
-    asked = [stack for stack in doomed if stack["StackName"] not in failed]
+    failed = delete(deployment, chosen)
+    asked = [stack for stack in chosen if stack["StackName"] not in failed]
     print(f"{counted(len(asked), 'deletion')} asked for; what was stored stays in S3")
     if options.wait:
         failed |= wait_until_gone(deployment, asked)
-        print(f"{counted(len(doomed) - len(failed), 'stack is', 'stacks are')} gone")
+        print(f"{counted(len(chosen) - len(failed), 'stack is', 'stacks are')} gone")
     elif asked:
         print(hint("CloudFormation carries them out; make status shows what is left, WAIT=1 waits"))
     if options.json:
@@ -83,7 +84,9 @@ def delete(deployment: Deployment, stacks: Sequence[Stack]) -> dict[str, str]:
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         # By id: a stack of the same name that is made meanwhile is not the one that was shown.
         asking = {
-            pool.submit(delete_stack, cloudformation, stack["StackId"], by="clean-stacks"): stack
+            pool.submit(
+                delete_stack, cloudformation, stack["StackId"], by=EndedBy.CLEAN_STACKS
+            ): stack
             for stack in stacks
         }
         try:

@@ -1,6 +1,6 @@
 """Prove that nothing outlives its limit: `parris drill`, on embedded clouds with short limits.
 
-Each theatre is a cloud of its own in which one thing that all runs share is broken; in it runs are
+Each is a cloud of its own in which one thing that all runs share is broken; in it runs are
 launched whose own parts are broken. For each the machine must be off and the stack gone within
 deadline plus grace, and the record must say which layer did it.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.deployment.outputs import ROOT
-from scripts.drill.cases import THEATRES
+from scripts.drill.cases import CLOUDS
 from scripts.local import owners
 
 PROGRESS_SECONDS = 20.0
@@ -33,11 +33,11 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     owners.own()
     print(
-        f"drill: {len(THEATRES)} clouds; runs of 1 to 2 minutes, grace 2, sweep every minute",
+        f"drill: {len(CLOUDS)} clouds; runs of 1 to 2 minutes, grace 2, sweep every minute",
         flush=True,
     )
-    with ThreadPoolExecutor(max_workers=len(THEATRES)) as pool:
-        playing = [pool.submit(_play, theatre) for theatre in THEATRES]
+    with ThreadPoolExecutor(max_workers=len(CLOUDS)) as pool:
+        playing = [pool.submit(_play, name) for name in CLOUDS]
         if not options.json:
             _show_progress(playing)
         rows = [row for each in playing for row in each.result()]
@@ -63,12 +63,12 @@ def _show_progress(playing: list[Future[list[dict[str, Any]]]]) -> None:
     moving.clear()
 
 
-def _play(theatre: str) -> list[dict[str, Any]]:
-    """Run one theatre in a process of its own and return its rows."""
-    home = ROOT / ".parris" / "drill" / theatre
+def _play(name: str) -> list[dict[str, Any]]:
+    """Run one cloud in a process of its own and return its rows."""
+    home = ROOT / ".parris" / "drill" / name
     environ = os.environ | {"LOCAL": "1", "PARRIS_LOCAL_HOME": str(home)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.drill.cloud", theatre],
+        [sys.executable, "-m", "scripts.drill.cloud", name],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def _play(theatre: str) -> list[dict[str, Any]]:
     )
     stdout, stderr = process.communicate()
     if process.returncode:
-        raise console.Refused(f"the drill's cloud {theatre!r} failed: {stderr.strip()[-2000:]}")
+        raise console.Refused(f"the drill's cloud {name!r} failed: {stderr.strip()[-2000:]}")
     shutil.rmtree(home, ignore_errors=True)
     rows: list[dict[str, Any]] = json.loads(stdout.splitlines()[-1])
     return rows

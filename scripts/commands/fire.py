@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris.contract import State
 from parris.errors import meant
 from parris.events.request import DEFAULT_JOB, JOB_NAME
 from scripts.cli import console
@@ -76,7 +77,7 @@ def _told(fired: Fired, heard: Heard | None, *, listened: bool) -> str:
     if heard.receipt is None:
         return _SAID[heard.action]
     run = f"run {heard.receipt['run-id']} of job {heard.receipt['job']}"
-    if heard.receipt["state"] in ("skipped", "queued"):
+    if heard.receipt["state"] in (State.SKIPPED, State.QUEUED):
         return f"{run} is {heard.receipt['state']}: {heard.receipt['reason']}"
     return f"{run} launched"
 

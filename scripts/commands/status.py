@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.stacks import stack_tags
+from parris.contract import State
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.columns import Column
@@ -89,7 +90,7 @@ def refusals(refused: Sequence[Run], now: datetime) -> list[str]:
         groups.setdefault((run.job, run.state), []).append(run)
     lines = []
     for (job, state), found in groups.items():
-        newest, what = found[0], "skipped" if state == "skipped" else "refused"
+        newest, what = found[0], "skipped" if state == State.SKIPPED else "refused"
         claimed = newest.receipt.get("claimed")
         when = f" {ago(datetime.fromisoformat(claimed), now)}" if claimed else ""
         last = "" if len(found) == 1 else ", the last"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from parris.contract import State
 from parris.runs.plan import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -41,4 +42,4 @@ def main(argv: list[str]) -> int:
         )
     if options.json:
         console.print_json({"job": run.job, "run-id": run.run_id, "state": run.state})
-    return 0 if run.state == "stopped" or not options.wait else RUN_FAILED
+    return 0 if run.state == State.STOPPED or not options.wait else RUN_FAILED

@@ -16,6 +16,7 @@ from typing import Any
 
 from parris.aws.objects import Objects
 from parris.aws.told import Told
+from parris.contract import State
 from parris.events.request import DEFAULT_JOB
 from parris.runs.plan import run_prefix
 from scripts.cli.console import Refused
@@ -97,9 +98,9 @@ class Listener:
             receipt = self._objects.read(f"{run_prefix(job, run_id)}run.json")
             if not _has(receipt.get("trigger"), fired.names):
                 continue
-            if receipt.get("state") == "launch-failed":
+            if receipt.get("state") == State.LAUNCH_FAILED:
                 raise Refused(f"the launch function refused: {receipt.get('reason')}")
-            if "stack-id" in receipt or receipt.get("state") in ("skipped", "queued"):
+            if "stack-id" in receipt or receipt.get("state") in (State.SKIPPED, State.QUEUED):
                 return Heard(receipt=receipt)
         return None
 

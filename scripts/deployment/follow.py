@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris.contract import State
 from parris.errors import plain
 from scripts.cli.console import RUN_FAILED, Moving, Refused
 from scripts.cli.plain_text import one_line
@@ -60,7 +61,7 @@ def conclude(run: Run) -> int:
     for warning in outcome.get("warnings", []):
         print(f"warning: {one_line(str(warning))}")
     print(*(f"{line}\n" for line in consoles_end(run)), sep="", end="")
-    return 0 if run.state == "succeeded" else RUN_FAILED
+    return 0 if run.state == State.SUCCEEDED else RUN_FAILED
 
 
 class LogTail:

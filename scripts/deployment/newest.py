@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from parris.aws.stacks import stack_tags
-from parris.runs.record import LAUNCH_FAILED, SKIPPED, RunRecord
+from parris.contract import State
+from parris.runs.record import RunRecord
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run, ledger_of, list_run_keys, look, make_run, read_runs
 
@@ -69,7 +70,7 @@ def _is_refused(record: RunRecord, held: set[str | None]) -> bool:
     """Return whether nothing of a launch ever came to exist."""
     if record.outcome is not None or record.stack_id or record.run_id in held:
         return False
-    return record.state in (LAUNCH_FAILED, SKIPPED)
+    return record.state in (State.LAUNCH_FAILED, State.SKIPPED)
 
 
 def with_stacks(

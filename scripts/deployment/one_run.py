@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from parris.contract import State
 from parris.errors import plain
 from parris.runs.budget import cost
 from scripts.cli.plain_text import one_line
@@ -18,7 +19,7 @@ def was_refused(run: Run) -> bool:
     """Return whether a launch was refused or skipped: nothing of it ever came to exist."""
     if run.outcome is not None or run.stack is not None or "stack-id" in run.receipt:
         return False
-    return run.state in ("launch-failed", "skipped")
+    return run.state in (State.LAUNCH_FAILED, State.SKIPPED)
 
 
 def cost_of(run: Run, now: datetime) -> str:

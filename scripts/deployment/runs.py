@@ -17,18 +17,15 @@ from parris.aws.ledger import Ledger
 from parris.aws.stacks import first_failure, last_deletion, stack_tags
 from parris.aws.storage import Storage
 from parris.aws.table import Table
+from parris.contract import OVER, EndedBy, State
 from parris.events.request import JOB_NAME, is_run_key
 from parris.runs.lifecycle import Ending, deleted, replaced
-from parris.runs.state import ENDING, state_of
+from parris.runs.state import state_of
 from scripts.cli.console import Refused
 from scripts.deployment.machines import find_machine, instance_of, machine_states
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.run_ids import begun_with
 
-OVER = (
-    *("succeeded", "failed", "timed-out", "interrupted", "stopped", "launch-failed"),
-    "skipped",
-)
 _GOING = ("pending", "running")
 """States of a machine whose run goes on."""
 
@@ -168,10 +165,10 @@ def _explained(
     stack: Mapping[str, Any] | None,
 ) -> Ending:
     """Return `stands` with what CloudFormation's events say of a stack that failed or is gone."""
-    if stands.ended_by == "cloudformation" and stack is not None:
+    if stands.ended_by == EndedBy.CLOUDFORMATION and stack is not None:
         said = first_failure(deployment.client("cloudformation"), stack["StackId"])
         return replace(stands, reason=said or stands.reason)
-    if stands.state == ENDING and "stack-id" in receipt:
+    if stands.state == State.ENDING and "stack-id" in receipt:
         return _deleted(deployment, receipt)
     return stands
 
@@ -266,7 +263,7 @@ def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
     found = last_deletion(deployment.client("cloudformation"), receipt["stack-id"])
     if found is None:
         reason = "its stack is gone and the machine left no outcome"
-        return Ending(state="interrupted", reason=reason, ended_by="somebody")
+        return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.SOMEBODY)
     return deleted(found[0], datetime.fromisoformat(receipt["deadline"]), found[1])
 
 

@@ -162,4 +162,4 @@ CASES: Mapping[str, tuple[Case, ...]] = {
         Case(fault="2+3: Scheduler down, reap function deleted", layers=(ONE,), states=OVER),
     ),
 }
-THEATRES = tuple(CASES)
+CLOUDS = tuple(CASES)

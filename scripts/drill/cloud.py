@@ -48,43 +48,43 @@ class Watch:
 
 
 def main(argv: list[str]) -> int:
-    """Play one theatre and print its rows as the last line."""
-    theatre = argv[0]
+    """Play one cloud and print its rows as the last line."""
+    name = argv[0]
     with redirect_stdout(sys.stderr):
         try:
-            rows = _play(theatre, CASES[theatre])
+            rows = _play(name, CASES[name])
         finally:
             cloud.down(LOCAL_HOME)
     print(json.dumps(rows))
     return 0
 
 
-def _play(theatre: str, cases: tuple[Case, ...]) -> list[dict[str, Any]]:
+def _play(name: str, cases: tuple[Case, ...]) -> list[dict[str, Any]]:
     cloud.up(LOCAL_HOME, 0)
     variables = [f"grace_minutes={GRACE_MINUTES}", "sweep_minutes=1", "schedules={}"]
     if terraform.main(["apply", "--quiet", "--yes", *(f"-var={item}" for item in variables)]):
         raise Refused("terraform apply failed")
     deployment = read_deployment()
-    _break(deployment, theatre, cases)
+    _break(deployment, name, cases)
     watches = [_launch(deployment, number, case) for number, case in enumerate(cases)]
     for watch in watches:
         if watch.case.during is not None:
             watch.case.during(deployment, watch.job, watch.run_id)
-    _wait(deployment, theatre, watches)
+    _wait(deployment, name, watches)
     return [_row(deployment, watch) for watch in watches]
 
 
-def _break(deployment: Deployment, theatre: str, cases: tuple[Case, ...]) -> None:
+def _break(deployment: Deployment, name: str, cases: tuple[Case, ...]) -> None:
     wanted: dict[str, Any] = {
         "machines": {_name(number): list(case.machine) for number, case in enumerate(cases)},
         "cloudformation": {
             _name(number): case.creation for number, case in enumerate(cases) if case.creation
         },
     }
-    if theatre in ("scheduler-down", "machine-alone"):
+    if name in ("scheduler-down", "machine-alone"):
         wanted["scheduler"] = "down"
     faults.write(LOCAL_HOME, wanted)
-    if theatre in ("reap-deleted", "machine-alone"):
+    if name in ("reap-deleted", "machine-alone"):
         deployment.client("lambda").delete_function(FunctionName=deployment.reap_function)
 
 
@@ -116,7 +116,7 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
     )
 
 
-def _wait(deployment: Deployment, theatre: str, watches: list[Watch]) -> None:
+def _wait(deployment: Deployment, name: str, watches: list[Watch]) -> None:
     """Watch until every machine is off and every stack gone, or long past deadline and grace."""
     last = max(watch.deadline for watch in watches)
     limit = last + timedelta(minutes=GRACE_MINUTES, seconds=2 * DELETION_SECONDS)
@@ -125,7 +125,7 @@ def _wait(deployment: Deployment, theatre: str, watches: list[Watch]) -> None:
             _look(deployment, watch)
         if all(watch.machine_off and watch.stack_gone for watch in watches):
             return
-        if theatre == "machine-alone" and all(watch.machine_off for watch in watches):
+        if name == "machine-alone" and all(watch.machine_off for watch in watches):
             # Nothing that costs is left. The stack waits for Scheduler, which tries for a day.
             faults.write(LOCAL_HOME, {})
         time.sleep(1)

@@ -19,9 +19,9 @@ def row(name: str, result: Result, problems: Sequence[str]) -> str:
     words = "; ".join(problems) or str(result.record.get("state"))
     if result.pressed:
         words += " (EC2 pressed its power button)"
-    verdict = "FAILED" if problems else "passed"
+    passed = "FAILED" if problems else "passed"
     times = (_seconds(value) for value in (result.boot, result.end, result.total))
-    return _LAYOUT.format(name, verdict, *times, words)
+    return _LAYOUT.format(name, passed, *times, words)
 
 
 def broken(name: str, error: Exception) -> str:

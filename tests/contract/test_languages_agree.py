@@ -159,7 +159,8 @@ def test_terraform_watches_exactly_the_sources_of_what_is_packaged_and_the_packa
     }
     assert watched("sources") == zips | {"scripts/package_lambda.py"}
     agent = package_lambda.agent_contents().keys() - {"__main__.py"}
-    modules = {f"trainer/runtime/{name}" for name in agent}
+    folders = {"agent": "trainer/runtime", "parris": "lambda"}
+    modules = {f"{folders[name.split('/')[0]]}/{name}" for name in agent}
     assert watched("agent_sources") == modules | {"scripts/package_lambda.py"}
 
 
@@ -190,7 +191,7 @@ def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:
     kept = set(re.findall(r"(aws_\w+\.\w+)", str(guard["depends_on"])))
     made = {
         f"{kind}.{name}"
-        for file in ("main.tf", "launch.tf", "machines.tf", "triggers.tf", "reap.tf", "observe.tf")
+        for file in sorted(path.name for path in ROOT.glob("*.tf"))
         for block in hcl(file).get("resource", [])
         for kind, named in block.items()
         for name in named

@@ -69,7 +69,7 @@ def room(module: str) -> str:
 def test_every_module_of_the_package_is_in_a_room_or_known_beside_them() -> None:
     names = {name.removesuffix(".__init__") for name in MODULES}
     beside = {name for name in names if not room(name)} - {f"parris.{name}" for name in ROOMS}
-    assert beside == {"parris", "parris.errors", "parris.settings"}
+    assert beside == {"parris", "parris.contract", "parris.errors", "parris.settings"}
     assert {room(name) for name in names} == {"", *ROOMS}
 
 
@@ -126,5 +126,12 @@ def test_what_runs_on_lambda_needs_nothing_installed(name: str) -> None:
 
 @pytest.mark.parametrize("path", AGENT, ids=lambda path: path.stem)
 def test_what_runs_on_a_machine_needs_nothing_installed(path: Path) -> None:
-    packages = {one.split(".")[0] for one in imports(path, f"agent.{path.stem}")}
-    assert packages <= sys.stdlib_module_names | {"agent"}
+    imported = imports(path, f"agent.{path.stem}")
+    packages = {one.split(".")[0] for one in imported}
+    assert packages <= sys.stdlib_module_names | {"agent", "parris"}
+    shared = {one for one in imported if one.split(".")[0] == "parris"}
+    assert shared <= {"parris.contract"}  # which agent.pyz has too
+
+
+def test_what_the_machine_shares_with_the_functions_needs_the_standard_library_only() -> None:
+    assert {one.split(".")[0] for one in IMPORTS["parris.contract"]} <= sys.stdlib_module_names

@@ -32,7 +32,7 @@ def test_nothing_outlives_its_limit_whatever_breaks() -> None:
     assert result.returncode == 0, result.stderr
     rows: list[dict[str, Any]] = json.loads(result.stdout)
     assert [row["fault"] for row in rows] == [
-        case.fault for theatre in CASES.values() for case in theatre
+        case.fault for cases in CASES.values() for case in cases
     ]
     by_layer = {row["layer"] for row in rows}
     assert by_layer == {"1 machine", "2 schedule", "3 reap"}  # each had to do it once

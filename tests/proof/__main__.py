@@ -1,4 +1,4 @@
-"""Prove the permissions: ``make prove`` prints grants beside needs, mutations, verdict."""
+"""Prove the permissions: ``make prove`` prints grants beside needs, mutations, result."""
 
 from __future__ import annotations
 

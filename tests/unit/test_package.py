@@ -9,36 +9,49 @@ from pathlib import Path
 
 import pytest
 
-from scripts.package_lambda import ROOT, ZIPS, contents, without_comment_lines, without_words, write
+from scripts.package_lambda import (
+    ROOT,
+    ZIPS,
+    contents,
+    without_comment_lines,
+    without_types,
+    without_words,
+    write,
+)
 
 MODULES = sorted((ROOT / "lambda/parris").rglob("*.py"))
 
 
-def without(tree: ast.AST) -> str:
-    """Return a tree's dump with its lines, its docstrings empty."""
+def without(tree: ast.Module) -> str:
+    """Return a tree's dump with the lines that its parts begin in, and without words and types."""
+    tree.body = [
+        one
+        for one in tree.body
+        if not isinstance(one, ast.If) or ast.unparse(one.test) != "TYPE_CHECKING"
+    ]
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             node.value.value = ""
-            node.end_lineno = node.value.end_lineno = node.lineno
-            node.end_col_offset = node.value.end_col_offset = node.col_offset + 2
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):  # the last line may be a docstring
-            node.end_lineno = node.end_col_offset = 0
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)):
+            node.col_offset = node.end_col_offset = node.end_lineno = 0
     return ast.dump(tree, include_attributes=True)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_only_docstrings_go_and_every_statement_keeps_its_line(path: Path) -> None:
+def test_only_words_and_types_go_and_every_statement_keeps_its_line(path: Path) -> None:
     source = path.read_text()
-    packaged = without_words(source)
+    packaged = without_words(without_types(source))
     assert len(packaged.splitlines()) == len(source.splitlines())
     assert without(ast.parse(packaged)) == without(ast.parse(source))
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    nodes = [node for node in ast.walk(ast.parse(packaged)) if isinstance(node, documented)]
-    assert not any(ast.get_docstring(node) for node in nodes)
+    nodes = list(ast.walk(ast.parse(packaged)))
+    assert not any(ast.get_docstring(node) for node in nodes if isinstance(node, documented))
+    assert not any(node.annotation for node in nodes if isinstance(node, ast.arg))
+    assert not any(node.returns for node in nodes if isinstance(node, ast.FunctionDef))
 
 
 @pytest.mark.parametrize("function", ZIPS)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..runs.record import ACCEPTED, LAUNCH_FAILED, LAUNCHING, LEASE, QUEUED, RunRecord, read_record
+from ..contract import State
+from ..runs.record import LEASE, RunRecord, read_record
 from .table import Item, Table, expiry, read_each, to_text
 
 _MINE = "{nonce} = :nonce"
@@ -29,7 +30,7 @@ class Ledger:
     def claim(self, job: str, run_id: str, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
         """Claim a run that nobody has claimed; return it, and whether it is this launch's."""
         claimed = {
-            "state": LAUNCHING,
+            "state": State.LAUNCHING,
             "open": "run",
             "attempt": 1,
             **_lease(nonce, now),
@@ -43,7 +44,7 @@ class Ledger:
     def take_over(self, record: RunRecord, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
         """Claim a run that is free again; return it, and whether it is this launch's now."""
         changes = {
-            "state": LAUNCHING,
+            "state": State.LAUNCHING,
             "open": "run",
             "reason": None,
             "attempt": record.attempt + 1,
@@ -68,13 +69,13 @@ class Ledger:
 
     def take_in(self, record: RunRecord, receipt: Mapping[str, Any]) -> None:
         """Make a run that was just claimed what its receipt of a version without a ledger says."""
-        state = str(receipt.get("state", ACCEPTED))
+        state = str(receipt.get("state", State.ACCEPTED))
         changes = {
             "kind": "run",
             "state": state,
             "receipt": to_text(receipt),
             "stack_id": receipt.get("stack-id"),
-            "open": "run" if state in (LAUNCHING, ACCEPTED, QUEUED) else None,
+            "open": "run" if state in (State.LAUNCHING, State.ACCEPTED, State.QUEUED) else None,
             "expires": None,
         }
         self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)
@@ -82,9 +83,9 @@ class Ledger:
     def accept(self, record: RunRecord) -> None:
         """Note that a run has its stack, and that this has been told."""
         condition = f"{_MINE} AND {{state}} = :launching"
-        changes = {"state": ACCEPTED}
+        changes = {"state": State.ACCEPTED}
         self.table.change(
-            *_key(record), changes, condition, nonce=record.nonce, launching=LAUNCHING
+            *_key(record), changes, condition, nonce=record.nonce, launching=State.LAUNCHING
         )
 
     def hold(self, record: RunRecord, state: str, reason: str) -> bool:
@@ -93,7 +94,7 @@ class Ledger:
         Returns:
             Whether it was still this launch's to say so.
         """
-        ended = {"open": None} if state == LAUNCH_FAILED else {}
+        ended = {"open": None} if state == State.LAUNCH_FAILED else {}
         changes = {"state": state, "reason": reason, **ended}
         condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
         return self.table.change(*_key(record), changes, condition, nonce=record.nonce)[0]
@@ -122,7 +123,7 @@ class Ledger:
         Args:
             told: whether its end has been told for sure, or it is too long ago to be told of.
         """
-        state = str((outcome or receipt).get("state", ACCEPTED))
+        state = str((outcome or receipt).get("state", State.ACCEPTED))
         item: Item = {
             "kind": "run",
             "state": state,
@@ -132,8 +133,8 @@ class Ledger:
         }
         if outcome is not None:
             item["outcome"] = _without_console(outcome)
-        going = outcome is None and state in (ACCEPTED, QUEUED)
-        untold = not told and (outcome is not None or state == LAUNCHING)
+        going = outcome is None and state in (State.ACCEPTED, State.QUEUED)
+        untold = not told and (outcome is not None or state == State.LAUNCHING)
         if going or untold:
             item["open"] = "run"
         if stack_id := receipt.get("stack-id"):

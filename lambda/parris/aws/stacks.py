@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..contract import EndedBy
 from ..errors import LaunchFailed, LaunchUnclear, StackInTheWay
 from ..runs.outcome import read_time
 from ..runs.plan import KEEP_TAG
@@ -193,9 +194,9 @@ def deleter(token: str) -> str:
     """Return who deleted a stack, by the token of the deletion: "somebody" if not Parris."""
     who = token.removeprefix(TOKEN_PREFIX)
     if who == token:
-        return "somebody"
+        return EndedBy.SOMEBODY
     # The schedule's token is in training-stack.yaml, and ends in the run's id.
-    return "schedule" if who.startswith("schedule-") else who.rpartition("-")[0]
+    return EndedBy.SCHEDULE if who.startswith("schedule-") else who.rpartition("-")[0]
 
 
 def last_deletion(

@@ -12,10 +12,11 @@ from ..aws.stacks import list_stacks, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
+from ..contract import State
 from ..events.request import LaunchRequest
 from ..runs import messages
 from ..runs.plan import event_digest, iso, run_prefix
-from ..runs.state import RUNNING, state_of
+from ..runs.state import state_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -66,7 +67,7 @@ def _newest(ledger: Ledger, stacks: list[Mapping[str, Any]]) -> list[dict[str, s
         status = stack["StackStatus"] if stack else None
         stands = state_of(record.known, record.outcome, status, machine="")
         reason = stands.reason
-        if stack and stands.state == RUNNING:
+        if stack and stands.state == State.RUNNING:
             reason = f"until {stack_tags(stack).get('parris:deadline')} at most"
         named = {"job": record.job, "run-id": record.run_id}
         runs.append({**named, "state": stands.state, "reason": reason})

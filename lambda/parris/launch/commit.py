@@ -22,12 +22,13 @@ from ..aws.stacks import start_stack
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
+from ..contract import State
 from ..errors import LaunchRefused, LaunchUnclear, ParrisError, StackInTheWay
 from ..runs import messages
 from ..runs.answer import answer_of, duplicate_of
 from ..runs.budget import Price
 from ..runs.plan import RunPlan, receipt
-from ..runs.record import ACCEPTED, LAUNCH_FAILED, QUEUED, SKIPPED, RunRecord
+from ..runs.record import RunRecord
 from ..settings import Settings
 from . import prepare
 from .claim import Orders
@@ -156,10 +157,10 @@ class Commit:
         try:
             self._give_room_back(error)
             held = hold_back(self.plan, self.storage, self.queue, self.event, error)
-            state, reason = held or (LAUNCH_FAILED, str(error))
+            state, reason = held or (State.LAUNCH_FAILED, str(error))
             if self.ledger.hold(self.record, state, reason):
                 self.orders.change({"state": state, "reason": reason})
-            if state != QUEUED:
+            if state != State.QUEUED:
                 self.queue.leave(self.plan.stack_name, self.plan.run_id)
         except _AWS:
             # The lease frees the run all the same; the error that matters is the caller's.
@@ -168,7 +169,7 @@ class Commit:
             raise error
         key = told_key(self.plan.job, self.plan.run_id, state)
         notice = partial(messages.held_back, state, self.plan.job, self.plan.run_id, reason)
-        if self.notifier.is_told(key, notice) and state == SKIPPED:
+        if self.notifier.is_told(key, notice) and state == State.SKIPPED:
             self.ledger.close(self.plan.job, self.plan.run_id)
         return {**self._answer(None), "held-back": state, "reason": reason}
 
@@ -186,7 +187,7 @@ class Commit:
         here is done by a sweep.
         """
         price = self.plan.price.record() if self.plan.price else None
-        facts = {"state": ACCEPTED, "stack-id": stack_id, "image": image, "price": price}
+        facts = {"state": State.ACCEPTED, "stack-id": stack_id, "image": image, "price": price}
         whole = {**receipt(self.plan), **facts}
         answer = self._answer(stack_id)
         key = told_key(self.plan.job, self.plan.run_id, "started")

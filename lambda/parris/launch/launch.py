@@ -18,12 +18,13 @@ from ..aws.storage import Storage
 from ..aws.table import Table
 from ..aws.told import Told
 from ..aws.topic import Notifier
+from ..contract import State
 from ..errors import ParrisError
 from ..events.request import LaunchRequest
 from ..events.router import is_arrival, is_settled, read_request
 from ..runs.answer import duplicate_of
 from ..runs.plan import run_prefix
-from ..runs.record import LAUNCH_FAILED, RunRecord
+from ..runs.record import RunRecord
 from ..settings import Settings
 from . import clicks, windows
 from .claim import claim_run
@@ -132,7 +133,7 @@ def _start(
 def _free(ledger: Ledger, record: RunRecord, why: Exception) -> None:
     """Let the event be sent again, if the ledger can be reached; else a sweep does so."""
     try:
-        ledger.hold(record, LAUNCH_FAILED, str(why))
+        ledger.hold(record, State.LAUNCH_FAILED, str(why))
         if waited_for := record.receipt.get("stack-name"):
             Queue(ledger.table).leave(waited_for, record.run_id)
     except (ClientError, BotoCoreError):

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..aws.queue import Queue
 from ..aws.storage import Storage
+from ..contract import State
 from ..errors import StackInTheWay
 from ..runs.plan import RunPlan, run_prefix
-from ..runs.record import QUEUED, SKIPPED
 
 
 def hold_back(
@@ -30,10 +30,10 @@ def hold_back(
         return None
     why = f"run {error.run_id} is still going" if going else f"run {error.run_id} is just over"
     if overlap == "skip" and going:
-        return SKIPPED, why
+        return State.SKIPPED, why
     # Sent again, an event without an id would be another one.
     named = {**event, "event-id": plan.request.origin["event-id"]}
     waits = queue.wait(name, plan.job, plan.run_id, named)
     if waits == plan.run_id:
-        return QUEUED, f"{why}; this one starts when its stack is gone"
-    return SKIPPED, f"{why}, and another one, {waits}, waits already"
+        return State.QUEUED, f"{why}; this one starts when its stack is gone"
+    return State.SKIPPED, f"{why}, and another one, {waits}, waits already"

@@ -16,6 +16,7 @@ from ..aws.slots import Slots
 from ..aws.stacks import last_deletion, read_stack, stack_deadline, stack_of_run, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
+from ..contract import EndedBy, State
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..events.router import end_event
@@ -24,7 +25,7 @@ from ..runs.answer import answer_of
 from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
 from ..runs.outcome import read_time
 from ..runs.plan import iso, run_prefix
-from ..runs.record import ACCEPTED, LAUNCH_FAILED, LEASE, QUEUED, SKIPPED, RunRecord
+from ..runs.record import LEASE, RunRecord
 from .recorder import Recorder, run_tags
 
 if TYPE_CHECKING:
@@ -131,18 +132,18 @@ class OpenRuns:
             now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind
             if now is not None and now.is_open and now.outcome is not None:
                 self.recorder.tell(now.tags, now.outcome)
-        if record.state in (SKIPPED, QUEUED) and record.outcome is None:
+        if record.state in (State.SKIPPED, State.QUEUED) and record.outcome is None:
             self._tell_held_back(record)
 
     def _tell_held_back(self, record: RunRecord) -> None:
         key = told_key(record.job, record.run_id, record.state)
         notice = partial(messages.held_back, record.state, record.job, record.run_id, record.reason)
-        if self.recorder.notifier.is_told(key, notice) and record.state == SKIPPED:
+        if self.recorder.notifier.is_told(key, notice) and record.state == State.SKIPPED:
             self.ledger.close(record.job, record.run_id)
 
     def _complete(self, record: RunRecord, stack_id: str) -> None:
         """Record the stack of a run whose launch did not come to do so, and tell of it."""
-        facts = {"state": ACCEPTED, "stack-id": stack_id}
+        facts = {"state": State.ACCEPTED, "stack-id": stack_id}
         self.storage.change_receipt(
             run_prefix(record.job, record.run_id), lambda held: {**held, **facts}
         )
@@ -159,17 +160,17 @@ class OpenRuns:
         record = self.ledger.read(known.job, known.run_id)
         if record is None or (record.nonce, record.state) != (known.nonce, known.state):
             return  # another launch has come, or its end
-        why = _LOST_PLACE if record.state == QUEUED else _DIED
+        why = _LOST_PLACE if record.state == State.QUEUED else _DIED
         key = told_key(record.job, record.run_id, f"launch-died-{record.attempt}")
         told = self.recorder.notifier.is_told(
             key, lambda: messages.launch_died(record.job, record.run_id, record.receipt, why)
         )
-        if not told or not self.ledger.hold(record, LAUNCH_FAILED, why):
+        if not told or not self.ledger.hold(record, State.LAUNCH_FAILED, why):
             return
         if name := record.receipt.get("stack-name"):
             self._queue.leave(str(name), record.run_id)
             Slots(self.ledger.table).give_back(str(name), record.name)
-        facts = {"state": LAUNCH_FAILED, "reason": why}
+        facts = {"state": State.LAUNCH_FAILED, "reason": why}
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):
             self.storage.change_receipt(prefix, lambda held: {**held, **facts})
@@ -188,7 +189,7 @@ class OpenRuns:
             self.recorder.conclude(record.tags, deadline, ending, machine)
         elif stack is None or status == "DELETE_COMPLETE":
             deadline = deadline if stack is None else stack_deadline(stack)
-            by, when = last_deletion(self.cloudformation, stack_id) or ("somebody", self.now)
+            by, when = last_deletion(self.cloudformation, stack_id) or (EndedBy.SOMEBODY, self.now)
             ending = deleted(by, deadline, when, machine)
             then = replace(self.recorder, now=min(when, self.now))  # what it cost until then
             then.conclude({**tags, **record.tags}, deadline, ending, machine)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.instances import read_console
+from ..contract import State
 from ..runs.budget import cost
 from ..runs.lifecycle import Ending, Machine
 from ..runs.outcome import read_outcome
@@ -65,7 +66,7 @@ def outcome_from_outside(
         "trainer-seconds": None,
         "peak-memory-bytes": None,
         "bytes-stored": None,
-        "cost-usd": None if ending.state == "launch-failed" else cost(receipt, since, now),
+        "cost-usd": None if ending.state == State.LAUNCH_FAILED else cost(receipt, since, now),
         "console": excerpt(console) or None,
         "warnings": [],
         "parris-version": receipt.get("parris-version"),

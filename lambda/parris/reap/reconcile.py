@@ -19,6 +19,7 @@ from ..aws.stacks import (
     stack_deadline,
     stack_tags,
 )
+from ..contract import EndedBy
 from ..errors import ParrisError
 from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.outcome import read_time
@@ -166,7 +167,7 @@ class Reaper:
         return self.now > stack_deadline(stack) + self.settings.overdue
 
     def _end(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
-        delete_stack(self.cloudformation, stack["StackId"], by="reap")
+        delete_stack(self.cloudformation, stack["StackId"], by=EndedBy.REAP)
         log.info("deleting stack %s: its deadline is past", stack["StackName"])
         return stack
 

@@ -16,6 +16,7 @@ from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
+from ..contract import EndedBy
 from ..runs import messages
 from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, launch_failed, vanished
 from ..runs.messages import Notice
@@ -90,7 +91,7 @@ class Recorder:
         """
         found = self.storage.read_outcome(_prefix(tags))
         # The reap function's own was written before the machine had its last word.
-        waits = found is None or found.get("ended-by") == "reap"
+        waits = found is None or found.get("ended-by") == EndedBy.REAP
         outcome = (self._said(tags, machine) if waits else None) or found
         by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
         if by_itself and machine is not None:
@@ -98,7 +99,7 @@ class Recorder:
         if outcome is None:
             self.write(tags, ending, machine)
             return
-        if outcome.get("ended-by") == "shutdown" and not by_itself:
+        if outcome.get("ended-by") == EndedBy.SHUTDOWN and not by_itself:
             words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
             outcome = {**outcome, **words}
         if outcome != found:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.stacks import delete_stack, read_stack, stack_deadline, stack_tags
+from ..contract import EndedBy, State
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..runs.lifecycle import Decision, Facts, Machine, judge
@@ -65,7 +66,7 @@ class Review:
         )
         delete = decision.delete and _run_of(self.read_again(stack)) == _run_of(stack)
         if delete:
-            delete_stack(self.cloudformation, stack["StackId"], by="reap")
+            delete_stack(self.cloudformation, stack["StackId"], by=EndedBy.REAP)
         if problem is not None:
             raise problem
         return stack if delete else None
@@ -86,7 +87,7 @@ class Review:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)
             if decision.ending is not None:
-                unmade = decision.ending.state == "launch-failed"
+                unmade = decision.ending.state == State.LAUNCH_FAILED
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending
                 self.recorder.write(tags, ending, machine)
             elif outcome is not None and not _may_change(stack, outcome):
@@ -131,4 +132,6 @@ def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
 
 def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
     """Return whether `Recorder.conclude` may still say who really ended the run."""
-    return stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == "shutdown"
+    return (
+        stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == EndedBy.SHUTDOWN
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .record import LAUNCHING, QUEUED, SKIPPED, RunRecord
+from ..contract import EndedBy, State
+from .record import RunRecord
 
 KEEP_AT_MOST = timedelta(days=7)
 """How long after its deadline a stack may be kept, whatever keep-stack says."""
@@ -101,10 +102,10 @@ def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool)
     """
     if record.outcome is not None:
         return Step.TELL
-    leased = record.state in (LAUNCHING, QUEUED) and now <= record.lease
+    leased = record.state in (State.LAUNCHING, State.QUEUED) and now <= record.lease
     if has_stack:
-        return Step.COMPLETE if record.state == LAUNCHING and not leased else Step.WAIT
-    if leased or record.state == SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
+        return Step.COMPLETE if record.state == State.LAUNCHING and not leased else Step.WAIT
+    if leased or record.state == State.SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
         return Step.WAIT
     return Step.CONCLUDE if record.stack_id else Step.LOOK
 
@@ -124,7 +125,7 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
     late = now > facts.deadline + overdue
     alive = facts.machine is not None and facts.machine.state not in _DEAD
     if facts.status in _FAILED_CREATE:
-        ending = Ending(state="launch-failed", reason="", ended_by="cloudformation")
+        ending = Ending(state=State.LAUNCH_FAILED, reason="", ended_by=EndedBy.CLOUDFORMATION)
         if late and alive:
             new = None if facts.outcome_state is not None else ending
             return Decision(delete=True, why="its rollback left a machine", ending=new)
@@ -139,11 +140,11 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
         ending = vanished(facts.machine, facts.deadline, now)
         return _unless_kept(facts, ending.state, now, ending)
     if facts.machine is None and settled and now - facts.changed > APPEARING:
-        ending = Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
+        ending = Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
         return _unless_kept(facts, ending.state, now, ending)
     if late:
         reason = "it was still running after its deadline; the reap function deleted its stack"
-        ending = Ending(state="timed-out", reason=reason, ended_by="reap")
+        ending = Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
         return Decision(delete=True, why="its deadline is past", ending=ending)
     return Decision(delete=False, why="its run is under way")
 
@@ -154,22 +155,26 @@ def vanished(machine: Machine, deadline: datetime, now: datetime) -> Ending:
     The codes are those of StateReason (EC2 user guide, "Troubleshoot instance termination").
     """
     if machine.reason.startswith("Server.Spot"):
-        return Ending(state="interrupted", reason="EC2 took the spot machine", ended_by="spot")
+        return Ending(
+            state=State.INTERRUPTED, reason="EC2 took the spot machine", ended_by=EndedBy.SPOT
+        )
     if machine.reason == "Client.UserInitiatedShutdown":
         reason = "somebody terminated its machine"
-        return Ending(state="stopped", reason=reason, ended_by="somebody")
+        return Ending(state=State.STOPPED, reason=reason, ended_by=EndedBy.SOMEBODY)
     if machine.reason == POWERED_OFF_BY_ITSELF:
         if now >= deadline:  # the machine's own timer counts from its boot, so it is never early
             reason = "its machine powered off at the deadline without an outcome"
-            return Ending(state="timed-out", reason=reason, ended_by="shutdown")
+            return Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.SHUTDOWN)
         reason = "its machine powered off by itself without an outcome"
-        return Ending(state="interrupted", reason=reason, ended_by="shutdown")
+        return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.SHUTDOWN)
     if cure := _CURES.get(machine.reason):
         reason = f"its machine could not start ({machine.reason}): {cure}"
-        return Ending(state="interrupted", reason=reason, ended_by="ec2")
+        return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.EC2)
     said = f" ({machine.reason})" if machine.reason else ""
     return Ending(
-        state="interrupted", reason=f"its machine was {machine.state}{said}", ended_by="ec2"
+        state=State.INTERRUPTED,
+        reason=f"its machine was {machine.state}{said}",
+        ended_by=EndedBy.EC2,
     )
 
 
@@ -185,7 +190,7 @@ def launch_failed(said: str, machine: Machine | None) -> Ending:
     known = f"{said} {machine.reason if machine else ''}"
     cure = next((cure for code, cure in _CURES.items() if code in known), None)
     reason = f"{said}; {cure}" if cure else said
-    return Ending(state="launch-failed", reason=reason, ended_by="cloudformation")
+    return Ending(state=State.LAUNCH_FAILED, reason=reason, ended_by=EndedBy.CLOUDFORMATION)
 
 
 def deleted(who: str, deadline: datetime, when: datetime, machine: Machine | None = None) -> Ending:
@@ -195,23 +200,23 @@ def deleted(who: str, deadline: datetime, when: datetime, machine: Machine | Non
         when: it was deleted.
         machine: what EC2 still says of the run's own.
     """
-    if who == "reap" and when < deadline:
+    if who == EndedBy.REAP and when < deadline:
         # Before its deadline the reap function deletes the stack of a run that is over, no other.
         if machine is not None and machine.state in _DEAD:
             return vanished(machine, deadline, when)
-        return Ending(state="interrupted", reason="its machine is gone", ended_by="ec2")
-    if who in ("schedule", "reap"):
-        what = {"schedule": "the stack's own schedule", "reap": "the reap function"}[who]
+        return Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
+    if who in (EndedBy.SCHEDULE, EndedBy.REAP):
+        what = "the reap function" if who == EndedBy.REAP else "the stack's own schedule"
         reason = f"it was still running after its deadline; {what} deleted its stack"
-        return Ending(state="timed-out", reason=reason, ended_by=who)
+        return Ending(state=State.TIMED_OUT, reason=reason, ended_by=who)
     late = " after its deadline" if when > deadline else ""
-    return Ending(state="stopped", reason=f"{who} deleted its stack{late}", ended_by=who)
+    return Ending(state=State.STOPPED, reason=f"{who} deleted its stack{late}", ended_by=who)
 
 
 def replaced(run_id: str) -> Ending:
     """Return how a run ended whose stack was given to run `run_id`."""
     reason = f"run {run_id} replaced it"
-    return Ending(state="interrupted", reason=reason, ended_by="replacement")
+    return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.REPLACEMENT)
 
 
 def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
@@ -219,7 +224,7 @@ def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
 
 
 def _unless_kept(facts: Facts, state: str, now: datetime, ending: Ending | None) -> Decision:
-    wanted = facts.keep == "always" or (facts.keep == "on-failure" and state != "succeeded")
+    wanted = facts.keep == "always" or (facts.keep == "on-failure" and state != State.SUCCEEDED)
     new = None if facts.outcome_state is not None else ending
     if wanted and now < facts.deadline + KEEP_AT_MOST:
         return Decision(delete=False, why=f"keep-stack is {facts.keep}", ending=new)

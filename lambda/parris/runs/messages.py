@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contract import State
 from ..errors import plain
 
 SUBJECT_LENGTH = 99
@@ -80,7 +81,10 @@ _KINDS = {
     "direct": "a call",
 }
 
-_ENDS = {"timed-out": "was ended at its deadline", "launch-failed": "could not be launched"}
+_ENDS: Mapping[str, str] = {
+    State.TIMED_OUT: "was ended at its deadline",
+    State.LAUNCH_FAILED: "could not be launched",
+}
 
 
 def ended(
@@ -145,7 +149,7 @@ def not_deleted(job: str, run_id: str, stack_name: str, reason: str) -> Notice:
 
 def held_back(event: str, job: str, run_id: str, why: str) -> Notice:
     """Return the notice of a launch that was ``skipped`` or ``queued``, and why."""
-    what = "was skipped" if event == "skipped" else "waits for its turn"
+    what = "was skipped" if event == State.SKIPPED else "waits for its turn"
     return Notice(
         event=event,
         job=job,
@@ -205,7 +209,7 @@ def failed(event: object, error: str, kind: str) -> Notice:
 
 def status(runs: Sequence[Mapping[str, Any]], battery: str) -> Notice:
     """Return the notice of the newest runs, each ``{"job", "run-id", "state", "reason", …}``."""
-    going = [run["job"] for run in runs if run["state"] in ("launching", "running")]
+    going = [run["job"] for run in runs if run["state"] in (State.LAUNCHING, State.RUNNING)]
     summary = f"{len(going)} running" if going else "nothing is running"
     if runs and not going:
         summary += f", {runs[0]['job']} {runs[0]['state']} last"

@@ -12,17 +12,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
+
 MAX_BYTES = 65_536
 """Of an outcome: a reason, warnings, and the end of a console."""
 
 MAX_TEXT = 4096
 MAX_WARNINGS = 100
-
-MACHINE_STATES = ("succeeded", "failed", "timed-out", "interrupted", "stopped")
-MACHINE_ENDS = ("trainer", "agent", "shutdown", "stop", "spot", "user-data")
-"""What a machine may say of its own run (docs/contracts.md, "The record")."""
-
-STATES = (*MACHINE_STATES, "launch-failed")
 
 
 def read_outcome(
@@ -44,7 +40,7 @@ def read_outcome(
         return None, "not an object"
     if given.get("run-id") != run_id or given.get("job") != job:
         return None, "of another run"
-    if given.get("state") not in (MACHINE_STATES if by_machine else STATES):
+    if given.get("state") not in (MACHINE_STATES if by_machine else OUTCOME_STATES):
         return None, "state: not one of an outcome's"
     if by_machine and given.get("ended-by") not in MACHINE_ENDS:
         return None, "ended-by: not one of a machine's"

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from .. import __version__
+from ..contract import State
 from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
@@ -226,7 +227,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "job": plan.job,
         "deployment": plan.deployment,
         "stack-name": plan.stack_name,
-        "state": "launching",
+        "state": State.LAUNCHING,
         "claimed": iso(plan.claimed),
         "deadline": iso(plan.deadline),
         "termination-method": plan.config.termination_method,

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..contract import State
+
 LEASE = timedelta(seconds=120)
 """How long a claim without a stack belongs to the launch that made it: twice the function's
 timeout, after which that launch is certainly no longer running."""
-
-LAUNCHING, ACCEPTED = "launching", "accepted"
-LAUNCH_FAILED, QUEUED, SKIPPED = "launch-failed", "queued", "skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +58,9 @@ class RunRecord:
         """Return whether another launch may claim the run, if it has no stack."""
         if self.outcome is not None or self.stack_id is not None:
             return False
-        if self.state in (LAUNCH_FAILED, QUEUED):
+        if self.state in (State.LAUNCH_FAILED, State.QUEUED):
             return True
-        return self.state == LAUNCHING and now > self.lease
+        return self.state == State.LAUNCHING and now > self.lease
 
 
 def read_record(item: Mapping[str, Any]) -> RunRecord:

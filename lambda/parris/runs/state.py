@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..contract import EndedBy, State
 from .lifecycle import Ending
-from .record import LAUNCH_FAILED, QUEUED, SKIPPED
-
-LAUNCHING, RUNNING, ENDING = "launching", "running", "ending"
 
 _FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
 """How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
@@ -33,24 +31,28 @@ def state_of(
         said = (str(outcome.get(key, "")) for key in ("state", "reason", "ended-by"))
         return Ending(**dict(zip(("state", "reason", "ended_by"), said, strict=True)))
     claim, reason = str(receipt.get("state", "")), str(receipt.get("reason", ""))
-    if claim == LAUNCH_FAILED:
-        return Ending(state=claim, reason=reason, ended_by="launch")
-    if "stack-id" not in receipt and claim in (SKIPPED, QUEUED):
-        return Ending(state=claim, reason=reason, ended_by="launch" if claim == SKIPPED else "")
+    if claim == State.LAUNCH_FAILED:
+        return Ending(state=claim, reason=reason, ended_by=EndedBy.LAUNCH)
+    if "stack-id" not in receipt and claim in (State.SKIPPED, State.QUEUED):
+        return Ending(
+            state=claim,
+            reason=reason,
+            ended_by=EndedBy.LAUNCH if claim == State.SKIPPED else EndedBy.NOTHING,
+        )
     if status is None and "stack-id" not in receipt:
-        return _going(LAUNCHING, "claimed; its stack is not there yet")
+        return _going(State.LAUNCHING, "claimed; its stack is not there yet")
     if status is None or status.startswith("DELETE"):
-        return _going(ENDING, "its stack is gone, and how it ended is not written down yet")
+        return _going(State.ENDING, "its stack is gone, and how it ended is not written down yet")
     if status.startswith(_FAILED_STACK):
         reason = f"stack {status}"
-        return Ending(state=LAUNCH_FAILED, reason=reason, ended_by="cloudformation")
+        return Ending(state=State.LAUNCH_FAILED, reason=reason, ended_by=EndedBy.CLOUDFORMATION)
     if status.endswith("IN_PROGRESS") and not status.startswith("UPDATE_ROLLBACK"):
-        return _going(LAUNCHING, f"stack {status}")
+        return _going(State.LAUNCHING, f"stack {status}")
     if machine in _DEAD:
         reason = f"the machine is {machine} and left no outcome"
-        return Ending(state="interrupted", reason=reason, ended_by="ec2")
-    return _going(RUNNING, "")
+        return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.EC2)
+    return _going(State.RUNNING, "")
 
 
 def _going(state: str, reason: str) -> Ending:
-    return Ending(state=state, reason=reason, ended_by="")
+    return Ending(state=state, reason=reason, ended_by=EndedBy.NOTHING)

@@ -1,4 +1,4 @@
-"""The pure parts of `make test-boot`: tools, image, what the guest is told, verdicts, table."""
+"""The pure parts of `make test-boot`: tools, image, what the guest is told, results, table."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parris.runs.outcome import MACHINE_ENDS, MACHINE_STATES, MAX_BYTES, MAX_TEXT, read_outcome
+from parris.contract import MACHINE_ENDS, MACHINE_STATES
+from parris.runs.outcome import MAX_BYTES, MAX_TEXT, read_outcome
 
 RUN = "r-0123456789abcdef"
 SOUND: dict[str, Any] = {

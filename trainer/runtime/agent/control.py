@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from parris.contract import EndedBy, State
+
 from .aws import Aws
 from .limits import CONTROL_SECONDS, LAST_READ_SECONDS, SPOT_SECONDS
 from .machine import METADATA_ERRORS, arm_timer, read_metadata
-from .words import Events, Verdict, iso, parse_iso, say
+from .words import Ending, Events, iso, parse_iso, say
 
 LEAST_BILLED_SECONDS = 60
 """EC2 bills Linux by the second from here on (EC2 user guide, "On-Demand Instances")."""
@@ -93,7 +95,7 @@ class Control:
             if isinstance(stop, dict):
                 by = stop.get("by")
                 how = f"by {by}" if by and isinstance(by, str) else "on request"
-                self._end_run(Verdict("stopped", f"stopped {how}", "stop"))
+                self._end_run(Ending(State.STOPPED, f"stopped {how}", EndedBy.STOP))
 
     def _move(self, deadline: float) -> None:
         """Arm the machine's timer anew, and only then let the stop time follow.
@@ -120,9 +122,9 @@ class Control:
                     if not self._over.is_set():
                         self.deadline = min(self.deadline, when)
                         reason = f"EC2's notice for this spot machine: {what}"
-                        self._end_run(Verdict("interrupted", reason, "spot"))
+                        self._end_run(Ending(State.INTERRUPTED, reason, EndedBy.SPOT))
 
-    def _end_run(self, verdict: Verdict) -> None:
-        say(f"warning: {verdict.reason}")
+    def _end_run(self, ending: Ending) -> None:
+        say(f"warning: {ending.reason}")
         self._over.set()
-        self._events.put(verdict)
+        self._events.put(ending)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from parris.contract import EndedBy, State
+
 from .aws import Aws
 from .control import Control
 from .limits import (
@@ -27,7 +29,7 @@ from .log import LogStreamer
 from .machine import is_restarting, read_identity
 from .store import FOLDERS, Store
 from .trainer import Trainer
-from .words import UNKNOWN, Event, Events, RunError, Verdict, disk_reason, iso, say
+from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
 
 TOLD = "outcome-stored"
 """A file that is there once the outcome is in S3."""
@@ -41,7 +43,7 @@ def next_event(events: Events, until: float) -> Event:
     return "time"
 
 
-def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Verdict:
+def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Ending:
     """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
     event: Event = "deadline"
     while event == "deadline":
@@ -53,30 +55,32 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
     if told_to_stop:
         trainer.ended.wait(LAST_MOMENT_SECONDS)
         grace = min(grace, SHUTDOWN_GRACE_SECONDS)
-    elif isinstance(event, Verdict):
+    elif isinstance(event, Ending):
         grace = grace_within(deadline - time.time(), most_grace)
     ended_by_itself = trainer.ended.is_set()
     trainer.stop(0 if ended_by_itself else grace)
     trainer.drain()
     if trainer.log_error:
-        return Verdict("failed", disk_reason(trainer.log_error), "agent")
+        return Ending(State.FAILED, disk_reason(trainer.log_error), EndedBy.AGENT)
     if ended_by_itself and not told_to_stop:
         # A script that names a power-off may have asked for one, and have ended before we heard.
         doubtful = trainer.exit_status == 0 and trainer.names_power_off
         if not doubtful or next_event(events, time.time() + LAST_MOMENT_SECONDS) != "signal":
             return trainer.judge()
-    if isinstance(event, Verdict):
+    if isinstance(event, Ending):
         return event
     if ended_by_itself and trainer.exit_status == 0:
         what = "restart" if is_restarting() else "power off"
         reason = f"the trainer exited with status 0 just after the machine was told to {what}"
-        return Verdict("interrupted", f"{reason}; if it said so itself, {UNKNOWN}", "shutdown")
+        return Ending(
+            State.INTERRUPTED, f"{reason}; if it said so itself, {UNKNOWN}", EndedBy.SHUTDOWN
+        )
     if told_to_stop and not near_deadline:
         what = "restart, which ends a run," if is_restarting() else "power off"
         reason = f"the machine was told to {what} while the trainer ran"
-        return Verdict("interrupted", reason, "shutdown")
+        return Ending(State.INTERRUPTED, reason, EndedBy.SHUTDOWN)
     reason = f"the trainer was still running near its deadline, {iso(deadline)}"
-    return Verdict("timed-out", reason, "shutdown" if told_to_stop else "agent")
+    return Ending(State.TIMED_OUT, reason, EndedBy.SHUTDOWN if told_to_stop else EndedBy.AGENT)
 
 
 class Run:
@@ -93,7 +97,7 @@ class Run:
         self._control: Control | None = None
         self._trainer: Trainer | None = None
         self._streamer: LogStreamer | None = None
-        self._verdict: Verdict | None = None
+        self._ending: Ending | None = None
 
     def train(self) -> None:
         """Run the trainer until it is over."""
@@ -109,18 +113,18 @@ class Run:
                 (self._home / name).mkdir(exist_ok=True)
             self._trainer.start(self._streamer)
         except RunError as error:
-            self._verdict = Verdict("failed", str(error), "agent")
+            self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
         except OSError as error:
-            self._verdict = Verdict("failed", disk_reason(str(error)), "agent")
+            self._ending = Ending(State.FAILED, disk_reason(str(error)), EndedBy.AGENT)
         else:
             self._store.start(float(receipt["sync-interval-seconds"]))
             self._control.start()
             most_grace = float(receipt["stop-grace-seconds"])
-            self._verdict = supervise(self._trainer, self._control, most_grace, self._events)
+            self._ending = supervise(self._trainer, self._control, most_grace, self._events)
 
-    def take_over(self, verdict: Verdict) -> None:
+    def take_over(self, ending: Ending) -> None:
         """Let `keep` end a run that another process began."""
-        self._verdict = verdict
+        self._ending = ending
         read_identity(self._identity)
         with contextlib.suppress(OSError, ValueError, KeyError):
             receipt = json.loads((self._home / "run.json").read_text())
@@ -129,10 +133,10 @@ class Run:
 
     def keep(self, error: BaseException | None) -> None:
         """Store everything, then the outcome: on the console first, then in S3."""
-        verdict = self._verdict or Verdict(
-            "failed", f"the supervisor failed: {type(error).__name__}: {error}", "agent"
+        ending = self._ending or Ending(
+            State.FAILED, f"the supervisor failed: {type(error).__name__}: {error}", EndedBy.AGENT
         )
-        if self._trainer is not None and self._verdict is None:
+        if self._trainer is not None and self._ending is None:
             self._trainer.stop(10)
             self._trainer.drain()
         if self._streamer is not None:
@@ -149,7 +153,7 @@ class Run:
                 why = f" ({self._streamer.failure})" if self._streamer.failure else ""
                 count = f"{skipped:,} log lines were not streamed{why}"
                 warnings.append(f"{count}; log.txt has the whole log")
-        text = json.dumps(self._outcome(verdict, warnings))
+        text = json.dumps(self._outcome(ending, warnings))
         say(f"outcome: {text}")
         target, until = f"{self._own_uri}/outcome.json", time.monotonic() + OUTCOME_SECONDS
         for pause in OUTCOME_PAUSES:
@@ -166,7 +170,7 @@ class Run:
                 break
             time.sleep(pause)
 
-    def _outcome(self, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
+    def _outcome(self, ending: Ending, warnings: list[str]) -> dict[str, Any]:
         trainer = self._trainer
         started = trainer.started if trainer else None
         finished = trainer.finished if trainer else None
@@ -175,9 +179,9 @@ class Run:
         return {
             "run-id": os.environ.get("PARRIS_RUN_ID"),
             "job": os.environ.get("PARRIS_JOB"),
-            "state": verdict.state,
-            "reason": verdict.reason,
-            "ended-by": verdict.ended_by,
+            "state": ending.state,
+            "reason": ending.reason,
+            "ended-by": ending.ended_by,
             "exit-status": trainer.exit_status if trainer else None,
             **{key: self._identity.get(key) for key in ("instance-id", "instance-type", "image")},
             "booted": booted,
@@ -193,10 +197,14 @@ class Run:
 
 
 ENDS = {
-    "restarted": Verdict(
-        "interrupted", "the machine was restarted, and a run does not go on after that", "shutdown"
+    "restarted": Ending(
+        State.INTERRUPTED,
+        "the machine was restarted, and a run does not go on after that",
+        EndedBy.SHUTDOWN,
     ),
-    "died": Verdict("failed", "the supervisor was killed, and the trainer with it", "agent"),
+    "died": Ending(
+        State.FAILED, "the supervisor was killed, and the trainer with it", EndedBy.AGENT
+    ),
 }
 """How a run ended whose supervisor could not say so, by who calls for it (user-data.sh)."""
 
@@ -205,10 +213,10 @@ def store_leftovers(home: Path, how: str) -> None:
     """Store what a run has left whose supervisor is no more, and its outcome if there is none."""
     if (home / TOLD).exists():
         return
-    verdict = ENDS[how]
+    ending = ENDS[how]
     if detail := os.environ.get("EXIT_STATUS"):  # systemd.exec(5): a signal's name, or a number
-        verdict = verdict._replace(reason=f"{verdict.reason} ({detail})")
-    say(f"warning: {verdict.reason}")
+        ending = ending._replace(reason=f"{ending.reason} ({detail})")
+    say(f"warning: {ending.reason}")
     run = Run(home, queue.SimpleQueue())
-    run.take_over(verdict)
+    run.take_over(ending)
     run.keep(None)

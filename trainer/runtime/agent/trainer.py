@@ -14,11 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from parris.contract import EndedBy, State
+
 from .limits import DRAIN_SECONDS
 from .log import MAX_MESSAGE_BYTES, LogStreamer
 from .script import NAMES_POWER_OFF, TOO_MANY, trainer_command, trainer_environment
 from .store import LOG
-from .words import UNKNOWN, Events, RunError, Verdict
+from .words import UNKNOWN, Ending, Events, RunError
 
 
 def oom_kills() -> int:
@@ -111,19 +113,19 @@ class Trainer:
             return any(fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4)))
         return False
 
-    def judge(self) -> Verdict:
-        """Return the verdict on a trainer that ended by itself."""
+    def judge(self) -> Ending:
+        """Return how a trainer ended by itself."""
         script, status = self._receipt["script"], self.exit_status or 0
         if status == 1 and self.last_line == TOO_MANY and self.names_power_off:
             reason = f"{script} exited with status 1, as systemd refused its own power-off"
-            return Verdict("interrupted", f"{reason} ({TOO_MANY}): {UNKNOWN}", "trainer")
+            return Ending(State.INTERRUPTED, f"{reason} ({TOO_MANY}): {UNKNOWN}", EndedBy.TRAINER)
         if status == 0:
-            return Verdict("succeeded", f"{script} exited with status 0", "trainer")
+            return Ending(State.SUCCEEDED, f"{script} exited with status 0", EndedBy.TRAINER)
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
         if status in (-signal.SIGKILL, 128 + signal.SIGKILL) and oom_kills() > self._oom_kills:
             how += ": the machine ran out of memory, choose a larger instance-type"
         last = f"; its last line: {self.last_line}" if self.last_line else ""
-        return Verdict("failed", f"{script} {how}{last}", "trainer")
+        return Ending(State.FAILED, f"{script} {how}{last}", EndedBy.TRAINER)
 
     def _signal(self, number: int) -> None:
         # Neither error matters: the group is gone, or holds only what changed its user.

@@ -35,7 +35,7 @@ class RunError(Exception):
     """The run cannot go on; the text is its reason."""
 
 
-class Verdict(NamedTuple):
+class Ending(NamedTuple):
     """How a run ended: `state`, `reason` and `ended-by` of its outcome."""
 
     state: str
@@ -43,8 +43,8 @@ class Verdict(NamedTuple):
     ended_by: str
 
 
-Event = Union[str, Verdict]
-"""What ends a run or moves its end: exit, signal, log-lost, deadline, or the verdict of others."""
+Event = Union[str, Ending]
+"""What ends a run or moves its end: exit, signal, log-lost, deadline, or an ending by others."""
 Events = queue.SimpleQueue[Event]
 
 
