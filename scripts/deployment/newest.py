@@ -15,6 +15,7 @@ from parris.aws.stacks import stack_tags
 from parris.contract import State
 from parris.runs.record import RunRecord
 from scripts.deployment.outputs import Deployment
+from scripts.deployment.receipts import sound
 from scripts.deployment.runs import Run, ledger_of, list_run_keys, look, make_run, read_runs
 
 LOOKED_THROUGH = 10
@@ -79,6 +80,12 @@ def with_stacks(
     """Return the runs of `records`, with what their stacks and machines say."""
     standing = look(deployment, stacks, {one.run_id for one in records if one.outcome is None})
     return [
-        make_run(deployment, (one.job, one.run_id), one.known, one.outcome, standing)
+        make_run(
+            deployment,
+            (one.job, one.run_id),
+            sound(one.known, f"run {one.run_id} in the ledger"),
+            one.outcome,
+            standing,
+        )
         for one in records
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from parris.runs.state import state_of
 from scripts.cli.console import Refused
 from scripts.deployment.machines import find_machine, instance_of, machine_states
 from scripts.deployment.outputs import Deployment
+from scripts.deployment.receipts import read_receipt
 from scripts.deployment.run_ids import begun_with
 
 _GOING = ("pending", "running")
@@ -90,7 +90,7 @@ def read_runs(
         outcome: Mapping[str, Any] | None = None
         if is_run_key(job, run_id):  # a stack's tags may be anything
             prefix = f"runs/{job}/{run_id}/"
-            receipt = _read_json(s3, deployment.results_bucket, prefix + "run.json") or {}
+            receipt = _receipt(s3, deployment.results_bucket, prefix + "run.json")
             outcome = storage.read_outcome(prefix)
             outcome = outcome or _said(deployment, prefix, standing.by_run.get(run_id))
         return make_run(deployment, key, receipt, outcome, standing)
@@ -207,14 +207,14 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
     return next((run for run in newest if run.outcome or "stack-id" in run.receipt), newest[0])
 
 
-def _read_json(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+def _receipt(s3: Any, bucket: str, key: str) -> dict[str, Any]:
+    """Return a run.json; it is empty if there is none."""
     try:
-        content: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        return read_receipt(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
-        return None
-    return content
+        return {}
 
 
 def _said(

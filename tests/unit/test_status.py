@@ -220,6 +220,45 @@ def test_no_more_runs_are_shown_than_asked_for(s3: Any, monkeypatch: pytest.Monk
     assert lines[2:] == ["older runs are not shown; make status COUNT=5 shows some"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"claimed": "yesterday"},
+        {"claimed": 5, "deadline": None},
+        {"price": {"hourly-usd": "dear"}},
+        {"parameters": [], "trigger": "nobody", "price": "dear"},
+    ],
+)
+def test_a_receipt_that_is_not_as_it_should_be_is_a_note_and_no_traceback(
+    s3: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: dict[str, Any],
+) -> None:
+    failed(s3)
+    put(s3, receipt("mine", "20261124-203233-ee09f120", 9, **wrong))
+    lines = shown(monkeypatch)
+    assert [line.split()[0] for line in lines[1:3]] == ["20261124-203233-ee09f120", RUN_ID]
+    assert shown(monkeypatch, "--run", "20261124-2032")[0] == "run       20261124-203233-ee09f120"
+    assert f"{', '.join(wrong)}: not of its kind" in capsys.readouterr().err
+
+
+def test_an_object_that_nobody_can_read_is_a_note_too(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(s3)
+    for body in (b"{", b"[" * 100_000, b"\xff", b"5"):
+        key = f"runs/monte-carlo/{RUN_ID}/run.json"
+        s3.put_object(Bucket="results", Key=key, Body=body)
+        assert f"reason    {REASON}" in shown(monkeypatch, "--run", RUN_ID)
+        assert f"{key} is no JSON object" in capsys.readouterr().err
+    client = boto3.client("dynamodb", region_name="us-east-1")
+    item = {"pk": "run#x", "sk": "20261125-1", "kind": "run", "state": "accepted", "lease": "?"}
+    client.put_item(TableName=NAME, Item={name: {"S": value} for name, value in item.items()})
+    assert shown(monkeypatch)[1].startswith(RUN_ID)
+    assert "an item of the ledger holds no run: run#x 20261125-1" in capsys.readouterr().err
+
+
 def test_one_run_is_shown_in_full(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     failed(s3)
     lines = shown(monkeypatch, "--run", RUN_ID, width=60)
