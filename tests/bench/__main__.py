@@ -15,10 +15,11 @@ from scripts.local import owners
 from tests.bench.clean import bench_clean_stacks
 from tests.bench.figures import Figure
 from tests.bench.launch import PAIRS, bench_launch
-from tests.bench.ledger import bench_slots, bench_sweep
+from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
 
 ROUNDS = 1_000
+ARRIVALS = 100_000
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         bench_launch(folder / "package", 3 if short else PAIRS),
         bench_sweep(),
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
+        bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
     )
     if not short:
         yield from bench_machine(folder / "clone")

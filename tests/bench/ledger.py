@@ -8,15 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import boto3
+from botocore.config import Config
 from moto import mock_aws
 
+from parris.aws.arrivals import Arrivals
 from parris.aws.slots import Slots
+from parris.aws.table import Table
+from parris.launch.windows import settle
 from parris.runs.plan import KEEP_TAG, iso
 from scripts.local import cloud
 from tests.bench.figures import Figure
@@ -27,6 +33,9 @@ from tests.world import World
 LIVE = 1_000
 CALL_SECONDS = 0.03
 AT_ONCE, LIMIT = 20, 3
+ARRIVING_AT_ONCE = 200
+"""As many as Lambda might run at once, each with a connection of its own."""
+
 TEMPLATE = json.dumps({"Resources": {"H": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 
 
@@ -78,13 +87,23 @@ def _run_under_way(world: World, number: int) -> None:
     Slots(world.table).take(job, f"{job}/{run_id}", LIVE)
 
 
-def bench_slots(home: Path, rounds: int) -> Iterator[Figure]:
-    """Let 20 ask for room at the same moment where 3 have it, again and again."""
+@contextmanager
+def a_table(home: Path) -> Iterator[Table]:
+    """Give a ledger on an embedded cloud of its own, for as many callers at once as wish."""
     cloud.up(home, 0)
     try:
         with patch.dict(os.environ, cloud.local_environ(dict(os.environ), home)):
-            slots = Slots(make_table(boto3.client("dynamodb", region_name="us-east-1")))
-        wrong = 0
+            config = Config(max_pool_connections=ARRIVING_AT_ONCE)
+            client = boto3.client("dynamodb", region_name="us-east-1", config=config)
+            yield make_table(client)
+    finally:
+        cloud.down(home)
+
+
+def bench_slots(home: Path, rounds: int) -> Iterator[Figure]:
+    """Let 20 ask for room at the same moment where 3 have it, again and again."""
+    with a_table(home) as table:
+        slots, wrong = Slots(table), 0
         ready = threading.Barrier(AT_ONCE)
 
         def ask(name: str) -> bool:
@@ -99,7 +118,37 @@ def bench_slots(home: Path, rounds: int) -> Iterator[Figure]:
                 for name, held in zip(names, granted, strict=True):
                     if held:
                         slots.give_back(name, f"job/{name}")
-    finally:
-        cloud.down(home)
     what = f"{AT_ONCE} at once against a limit of {LIMIT}, {rounds} times: not exactly {LIMIT}"
     yield Figure(what=what, value=wrong, unit="times", goal=0)
+
+
+def bench_arrivals(home: Path, count: int) -> Iterator[Figure]:
+    """Let objects arrive at a data trigger, many at once, and count those that no window has."""
+    with a_table(home) as table:
+        began = time.perf_counter()
+        windows, schedules = arrive(table, count)
+        took = time.perf_counter() - began
+        held = sum(Arrivals(table=table, now=NOW).close("fresh", name)[1] for name in windows)
+    what = f"{count} arrivals, {ARRIVING_AT_ONCE} at once"
+    yield Figure(what=f"{what}: lost", value=count - held, goal=0)
+    yield Figure(what=f"{what}: windows", value=len(windows), goal=1)
+    yield Figure(what=f"{what}: schedules made", value=schedules, goal=1)
+    yield Figure(what=what, value=took, unit="s")
+
+
+def arrive(table: Table, count: int) -> tuple[set[str], int]:
+    """Let `count` objects arrive; return the windows that they are in, and the schedules made."""
+    trigger = {"fresh": {"job": "default", "settle_seconds": 3600}}
+    settings = replace(SETTINGS, data_triggers=trigger)
+    scheduler = Mock()
+    arrivals = Arrivals(table=table, now=NOW)
+
+    def come(number: int) -> str:
+        event = {"data-trigger": "fresh", "key": f"in/{number}", "version": "v", "time": iso(NOW)}
+        event["sequencer"] = f"{number:016x}"
+        answer = settle(event, settings, arrivals, lambda: scheduler, NOW)
+        return str(answer["window"])
+
+    with ThreadPoolExecutor(max_workers=ARRIVING_AT_ONCE) as pool:
+        windows = set(pool.map(come, range(count)))
+    return windows, scheduler.create_schedule.call_count
