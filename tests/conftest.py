@@ -21,6 +21,18 @@ settings.register_profile("whole", deadline=None)
 settings.register_profile("daily", deadline=None, max_examples=20)  # make test-fast
 settings.load_profile("whole")
 
+_LONGEST = (
+    *("drill", "schedules", "interrupted_deploy", "destroy", "upgrade", "triggers", "commands"),
+    *("faults", "layers", "several", "operator", "agent_stop", "agent"),
+)
+"""Files of which each takes minutes, mostly waiting: begun last, they would be waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _service_models_are_read_once() -> None:
