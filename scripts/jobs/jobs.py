@@ -11,12 +11,11 @@ import hcl2
 from hcl2 import SerializationOptions
 from lark.exceptions import LarkError  # what python-hcl2 parses with, and raises from
 
-from parris.aws.storage import MAX_JOB_FILES
-from parris.errors import InvalidConfig
+from parris.errors import InvalidConfig, plain
 from parris.events.request import DEFAULT_JOB, JOB_NAME
 from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
-from parris.launch.prepare import MAX_SCRIPT_BYTES
-from parris.launch.render import template_problems
+from parris.jobs.files import decode, file_problems, script_problems
+from parris.launch.render import render_template
 from scripts.cli.console import Refused
 from scripts.deployment.outputs import ROOT
 from trainer.runtime.agent.script import last_power_off
@@ -30,6 +29,8 @@ _TRIGGERS = {
     "button_jobs": ("button", "the name of a job"),
 }
 """Variables that name jobs: what one of theirs is called, and its form."""
+_USER_DATA_BYTES = 10_000
+"""Of a run: user-data.sh as it is packaged, and the run's values; tests/contract measures it."""
 _JUNK_NAMES = {"__pycache__", ".DS_Store", ".venv", ".ipynb_checkpoints", ".git"}
 
 
@@ -82,15 +83,32 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
     files = job_files(job, folder)
     if CONFIG_FILENAME not in files:
         return None, [f"{place}: it has no {CONFIG_FILENAME}"]
+    faults = [f"{place}: {fault}" for fault in _unreadable(files)]
+    if faults:
+        return None, faults
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    faults = [f"{place}: {fault}" for fault in file_problems(sizes)]
     try:
         config = read_config(files[CONFIG_FILENAME].read_bytes(), f"{place}/{CONFIG_FILENAME}")
     except InvalidConfig as error:
-        return None, [f"{error.source}: {problem}" for problem in error.problems]
-    problems = _check_script(config, files)
-    problems += _check_template(config, files)
-    if len(files) > MAX_JOB_FILES:
-        problems.append(f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket")
-    return config, [f"{config_place(folder)}: {problem}" for problem in problems]
+        return None, faults + [f"{error.source}: {problem}" for problem in error.problems]
+    problems = script_problems(config.script, sizes) + _check_template(config, files)
+    return config, faults + [f"{config_place(folder)}: {problem}" for problem in problems]
+
+
+def _unreadable(files: Mapping[str, Path]) -> list[str]:
+    """Return why files could not be uploaded, whatever is in them."""
+    problems = []
+    for name, path in files.items():
+        if plain(name) != name:  # among others a name that is not UTF-8
+            problems.append(f"{plain(name)}: its name has characters that no key may have")
+            continue
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            problems.append(f"{name}: {error.strerror}")
+    return problems
 
 
 def config_place(folder: Path) -> str:
@@ -116,7 +134,7 @@ def check_triggers(variables: Mapping[str, Any], known: Iterable[str], source: s
     known = list(known)
     problems = []
     for variable, (what, form) in _TRIGGERS.items():
-        triggers = variables.get(variable) or {}
+        triggers = {} if variables.get(variable) is None else variables[variable]
         if not isinstance(triggers, Mapping):
             problems.append(f"{source}: {variable}: not a map of names to {form}")
             continue
@@ -140,7 +158,7 @@ def read_tfvars(root: Path = ROOT) -> dict[str, dict[str, Any]]:
     """Return the variables in each file that Terraform loads by itself, by file name.
 
     Raises:
-        Refused: if a file is not HCL (or JSON, where its name says so).
+        Refused: if one cannot be read, or is not HCL (or JSON, where its name says so).
     """
     names = ["terraform.tfvars", "terraform.tfvars.json"]
     names += sorted(path.name for path in root.glob("*.auto.tfvars*"))
@@ -151,8 +169,10 @@ def read_tfvars(root: Path = ROOT) -> dict[str, dict[str, Any]]:
             continue
         try:
             found[name] = _read_tfvars(path)
-        except (LarkError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
+        except OSError as error:
+            raise Refused(f"{name}: cannot be read: {error.strerror}") from error
+        except (LarkError, ValueError, RecursionError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise Refused(f"{name}: cannot be read as a variable file: {first}") from error
     return found
 
@@ -169,26 +189,19 @@ def _read_tfvars(path: Path) -> dict[str, Any]:
     return read
 
 
-def _check_script(config: TrainingConfig, files: Mapping[str, Path]) -> list[str]:
-    key = "training-script-filename"
-    if config.script not in files:
-        return [f"{key}: there is no file {config.script} beside it"]
-    script = files[config.script]
-    size = script.stat().st_size
-    if size == 0:
-        return [f"{key}: {config.script} is empty"]
-    if size > MAX_SCRIPT_BYTES:
-        return [f"{key}: {config.script} has {size} bytes, over 10 MiB; keep data in a bucket"]
-    return []
-
-
 def _check_template(config: TrainingConfig, files: Mapping[str, Path]) -> list[str]:
     key, name = "cloudformation-template-filename", config.template
     if not name or (name == ORIGINAL_TEMPLATE and name not in files):
         return []
     if name not in files:
         return [f"{key}: there is no file {name} beside it"]
-    return [f"{key}: {name}: {problem}" for problem in template_problems(files[name].read_text())]
+    try:
+        # The user data of a run is of the same size to a few hundred bytes.
+        text = decode(files[name].read_bytes(), name)
+        render_template(text, "x" * _USER_DATA_BYTES, name)
+    except InvalidConfig as error:
+        return [f"{key}: {name}: {problem}" for problem in error.problems]
+    return []
 
 
 def _place(folder: Path) -> str:

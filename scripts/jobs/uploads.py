@@ -82,7 +82,7 @@ def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
         there = {key: tag for key, tag in there.items() if not key.startswith(JOBS_FOLDER)}
     here = {prefix + name: path for name, path in jobs.job_files(job, folder).items()}
     noted = uploaded.read(deployment.config_bucket)
-    digests = {key: _etag(path.read_bytes()) for key, path in here.items()}
+    digests = {key: _etag(_read(path)) for key, path in here.items()}
     upload = {
         key: path
         for key, path in here.items()
@@ -101,7 +101,7 @@ def apply(deployment: Deployment, job: str, changes: Changes) -> None:
     s3, bucket = deployment.client("s3"), deployment.config_bucket
     noted = {}
     for key, path in changes.upload.items():
-        body = path.read_bytes()
+        body = _read(path)
         print(f"  upload {key} ({len(body)} bytes)")
         etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"]
         if etag != _etag(body):
@@ -120,6 +120,16 @@ def apply(deployment: Deployment, job: str, changes: Changes) -> None:
 def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:  # it was there when it was checked
+        raise Refused(
+            f"{path}: {error.strerror}; it changed while it was read: make upload-config again "
+            "brings the bucket to what the folder holds then"
+        ) from error
 
 
 def _etag(body: bytes) -> str:

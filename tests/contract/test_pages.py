@@ -303,3 +303,14 @@ def test_the_trainer_of_the_guide_is_a_sound_job_and_prints_what_the_guide_says(
     assert ("", said) in blocks(guide)
     model = json.loads((job / "output/model.json").read_text())
     assert model == pytest.approx({"slope": 3, "bias": 1}, abs=0.01)
+
+
+def test_every_test_that_the_page_of_failures_names_exists() -> None:
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/failures.md").read_text())
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 30
+    assert sorted({*named} - there) == []

@@ -26,7 +26,7 @@ MAY_USE = {
     "jobs": {"jobs"},
     "events": {"jobs", "events"},
     "runs": {"jobs", "events", "runs"},
-    "aws": {"events", "runs", "aws"},
+    "aws": {*PURE, "aws"},
     "launch": {*PURE, "aws", "launch"},
     "reap": {*PURE, "aws", "reap"},
 }

@@ -358,7 +358,7 @@ def test_an_unknown_job_names_the_command_that_uploads_it(world: World) -> None:
 
 def test_a_missing_script_is_refused_before_anything_is_written(world: World) -> None:
     world.put("training-config.json", '{"training-script-filename": "other.sh"}')
-    with pytest.raises(InvalidConfig, match=r"other\.sh is not among the job's files"):
+    with pytest.raises(InvalidConfig, match=r"there is no file other\.sh beside it"):
         world.launch()
     assert world.objects() == set()
 

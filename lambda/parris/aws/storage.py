@@ -11,17 +11,11 @@ from botocore.exceptions import ClientError
 
 from ..errors import InvalidConfig, UnknownJob
 from ..events.request import DEFAULT_JOB, is_run_key
+from ..jobs.files import decode, file_problems
 from ..runs.outcome import MAX_BYTES, read_outcome
 from .objects import Objects
 
 JOBS_FOLDER = "jobs/"
-
-MAX_JOB_FILES = 200
-"""A job is a script and what stands beside it; a data set belongs in a bucket of its own."""
-
-MAX_FILE_BYTES = 5 * 1024**3
-"""The most that one CopyObject takes (S3 API reference)."""
-
 
 _LOG_END_BYTES = 4096
 
@@ -61,16 +55,13 @@ class Storage(Objects):
                 f"job {job!r} has no {name} in s3://{self.config_bucket}/{job_prefix(job)}; "
                 f"run {command}"
             ) from error
-        try:
-            return body.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidConfig(f"{job}/{name}", [f"not UTF-8 text: {error}"]) from error
+        return decode(body, f"{job}/{name}")
 
     def list_job_files(self, job: str) -> dict[str, int]:
         """Return the sizes in bytes of the job's files, by path below the job's folder.
 
         Raises:
-            InvalidConfig: if there are more than MAX_JOB_FILES, or one is too large to copy.
+            InvalidConfig: if there are too many, or one is too large to copy.
         """
         prefix = job_prefix(job)
         # One page holds 1,000 keys, so this is one round trip in all but the largest buckets.
@@ -83,14 +74,8 @@ class Storage(Objects):
             for item in page.get("Contents", [])
             if job != DEFAULT_JOB or not item["Key"].startswith(JOBS_FOLDER)
         }
-        if len(files) > MAX_JOB_FILES:
-            raise InvalidConfig(
-                f"job {job}",
-                [f"{len(files)} files (at most {MAX_JOB_FILES}); keep data in a bucket of its own"],
-            )
-        large = [name for name, size in files.items() if size > MAX_FILE_BYTES]
-        if large:
-            raise InvalidConfig(f"job {job}", [f"{name}: over 5 GiB" for name in large])
+        if problems := file_problems(files):
+            raise InvalidConfig(f"job {job}", problems)
         return files
 
     def claim(self, prefix: str, receipt: Mapping[str, Any]) -> Claim | None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..errors import InvalidConfig, found, meant
 from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, read_field
+from .files import decode
 
 CONFIG_FILENAME = "training-config.json"
 ORIGINAL_TEMPLATE = "cloudformation.json"
@@ -117,7 +118,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     Raises:
         InvalidConfig: with every fault found: its key, what was found, what is allowed.
     """
-    given = _read_object(text, source)
+    given = _read_object(text if isinstance(text, str) else decode(text, source), source)
     problems: list[str] = []
     values = _canonical(given, FIELDS.keys() | {"termination-options"}, "", problems)
     options = values.pop("termination-options", {})
@@ -180,7 +181,7 @@ def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _read_object(text: str | bytes, source: str) -> dict[str, Any]:
+def _read_object(text: str, source: str) -> dict[str, Any]:
     def refuse_constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is not JSON")
 
@@ -197,11 +198,12 @@ def _read_object(text: str | bytes, source: str) -> dict[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"the key {twice[0]!r} stands there twice")
-    return dict(pairs)
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given:
+            raise ValueError(f"the key {name!r} stands there twice")
+        given[name] = value
+    return given
 
 
 def _canonical(

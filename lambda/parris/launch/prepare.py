@@ -15,6 +15,7 @@ from ..errors import InvalidConfig, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.config import CONFIG_FILENAME, read_config
+from ..jobs.files import script_problems
 from ..runs.budget import Price
 from ..runs.fleet import fill_slots
 from ..runs.plan import RunPlan, plan_run, within_budget, without_price
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
-
-MAX_SCRIPT_BYTES = 10 * 1024**2
-"""A script is text; what is larger is data, and belongs beside it or in another bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,9 @@ def prepare(
     """
     config = read_config(files.text.result(), f"{request.job}/{CONFIG_FILENAME}")
     plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce)
-    _check_files(plan, files.sizes.result())
+    if problems := script_problems(plan.config.script, files.sizes.result()):
+        again = "make upload-config uploads what the folder holds"
+        raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])
     return plan
 
 
@@ -146,19 +146,3 @@ def stack_call(
         role_arn=settings.stack_role_arn,
         resource_types=render.RESOURCE_TYPES,
     )
-
-
-def _check_files(plan: RunPlan, files: Mapping[str, int]) -> None:
-    script = plan.config.script
-    problem = ""
-    if script not in files:
-        problem = (
-            f"training-script-filename: {script} is not among the job's files "
-            f"({', '.join(sorted(files))}); make upload-config uploads them"
-        )
-    elif files[script] == 0:
-        problem = f"training-script-filename: {script} is empty"
-    elif files[script] > MAX_SCRIPT_BYTES:
-        problem = f"training-script-filename: {script} has {files[script]} bytes, over 10 MiB"
-    if problem:
-        raise InvalidConfig(f"{plan.job}/{CONFIG_FILENAME}", [problem])
