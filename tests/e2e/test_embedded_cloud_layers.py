@@ -268,7 +268,7 @@ def test_a_stack_deleted_while_it_is_created_leaves_nothing(world: World, reaper
     machine = json.loads(template("#!/bin/bash\nsleep 600\n"))["Resources"]
     twins = {
         f"Instance{number}": machine["Instance"] | {"DependsOn": f"Instance{number - 1}"}
-        for number in range(1, 4)
+        for number in range(1, 20)  # one after another: seconds, on a busy machine too
     }
     machine["Instance0"] = machine.pop("Instance")
     made = world.cloudformation.create_stack(
