@@ -70,6 +70,8 @@ locals {
   # For a machine, aws:userid is "<role id>:<instance id>" (IAM user guide, "IAM policy elements:
   # Variables and tags", "Principal key values"): no other machine has it, and none can choose it.
   own_folder = "machines/&{aws:userid}"
+  # "*" also matches "/": with a run's id before it, source/ is a run's own, and none in an output.
+  run_ids = ["????????-??????-????????", "r-????????????????"]
 }
 
 data "aws_iam_policy_document" "instance" {
@@ -85,14 +87,18 @@ data "aws_iam_policy_document" "instance" {
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["runs/*/source/", "runs/*/${local.own_folder}/*"]
+      values   = ["runs/*/source/", "runs/*/checkpoints/", "runs/*/${local.own_folder}/*"]
     }
   }
 
   statement {
-    sid       = "ReadWhatARunStartsFrom"
-    actions   = ["s3:GetObject"]
-    resources = [for name in ["run.json", "agent.py*", "source/*"] : "${local.runs}/*/${name}"] # agent.py: launched before an upgrade, booting during it
+    sid     = "ReadWhatARunStartsFrom"
+    actions = ["s3:GetObject"]
+    resources = flatten([
+      for run in local.run_ids : [ # agent.py: launched before an upgrade, booting during it
+        for name in ["run.json", "agent.py*", "source/*", "machines/*/checkpoints/*"] : "${local.runs}/*/${run}/${name}"
+      ]
+    ])
   }
 
   statement {
@@ -101,13 +107,6 @@ data "aws_iam_policy_document" "instance" {
     resources = [
       for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${local.runs}/*/${local.own_folder}/${name}"
     ]
-  }
-
-  statement { # for the same reason: what another machine stored may be called source/… or run.json
-    sid       = "ReadNothingThatAMachineStored"
-    effect    = "Deny"
-    actions   = ["s3:GetObject"]
-    resources = ["${local.runs}/*/*/machines/*"]
   }
 
   statement { # "*" also matches "/": without this, a folder of its own inside another's source or output

@@ -62,5 +62,7 @@ MACHINE_ENDS = (
 """What a machine may say of its own run."""
 
 OUTCOME_STATES = (*MACHINE_STATES, State.LAUNCH_FAILED)
+MAY_GO_ON = (State.TIMED_OUT, State.STOPPED, State.INTERRUPTED, State.FAILED)
+"""Of a run that another may go on from, if it has stored checkpoints."""
 OVER = (*OUTCOME_STATES, State.SKIPPED)
 """Of a run about which nothing more is to be done."""

@@ -58,6 +58,11 @@ VERBS: Mapping[str, Verb] = {
                     default="",
                     choices=("0", "1", ""),
                 ),
+                _named(
+                    "resume",
+                    "begin with the checkpoints of this run, or of the job's last one that trained",
+                    value="run|last",
+                ),
                 _WAIT,
                 _named("event-id", "launch at most once for this id", value="id"),
             ),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.errors import InvalidConfig, meant
-from parris.events.request import DEFAULT_JOB
+from parris.events.request import DEFAULT_JOB, LAST
 from parris.jobs.config import CONFIG_FILENAME, read_config
 from parris.jobs.parameters import read_parameters, unknown_names
 from scripts.cli import console
@@ -28,9 +28,13 @@ def main(argv: list[str]) -> int:
     """Invoke the launch function; with --wait, follow the run and exit with its result."""
     options = parse("launch", argv)
 
-    job = options.job or DEFAULT_JOB
+    job, resume, deployment = options.job or DEFAULT_JOB, options.resume, None
+    if resume and resume != LAST:
+        deployment = read_deployment()
+        earlier = find_run(deployment, options.job or None, resume)
+        job, resume = earlier.job, earlier.run_id
     refuse_unknown(job, dict(options.parameter))
-    deployment = read_deployment()
+    deployment = deployment or read_deployment()
     stale.settle(
         deployment,
         job,
@@ -44,6 +48,8 @@ def main(argv: list[str]) -> int:
     if not options.event_id:
         # Only with an id of our own: the same id must mean the same run whenever it is sent.
         event["time"] = datetime.now(UTC).isoformat()
+    if resume:
+        event["resume"] = resume
     if options.parameter:
         event["parameters"] = dict(options.parameter)
     answer = invoke(deployment, event)
@@ -137,6 +143,8 @@ def show(answer: Mapping[str, Any]) -> None:
     print(f"  stack    {answer['stack-name']}")
     print(f"  deadline {answer['deadline']}")
     print(f"  cost     {cost_of(answer)}")
+    if resumed := answer.get("resumes"):
+        print(f"  resumes  {resumed}, with its checkpoints")
     for note in answer.get("notes", []):
         print(f"  note     {hint(note)}")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.contract import State
+from parris.contract import MAY_GO_ON, State
 from parris.errors import plain
 from parris.runs.budget import cost
 from scripts.cli.plain_text import one_line
@@ -49,6 +49,7 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "state": run.state,
         "reason": hint(run.reason) or "-",
         "ended by": run.ended_by or "-",
+        "resumes": str(receipt.get("resumes", "-")),
         "trigger": _trigger(receipt.get("trigger")),
         "claimed": _moment(receipt.get("claimed"), now),
         "began": _moment(began, now),
@@ -89,7 +90,8 @@ def next_commands(run: Run) -> Sequence[str]:
     results = f"make results RUN={run.run_id}"
     if run.is_over:
         left = ["make clean-stacks"] if run.stack is not None else []
-        return [f"make logs RUN={run.run_id}", results, *left]
+        resume = [f"make launch RESUME={run.run_id}"] if run.state in MAY_GO_ON else []
+        return [f"make logs RUN={run.run_id}", results, *resume, *left]
     if run.state != "running":
         return [f"make logs RUN={run.run_id} WAIT=1", f"make stop RUN={run.run_id}"]
     extend = f"make extend RUN={run.run_id} MINUTES=30"

@@ -275,7 +275,8 @@ def test_one_run_is_shown_in_full(s3: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert told["trigger"] == "schedule (name nightly)"
     assert "parameter epochs 40" in lines
     commands = [value for name, value in facts if name == "next"]
-    assert commands == [f"make logs RUN={RUN_ID}", f"make results RUN={RUN_ID}"]
+    wanted = ("make logs RUN=", "make results RUN=", "make launch RESUME=")
+    assert commands == [f"{command}{RUN_ID}" for command in wanted]
 
 
 def test_a_run_under_way_says_what_can_be_done_with_it_here(

@@ -35,6 +35,9 @@ MAX_UNUSED = 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a pair: a character to JSON, but nothing can write it."""
 
+LAST = "last"
+"""Of the job's runs that are over, the one of the latest event."""
+
 ACTIONS = ("launch", "status", "stop")
 """What a button's click may do."""
 
@@ -50,6 +53,8 @@ class LaunchRequest:
     """``direct``, ``schedule``, ``button``, ``device`` or ``data``."""
     action: str = "launch"
     """One of ACTIONS."""
+    resume: str = ""
+    """The run whose checkpoints it begins with, or LAST; "" for none."""
     overlap: str = ""
     """One of OVERLAPS, or "" for whoever asks without a choice and is refused."""
     time: datetime | None = None
@@ -82,6 +87,14 @@ def read_parameters(event: Mapping[str, Any]) -> dict[str, str]:
     if problems:
         raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
     return values
+
+
+def read_resume(event: Mapping[str, Any]) -> str:
+    """Return the run to go on from, as an event names it; "" if it names none."""
+    value = event.get("resume", "")
+    if value in ("", LAST) or (isinstance(value, str) and RUN_ID.fullmatch(value)):
+        return str(value)
+    raise InvalidEvent(f'resume: {shown(value)} is neither the id of a run nor "{LAST}"')
 
 
 def read_payload(event: Mapping[str, Any], where: str) -> Any:

@@ -14,6 +14,7 @@ from .request import (
     read_job,
     read_parameters,
     read_payload,
+    read_resume,
     read_text,
     read_time,
     read_timestamp,
@@ -23,7 +24,7 @@ from .request import (
 RULES = ("button", "device", "schedule", "data", "window")
 """What an event's ``rule`` may be: its rule's own literal (triggers.tf; launch/windows.py)."""
 
-_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"}
+_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap", "resume"}
 _DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
 _DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time"}
 _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
@@ -120,6 +121,7 @@ def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
         job=read_job(event.get("job", DEFAULT_JOB)),
         identity=identity,
         kind="schedule" if schedule else "direct",
+        resume=read_resume(event),
         overlap=overlap,
         time=time,
         parameters=read_parameters(event),
@@ -140,10 +142,11 @@ def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
         job=read_job(event.get("job", DEFAULT_JOB)),
         identity=f"{rule}:{event_id}",
         kind="schedule",
+        resume=read_resume(event),
         time=read_time(event.get("time"), "time"),
         parameters=read_parameters(event),
         origin={"schedule": rule, "event-id": event_id},
-        ignored=unused_keys(event, _EVENTBRIDGE_KEYS | {"job", "parameters"}),
+        ignored=unused_keys(event, _EVENTBRIDGE_KEYS | {"job", "parameters", "resume"}),
     )
 
 

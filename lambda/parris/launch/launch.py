@@ -30,6 +30,7 @@ from . import clicks, windows
 from .claim import claim_run
 from .commit import Commit
 from .prepare import Clients, Machine, prepare, read_job
+from .resume import find_resumed
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def _start(
     copy its files; create the stack."""
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
         files = read_job(pool, storage, request.job)
+        resuming = pool.submit(find_resumed, ledger, request) if request.resume else None
         record, ours = claim_run(
             ledger,
             request,
@@ -113,7 +115,15 @@ def _start(
             return duplicate_of(record)
         secret = os.urandom(16).hex()
         try:
-            plan = prepare(request, files, settings, now, run_id=record.run_id, nonce=secret)
+            plan = prepare(
+                request,
+                files,
+                settings,
+                now,
+                run_id=record.run_id,
+                nonce=secret,
+                resumed=resuming.result() if resuming else None,
+            )
         except (ParrisError, ClientError, BotoCoreError) as error:
             _free(ledger, record, error)
             raise

@@ -19,6 +19,7 @@ from ..jobs.files import script_problems
 from ..runs.budget import Price
 from ..runs.fleet import fill_slots
 from ..runs.plan import RunPlan, plan_run, within_budget, without_price
+from ..runs.record import RunRecord
 from ..settings import Settings
 from . import render
 
@@ -79,6 +80,7 @@ def prepare(
     *,
     run_id: str,
     nonce: str,
+    resumed: RunRecord | None,
 ) -> RunPlan:
     """Return what is to become of a request, without doing anything of it.
 
@@ -86,7 +88,7 @@ def prepare(
         ParrisError: if the job or the request is not fit to run.
     """
     config = read_config(files.text.result(), f"{request.job}/{CONFIG_FILENAME}")
-    plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce)
+    plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce, resumed=resumed)
     if problems := script_problems(plan.config.script, files.sizes.result()):
         again = "make upload-config uploads what the folder holds"
         raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])

@@ -20,6 +20,7 @@ def answer_of(
         "stack-id": stack_id,
         "deadline": receipt["deadline"],
         "duplicate": duplicate,
+        **({"resumes": receipt["resumes"]} if "resumes" in receipt else {}),
         **_costs(receipt),
     }
 

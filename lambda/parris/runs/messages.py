@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..contract import State
+from ..contract import MAY_GO_ON, State
 from ..errors import plain
 
 SUBJECT_LENGTH = 99
@@ -103,6 +103,7 @@ def ended(
     spent = "" if cost is None else f", ${cost:.2f}"
     begun, over = receipt.get("claimed", "unknown"), outcome.get("finished") or "unknown"
     tail = [_short(line) for line in log_end.splitlines()[-10:]]
+    resume = f"Go on from its checkpoints in a new run: make launch RESUME={run_id}"
     return Notice(
         event=state,
         job=job,
@@ -118,6 +119,7 @@ def ended(
             *(["", "The end of its log:", *(f"  {line}" for line in tail)] if tail else []),
             "",
             f"Look closer: make logs RUN={run_id}; fetch what it stored: make results RUN={run_id}",
+            *([resume] if state in MAY_GO_ON else []),
         ],
         facts={
             "run-id": run_id,

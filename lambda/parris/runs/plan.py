@@ -19,6 +19,7 @@ from ..jobs.parameters import OF_NEW_DATA, environment_name, unknown_names
 from ..settings import Settings
 from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .images import default_image, has_gpu
+from .record import RunRecord
 
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
@@ -61,6 +62,8 @@ class RunPlan:
     write to any stream whose name they know."""
     results_bucket: str
     region: str
+    resumed: RunRecord | None
+    """The run whose checkpoints it begins with."""
     notes: tuple[str, ...]
 
     @property
@@ -106,12 +109,14 @@ def plan_run(
     *,
     run_id: str,
     nonce: str,
+    resumed: RunRecord | None = None,
 ) -> RunPlan:
     """Return the plan of the run that `request` asks for, claimed at `now` (aware UTC).
 
     Args:
         run_id: as `claim.claim_run` finds it.
         nonce: what nobody can guess, in letters and digits.
+        resumed: the run that it goes on from.
 
     Raises:
         InvalidConfig: if the configuration asks for what this deployment does not allow.
@@ -164,6 +169,7 @@ def plan_run(
         log_stream=f"{request.job}/{run_id}/{nonce}",
         results_bucket=settings.results_bucket,
         region=settings.region,
+        resumed=resumed,
         notes=tuple(notes),
     )
 
@@ -246,7 +252,16 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "stop-grace-seconds": plan.config.stop_grace_seconds,
         "log-group": plan.log_group,
         "parris-version": __version__,
+        **_resumes(plan.resumed),
     }
+
+
+def _resumes(run: RunRecord | None) -> dict[str, str]:
+    if run is None:
+        return {}
+    stored = (run.outcome or {}).get("machine")  # a run of an older version has them at its root
+    folder = f"machines/{stored}/" if stored else ""
+    return {"resumes": run.run_id, "restore": run_prefix(run.job, run.run_id) + folder}
 
 
 def iso(time: datetime) -> str:

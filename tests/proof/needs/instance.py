@@ -3,11 +3,12 @@
 from tests.proof.common import LEDGER, by_key, not_by_key
 from tests.proof.table import Rows
 
-_RUN = "{results}/runs/digits/20261124-abcdef"
+_RUN = "{results}/runs/digits/20261124-120000-abcdef01"
 _STREAM = "arn:aws:logs:{region}:{account}:log-group:/{deployment}/training"
 _HERS = {"aws:userid": "AROAEXAMPLE:i-0123456789abcdef0"}
 _OWN = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
-_OTHERS = "{results}/runs/other/20261124-fedcba/machines/AROAEXAMPLE:i-0fedcba9876543210"
+_OTHERS = "{results}/runs/other/20261124-120000-fedcba01/machines/AROAEXAMPLE:i-0fedcba9876543210"
+_OLD = "{results}/runs/digits/r-0123456789abcdef"
 _INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
@@ -16,7 +17,7 @@ NEEDS: Rows = [
         "s3:ListBucket",
         "{results}",
         "aws s3 cp --recursive",
-        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+        {**_HERS, "s3:prefix": "runs/digits/20261124-120000-abcdef01/source/"},
     ),
     (
         "s3:ListBucket",
@@ -30,6 +31,24 @@ NEEDS: Rows = [
         [f"{_RUN}/run.json", f"{_RUN}/agent.pyz", f"{_RUN}/source/trainer-script.sh"],
         "user-data.sh, agent.pyz",
         _HERS,
+    ),
+    (
+        "s3:GetObject",
+        [
+            f"{_OTHERS}/checkpoints/1",
+            *(
+                f"{_OLD}/{name}"
+                for name in ("run.json", "agent.py", "source/x", f"{_INSIDE}/checkpoints/1")
+            ),
+        ],
+        "restore.py: a run may go on from another's checkpoints; ids of older versions",
+        _HERS,
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "restore.py: aws s3 sync",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/checkpoints/"},
     ),
     (
         "s3:PutObject",
@@ -52,7 +71,7 @@ NEEDS: Rows = [
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
-        f"{_STREAM}:log-stream:digits/20261124-abcdef",
+        f"{_STREAM}:log-stream:digits/20261124-120000-abcdef01",
         "agent.pyz",
         _HERS,
     ),
@@ -73,7 +92,7 @@ REFUSALS: Rows = [
         "s3:ListBucket",
         "{config}",
         "the jobs",
-        {**_HERS, "s3:prefix": "runs/digits/20261124-abcdef/source/"},
+        {**_HERS, "s3:prefix": "runs/digits/20261124-120000-abcdef01/source/"},
     ),
     (
         "s3:GetObject",

@@ -80,6 +80,11 @@ if words[:2] == ["s3", "cp"]:
                 copy(path, local(target) / path.relative_to(local(source)))
     else:
         copy(local(source), local(target))
+elif words[:2] == ["s3", "sync"]:
+    source, target = words[2:]
+    for path in local(source).rglob("*"):
+        if path.is_file():
+            copy(path, local(target) / path.relative_to(local(source)))
 elif words[:2] == ["sts", "get-caller-identity"]:
     print({own_name!r})
 elif words[:2] == ["logs", "put-log-events"]:

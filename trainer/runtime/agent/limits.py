@@ -24,6 +24,7 @@ HUNG_SECONDS = 50
 """How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
 READ_SECONDS, and the pauses between."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
+RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS = 4, 10
 OUTCOME_PAUSES = (1, 3, 9, 0)
 """Seconds after each attempt to store the outcome."""
 CONTROL_SECONDS = 15

@@ -27,6 +27,7 @@ from .limits import (
 )
 from .log import LogStreamer
 from .machine import is_restarting, read_identity
+from .restore import restore
 from .store import FOLDERS, Store
 from .trainer import Trainer
 from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
@@ -111,6 +112,11 @@ class Run:
         try:
             for name in FOLDERS:
                 (self._home / name).mkdir(exist_ok=True)
+            deadline = self._control.deadline
+            restored = restore(self._aws, self._home, self._uri, receipt, deadline)
+            if restored:
+                say(restored)
+                self._trainer.note(restored, self._streamer)
             self._trainer.start(self._streamer)
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)

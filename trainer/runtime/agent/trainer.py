@@ -51,6 +51,16 @@ class Trainer:
         self._reader: threading.Thread | None = None
         self._reading, self._pipe = False, -1
 
+    def note(self, text: str, streamer: LogStreamer) -> None:
+        """Put a line of ours into the log before the trainer's.
+
+        Raises:
+            OSError: if log.txt cannot be made.
+        """
+        with (self._home / LOG).open("ab") as log:
+            log.write(text.encode() + b"\n")
+        streamer.add([text.encode()])
+
     def start(self, streamer: LogStreamer) -> None:
         """Start the script.
 
