@@ -68,6 +68,18 @@ class Verb:
         return (*self.options, *((JSON,) if self.answer else ()), LOCAL)
 
 
+def job(help_text: str, *, first: bool = False) -> Option:
+    return Option(name="job", help=help_text, read=text, value="job", first=first, completes="jobs")
+
+
+def run(help_text: str) -> Option:
+    return Option(name="run", help=help_text, read=text, value="run", first=True)
+
+
+def named(name: str, help_text: str, **more: Any) -> Option:
+    return Option(name=name, help=help_text, read=more.pop("read", text), **more)
+
+
 def text(value: str) -> str:
     return value
 

@@ -13,7 +13,8 @@ other="$PARRIS_PARAM_OTHER" stranger="$PARRIS_PARAM_STRANGER"
 bucket="$PARRIS_PARAM_BUCKET" config="$PARRIS_PARAM_CONFIG"
 own="runs/$PARRIS_JOB/$PARRIS_RUN_ID"
 me="$(aws sts get-caller-identity --query UserId --output text)"
-echo forged >/tmp/forged.$$
+forged="$(mktemp)" && echo forged >"$forged"
+trap 'rm -f "$forged"' EXIT
 try() { # what is expected, and what is tried
   local said answer=allowed
   if ! said="$("${@:2}" 2>&1)"; then
@@ -22,7 +23,7 @@ try() { # what is expected, and what is tried
   fi
   printf '%s\t%s\t%s\n' "$1" "$answer" "${*:2}" >>"$PARRIS_OUTPUT_DIR/answers.txt"
 }
-put() { try "$1" aws s3api put-object --bucket "${3:-$bucket}" --key "$2" --body /tmp/forged.$$; }
+put() { try "$1" aws s3api put-object --bucket "${3:-$bucket}" --key "$2" --body "$forged"; }
 get() { try "$1" aws s3api get-object --bucket "$bucket" --key "$2" /dev/null; }
 for name in output/x outcome.json log.txt run.json source/x agent.pyz output/run.json; do
   put denied "$other/$name"

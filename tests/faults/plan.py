@@ -11,10 +11,10 @@ from unittest import mock
 from botocore.config import Config
 from moto import mock_aws
 
+from tests import reap_world
 from tests.faults import launches, sweeps
 from tests.faults.case import Case
 from tests.faults.injector import KINDS, Call
-from tests.integration import test_reap
 from tests.world import World
 
 _ONCE = Config(retries={"max_attempts": 0})
@@ -43,7 +43,7 @@ def run(case: Case) -> Case:
     config = None if case.kind == "sent-again" else _ONCE
     with _quick(), mock_aws():
         if case.name in sweeps.SCENES:
-            return sweeps.play(replace(case), lambda: test_reap.World(config))
+            return sweeps.play(replace(case), lambda: reap_world.World(config))
         return launches.play(replace(case), lambda: World(config))
 
 

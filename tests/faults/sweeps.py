@@ -17,7 +17,8 @@ from parris.errors import ParrisError
 from parris.reap.adopt import Adoption
 from tests.faults.case import Case
 from tests.faults.injector import Death, Injector
-from tests.integration.test_reap import (
+from tests.plans import NOW
+from tests.reap_world import (
     LONG_AGO,
     World,
     machine_event,
@@ -25,7 +26,6 @@ from tests.integration.test_reap import (
     run_id,
     stack_event,
 )
-from tests.plans import NOW
 
 ENDS = {
     "overdue": "timed-out",

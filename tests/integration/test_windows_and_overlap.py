@@ -15,7 +15,7 @@ from parris.aws.told import Told
 from parris.errors import InvalidConfig, InvalidEvent, StackInTheWay
 from parris.launch.commit import Commit
 from parris.runs.lifecycle import MAX_ATTEMPTS
-from tests.integration import test_reap
+from tests import reap_world
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS
 from tests.world import World
@@ -318,7 +318,7 @@ def test_a_schedule_whose_last_run_is_over_but_kept_is_refused(world: World) -> 
 
 
 def test_a_launch_succeeds_though_nobody_can_be_told(world: World) -> None:
-    world.topic.sns.delete_topic(TopicArn=test_reap.SETTINGS.topic_arn)
+    world.topic.sns.delete_topic(TopicArn=reap_world.SETTINGS.topic_arn)
     answer = world.launch()
     assert answer["duplicate"] is False
     assert world.record(answer["run-id"]).state == "launching"  # so that a sweep tells of it
@@ -334,7 +334,7 @@ def test_a_launch_succeeds_though_nobody_can_be_told(world: World) -> None:
 
 def test_the_end_of_a_run_is_told_once_with_the_end_of_its_log() -> None:
     with mock_aws():
-        world = test_reap.World()
+        world = reap_world.World()
         instance_id = world.run("done", **{"keep-stack": "always"})
         said: dict[str, Any] = {"trainer-seconds": 5400, "cost-usd": 0.5, "reason": "exit 0"}
         world.end("done", instance_id, **said)
@@ -347,7 +347,7 @@ def test_the_end_of_a_run_is_told_once_with_the_end_of_its_log() -> None:
         assert told["log"][-1] == "line 1999"
         assert len(told["log"]) == 10
         assert (told["event"], told["cost-usd"]) == ("succeeded", 0.5)
-        assert told["run-id"] == test_reap.run_id("done")
+        assert told["run-id"] == reap_world.run_id("done")
 
 
 @pytest.mark.parametrize("event", [{"job": "digits"}, [], "text", None, {"job": ["x"]}])
@@ -358,7 +358,7 @@ def test_whatever_the_launch_function_refused_is_told_once(event: Any) -> None:
         "responsePayload": {"errorMessage": "no such job", "errorType": "UnknownJob"},
     }
     with mock_aws():
-        world = test_reap.World()
+        world = reap_world.World()
         assert world.reap(record)["duplicate"] is False
         assert world.reap(record)["duplicate"] is True
         [told] = world.topic.heard("launch-failed")
@@ -380,7 +380,7 @@ def test_a_refusal_is_remembered_with_its_reason_and_what_names_its_event(
 ) -> None:
     record = {"requestPayload": event, "responsePayload": {"errorMessage": "no such job"}}
     with mock_aws():
-        world = test_reap.World()
+        world = reap_world.World()
         world.reap(record)
         [(key, said)] = Told(table=world.ledger.table, now=NOW).contents().items()
         assert key.endswith("/launch-failed")
@@ -389,7 +389,7 @@ def test_a_refusal_is_remembered_with_its_reason_and_what_names_its_event(
 
 def test_two_events_without_a_name_are_two_messages() -> None:
     with mock_aws():
-        world = test_reap.World()
+        world = reap_world.World()
         for request in ("r1", "r2", "r2"):
             world.reap({"requestPayload": {}, "requestContext": {"requestId": request}})
         assert len(world.topic.heard("launch-failed")) == 2
@@ -398,7 +398,7 @@ def test_two_events_without_a_name_are_two_messages() -> None:
 def test_a_function_that_timed_out_is_told_of_too() -> None:
     record = {"requestPayload": {}, "requestContext": {"condition": "RetriesExhausted"}}
     with mock_aws():
-        world = test_reap.World()
+        world = reap_world.World()
         world.reap(record)
         [told] = world.topic.heard("launch-failed")
         assert told["reason"] == "the function gave up: RetriesExhausted"
@@ -416,8 +416,8 @@ def test_why_a_message_started_nothing_is_written_where_its_rules_errors_are(
     event: dict[str, Any], logged: bool
 ) -> None:
     with mock_aws():
-        world = test_reap.World()
-        group = test_reap.SETTINGS.iot_log_group
+        world = reap_world.World()
+        group = reap_world.SETTINGS.iot_log_group
         world.logs.create_log_group(logGroupName=group)
         world.reap({"requestPayload": event, "responsePayload": {"errorMessage": "no such job"}})
         streams = world.logs.describe_log_streams(logGroupName=group)["logStreams"]

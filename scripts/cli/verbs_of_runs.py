@@ -1,0 +1,213 @@
+"""The verbs about jobs and runs. Nothing is imported here that takes time."""
+
+from __future__ import annotations
+
+from scripts.cli.verb import Option, Verb, job, named, pair, run, text, whole
+
+_WAIT = Option(name="wait", help="follow it to its end and exit with its result")
+_OF_A_RUN = run("its id or the beginning of it; by default the newest")
+_OF_JOB = job("only runs of this job")
+MAX_COUNT = 10_000
+"""How many runs a status may be asked for."""
+
+VERBS = (
+    Verb(
+        name="launch",
+        help="start a training",
+        example="launch monte-carlo --parameter rounds=20 --wait",
+        options=(
+            job("which job; default if none is named", first=True),
+            Option(
+                name="parameter",
+                help="for the trainer, in place of the job's own; may be repeated",
+                read=pair,
+                value="name=value",
+                default=[],
+                make_name="PARAMETERS",
+                short="p",
+                many=True,
+            ),
+            Option(
+                name="upload",
+                help="1: first upload what changed in the job's folder; 0: never; else it asks",
+                read=text,
+                value="0|1",
+                default="",
+                choices=("0", "1", ""),
+            ),
+            named(
+                "resume",
+                "begin with the checkpoints of this run, or of the job's last one that trained",
+                value="run|last",
+            ),
+            _WAIT,
+            named("event-id", "launch at most once for this id", value="id"),
+        ),
+        answer=(
+            "the launch function's answer (contracts.md, Events); with `--wait` also `state`, "
+            "`reason` and `outcome` of the run"
+        ),
+    ),
+    Verb(
+        name="status",
+        help="list the newest runs, and the stacks that stand; or show one run in full",
+        example="status monte-carlo --count 5",
+        options=(
+            job("only runs of this job", first=True),
+            named("run", "this run in full: its id or the beginning of it", value="run"),
+            named(
+                "count",
+                "how many runs",
+                read=whole(1, MAX_COUNT, "runs"),
+                value="n",
+                default=20,
+            ),
+        ),
+        answer=(
+            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "stack-status", '
+            '"receipt", "outcome"}], "refused": [the same of launches that were refused], '
+            '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
+            "one of `runs`"
+        ),
+    ),
+    Verb(
+        name="logs",
+        help="show a run's log",
+        example="logs 2026",
+        options=(_OF_A_RUN, _OF_JOB, _WAIT),
+        answer='`{"job", "run-id", "state", "log"}`, the log as one text',
+    ),
+    Verb(
+        name="results",
+        help="fetch a run's results to results/<job>/<run-id>/",
+        example="results 2026 --to /tmp/results",
+        options=(
+            _OF_A_RUN,
+            _OF_JOB,
+            named("to", "the folder to put them below", value="folder", completes="files"),
+        ),
+        answer=(
+            '`{"job", "run-id", "state", "folder", "files", "refused"}`: how many were '
+            "fetched, and which were not"
+        ),
+    ),
+    Verb(
+        name="stop",
+        help="end a run early, gently: its results are stored first",
+        example="stop 20261124-05 --wait",
+        options=(_OF_A_RUN, _OF_JOB, _WAIT),
+        answer='`{"job", "run-id", "state"}`, as it was asked or, with `--wait`, as it ended',
+    ),
+    Verb(
+        name="extend",
+        help="give a run more time, within the caps",
+        example="extend 20261124-05 --minutes 30",
+        options=(
+            _OF_A_RUN,
+            _OF_JOB,
+            named(
+                "minutes",
+                "how much more",
+                read=whole(1, 10_080, "minutes"),
+                value="n",
+                default=30,
+            ),
+        ),
+        answer='`{"job", "run-id", "stack-name", "deadline"}`, the new one',
+    ),
+    Verb(
+        name="jobs",
+        help="list the jobs: where each is, its last run, what starts it",
+        example="jobs --json",
+        answer=(
+            '`[{"job", "folder", "bucket", "run-id", "state", "stack-name", "schedules", '
+            '"data-triggers"}]`: in the folder, in the bucket; its last run; names'
+        ),
+    ),
+    Verb(
+        name="schedules",
+        help="list the next five times of each schedule",
+        example="schedules --json",
+        answer=(
+            '`[{"name", "job", "expression", "enabled", "overlap", "next", "problem"}]`, '
+            "`next` in UTC"
+        ),
+    ),
+    Verb(
+        name="fire",
+        help="set a trigger off as its own source would",
+        example="fire schedule --name nightly",
+        options=(
+            Option(
+                name="trigger",
+                help="which kind",
+                read=text,
+                first=True,
+                choices=("button", "device", "schedule", "data"),
+            ),
+            named("click", "of a button: SINGLE, DOUBLE or LONG", default="", value="click"),
+            named("serial", "of a button: its serial number", default="", value="number"),
+            job("of a device's message: the job to launch"),
+            named("payload", "of a device's message: parameters", default="", value="json"),
+            named("name", "of a schedule or a data trigger", default="", value="name"),
+            named("key", "of new data: the object", default="", value="key"),
+            named(
+                "file",
+                "of new data: what to put there",
+                default="",
+                value="file",
+                completes="files",
+            ),
+            _WAIT,
+        ),
+        answer=(
+            '`{"trigger", "did", "job", "run-id", "state", "reason"}`, the last four null if '
+            "no run began; with `--wait` also `outcome`"
+        ),
+    ),
+    Verb(
+        name="bucket",
+        help="make a data trigger's bucket, and let it tell of its objects",
+        example="bucket my-data",
+        options=(
+            Option(
+                name="name",
+                help="of the bucket",
+                read=text,
+                value="name",
+                default="",
+                first=True,
+            ),
+        ),
+        answer=(
+            '`{"bucket", "region", "made", "told", "watched"}`: whether it was made now, '
+            "whether it was let tell EventBridge now, whether a data trigger watches it"
+        ),
+    ),
+    Verb(
+        name="upload-config",
+        alias="upload",
+        help="check the jobs and upload what changed",
+        example="upload monte-carlo",
+        options=(
+            job("only this job", first=True),
+            Option(name="check", help="check only; needs no deployment"),
+        ),
+        answer=(
+            '`{"<job>": {"uploaded", "removed", "unchanged"}}`: keys, keys, a count; with '
+            '`--check` `{"<job>": null}`'
+        ),
+    ),
+    Verb(
+        name="clean-stacks",
+        alias="clean",
+        help="delete stacks whose run is over",
+        example="clean --wait",
+        options=(
+            Option(name="all", help="also those of live runs, after asking"),
+            Option(name="yes", help="do not ask"),
+            Option(name="wait", help="wait until they are gone"),
+        ),
+        answer='`{"asked", "failed"}`: names of stacks; names to reasons',
+    ),
+)

@@ -1,0 +1,242 @@
+"""How a run ended that could not say so, and what becomes of its stack."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from parris.runs.lifecycle import Machine
+from tests.plans import NOW
+
+if TYPE_CHECKING:
+    pass
+
+from tests.reap_world import (
+    IMAGE,
+    LONG_AGO,
+    World,
+    machine_event,
+    outcome_key,
+    run_id,
+    show,
+    stack_event,
+)
+
+
+def test_a_machine_that_vanished_leaves_an_outcome_with_its_last_words(world: World) -> None:
+    instance_id = world.run("lost")
+    world.write("lost", instance_id, b"epoch 0\nepoch 1\nepoch 2\n", "log.txt")
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap(machine_event(instance_id))
+    outcome = world.outcome("lost")
+    assert (outcome["state"], outcome["ended-by"]) == ("stopped", "somebody")
+    assert outcome["last-log-line"] == "epoch 2"
+    assert outcome["instance-id"] == instance_id
+    assert outcome["cost-usd"] > 0
+    assert world.stacks() == set()
+
+
+def test_a_machine_of_somebody_else_is_ignored(world: World) -> None:
+    world.run("live")
+    made = world.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"][0]
+    world.ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    assert world.reap(machine_event(made["InstanceId"])) == {"ignored": made["InstanceId"]}
+    assert world.reap(machine_event("i-00000000000000000"))["ignored"]
+    assert world.stacks() == {"live"}
+
+
+def test_a_stack_of_somebody_else_is_ignored(world: World) -> None:
+    stack_id = world.stack("foreign", LONG_AGO, deployment="theirs")
+    assert world.reap(stack_event(stack_id)) == {"ignored": stack_id}
+    assert world.stacks() == {"foreign"}
+
+
+def test_a_replaced_machine_ends_its_run_and_not_the_stack(world: World) -> None:
+    old = world.run("old")
+    new = world.run("new")
+    world.ec2.create_tags(
+        Resources=[old], Tags=[{"Key": "parris:stack", "Value": world.stack_id("new")}]
+    )
+    world.ec2.terminate_instances(InstanceIds=[old])
+    world.reap(machine_event(old))
+    assert world.outcome("old")["reason"] == f"run {run_id('new')} replaced it"
+    assert world.stacks() == {"old", "new"}
+    assert new
+
+
+@pytest.mark.parametrize(
+    ("state", "ended_by", "told"),
+    [
+        ("interrupted", "shutdown", ("interrupted", "replacement")),
+        ("succeeded", "trainer", ("succeeded", "trainer")),
+        ("timed-out", "agent", ("timed-out", "agent")),
+    ],
+)
+def test_a_replaced_machine_that_stored_its_results_was_replaced_unless_it_had_ended(
+    world: World, state: str, ended_by: str, told: tuple[str, str]
+) -> None:
+    old = world.run("old")
+    world.run("new")
+    world.ec2.create_tags(
+        Resources=[old], Tags=[{"Key": "parris:stack", "Value": world.stack_id("new")}]
+    )
+    world.ec2.terminate_instances(InstanceIds=[old])
+    said = {"state": state, "ended-by": ended_by, "reason": "its own", "bytes-stored": 7}
+    world.end("old", old, **said)
+    world.reap(machine_event(old))
+    outcome = world.outcome("old")
+    assert (outcome["state"], outcome["ended-by"]) == told
+    replaced = f"run {run_id('new')} replaced it"
+    assert outcome["reason"] == (replaced if ended_by == "shutdown" else "its own")
+    assert outcome["bytes-stored"] == 7  # what the machine alone knows stays
+    assert [notice["event"] for notice in world.topic.heard()] == [told[0]]
+
+
+def test_a_machine_that_goes_as_a_replacement_is_undone_was_not_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("old")
+    new = world.run("new")
+    (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    undone = {**stack, "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: undone)
+    world.ec2.terminate_instances(InstanceIds=[new])
+    assert world.reap(machine_event(new)) == {"ignored": new}
+    listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
+    assert [item["Key"] for item in listed if item["Key"].endswith("outcome.json")] == []
+
+
+@pytest.mark.parametrize(
+    ("token", "written"), [(run_id("new"), {"new"}), ("", set()), ("9f0c-not-a-run", set())]
+)
+def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch, token: str, written: set[str]
+) -> None:
+    world.run("old")
+    key = f"runs/job/{run_id('new')}/run.json"
+    receipt = {"run-id": run_id("new"), "job": "job", "claimed": "2026-11-24T11:59:00Z"}
+    world.s3.put_object(Bucket="results", Key=key, Body=json.dumps(receipt).encode())
+    (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: rolled_back)
+    world.reap(stack_event(stack["StackId"], token))
+    listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
+    outcomes = {item["Key"] for item in listed if item["Key"].endswith("outcome.json")}
+    assert outcomes == {outcome_key(name) for name in written}
+    assert world.stacks() == {"old"}
+    if written:
+        assert world.outcome("new")["state"] == "launch-failed"
+
+
+_NO_KEY = "Client.InternalError"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Resource creation cancelled", _NO_KEY),  # CloudFormation says nothing of it, EC2 does
+        (
+            "Instance i-0 failed to stabilize. Current state: shutting-down. Reason: "
+            f"{_NO_KEY}: Client error on launch",
+            None,  # EC2 has forgotten the machine
+        ),
+    ],
+)
+@pytest.mark.parametrize("replacement", [False, True])
+def test_a_machine_that_cannot_use_the_key_of_its_volume_dies_with_the_cure(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    code: str | None,
+    replacement: bool,
+) -> None:
+    world.run("keyless")
+    (stack,) = world.cloudformation.describe_stacks(StackName="keyless")["Stacks"]
+    status = "UPDATE_ROLLBACK_COMPLETE" if replacement else "ROLLBACK_COMPLETE"
+    failed = {**stack, "StackStatus": status}  # moto never fails one
+    died = "CREATE_FAILED"
+    events = [_failure("i-0", "Instance", said) | {"ResourceStatus": died}]
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: failed)
+    monkeypatch.setattr(world.cloudformation, "get_paginator", lambda _: Pages(events))
+    name = "replacing" if replacement else "keyless"
+    key = f"runs/job/{run_id(name)}/run.json"
+    receipt = {"run-id": run_id(name), "job": "job", "claimed": "2026-11-24T11:59:00Z"}
+    world.s3.put_object(Bucket="results", Key=key, Body=json.dumps(receipt).encode())
+    machines = {}
+    if code is not None:
+        machines[run_id(name)] = Machine(
+            instance_id="i-0", state="terminated", reason=code, launched=NOW
+        )
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: machines)
+    world.reap(stack_event(stack["StackId"], run_id(name) if replacement else ""))
+    outcome = world.outcome(name)
+    assert (outcome["state"], outcome["ended-by"]) == ("launch-failed", "cloudformation")
+    assert outcome["reason"].startswith(f"Instance: {said}")
+    assert "ebs_kms_key_arns" in outcome["reason"]
+
+
+def test_a_deletion_by_the_schedule_is_told_from_one_by_hand(world: World) -> None:
+    for name, token in (("late", "parris-schedule-late"), ("by-hand", "Console-DeleteStack-1")):
+        world.run(name, deadline=LONG_AGO)
+        stack_id = world.stack_id(name)
+        world.cloudformation.delete_stack(StackName=stack_id)
+        world.reap(stack_event(stack_id, token))
+    assert world.outcome("late")["ended-by"] == "schedule"
+    assert world.outcome("late")["state"] == "timed-out"
+    assert world.outcome("by-hand")["ended-by"] == "somebody"
+    assert world.outcome("by-hand")["state"] == "stopped"
+
+
+def test_a_run_may_keep_its_stack_but_gets_its_outcome(world: World) -> None:
+    instance_id = world.run("kept", **{"keep-stack": "on-failure"})
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap()
+    assert world.stacks() == {"kept"}
+    assert world.outcome("kept")["state"] == "stopped"
+    world.reap(now=NOW + timedelta(days=8))
+    assert world.stacks() == set()
+
+
+def test_a_deletion_that_failed_is_tried_again_and_told_of_once_with_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("stuck")
+    (stack,) = world.cloudformation.describe_stacks(StackName="stuck")["Stacks"]
+    failed = {**stack, "StackStatus": "DELETE_FAILED"}  # moto never fails one
+    show(monkeypatch, failed)
+    said = [
+        _failure(stack["StackId"], "stuck", "The following resource(s) failed to delete: [It]."),
+        _failure("i-1", "It", "not authorized to perform: ec2:TerminateInstances"),
+        _failure("i-1", "It", "what it was the last time"),
+    ]
+    monkeypatch.setattr(world.cloudformation, "get_paginator", lambda _: Pages(said))
+    assert world.reap()["deleting"] == ["stuck"]
+    (told,) = world.topic.heard("delete-failed", "job")
+    assert told["reason"] == "It: not authorized to perform: ec2:TerminateInstances"
+    assert (told["run-id"], told["stack-name"]) == (run_id("stuck"), "stuck")
+    world.reap(now=NOW + timedelta(minutes=5))
+    assert len(world.topic.heard("delete-failed")) == 1
+    assert world.stacks() == set()
+
+
+def _failure(physical_id: str, logical_id: str, reason: str) -> dict[str, str]:
+    """Return an event of a resource that could not be deleted."""
+    return {
+        "PhysicalResourceId": physical_id,
+        "LogicalResourceId": logical_id,
+        "ResourceStatus": "DELETE_FAILED",
+        "ResourceStatusReason": reason,
+    }
+
+
+class Pages:
+    """A paginator of DescribeStackEvents: newest first."""
+
+    def __init__(self, events: list[dict[str, str]]) -> None:
+        self.events = events
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return [{"StackEvents": self.events}]
