@@ -96,7 +96,7 @@ data "aws_iam_policy_document" "instance" {
     actions = ["s3:GetObject"]
     resources = flatten([
       for run in local.run_ids : [ # agent.py: launched before an upgrade, booting during it
-        for name in ["run.json", "agent.py*", "source/*", "machines/*/checkpoints/*"] : "${local.runs}/*/${run}/${name}"
+        for name in ["run.json", "agent.py*", "source/*", "checkpoints/*", "machines/*/checkpoints/*"] : "${local.runs}/*/${run}/${name}"
       ]
     ])
   }

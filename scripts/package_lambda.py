@@ -96,7 +96,9 @@ def without_types(source: str) -> str:
 
     Nothing reads them in a function that runs; those of a dataclass stay, which is made of them.
     """
-    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    lines = [
+        f"{line}\n".encode() for line in source.removesuffix("\n").split("\n")
+    ]  # as ast counts
     cuts: list[tuple[int, int, ast.expr | ast.stmt]] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg) and node.annotation:

@@ -25,7 +25,7 @@ _LONGEST = (
     *("drill", "schedules", "interrupted_deploy", "destroy", "upgrade", "triggers", "commands"),
     *("faults", "layers", "several", "operator", "agent_stop", "agent"),
 )
-"""Files of which each takes minutes, mostly waiting: begun last, they would be waited for alone."""
+"""Files of which each takes minutes, mostly waiting. Those that begin last are waited for alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

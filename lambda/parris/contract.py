@@ -63,6 +63,6 @@ MACHINE_ENDS = (
 
 OUTCOME_STATES = (*MACHINE_STATES, State.LAUNCH_FAILED)
 MAY_GO_ON = (State.TIMED_OUT, State.STOPPED, State.INTERRUPTED, State.FAILED)
-"""Of a run that another may go on from, if it has stored checkpoints."""
+"""Of a run for which a new one is offered that goes on from its checkpoints."""
 OVER = (*OUTCOME_STATES, State.SKIPPED)
 """Of a run about which nothing more is to be done."""

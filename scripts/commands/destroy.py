@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from parris.aws.stacks import stack_tags
 from parris.aws.storage import AGENT_KEY
 from parris.runs.budget import cost
+from parris.runs.outcome import read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused
@@ -168,8 +169,8 @@ def _holds_anything(bucket: Mapping[str, Any]) -> bool:
 def _spent(run: Run) -> str:
     """Return what a live run has cost and goes on costing, as far as its price is known."""
     price = run.receipt.get("price")
-    if run.is_over or not price:
+    claimed = read_time(run.receipt.get("claimed"))
+    if run.is_over or not price or claimed is None:
         return ""
-    claimed = datetime.fromisoformat(run.receipt["claimed"])
     spent = cost(run.receipt, claimed, datetime.now(UTC))
     return f", {spent:.2f} US dollars so far, {float(price['hourly-usd']):.4f} an hour"

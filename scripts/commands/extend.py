@@ -12,6 +12,7 @@ from botocore.exceptions import WaiterError
 from parris.aws.stacks import first_failure, stack_parameters
 from parris.launch.render import schedule_time
 from parris.runs.budget import minutes_for_budget
+from parris.runs.outcome import read_time
 from parris.runs.plan import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
 
 def latest_deadline(receipt: Mapping[str, Any], max_run_hours: int) -> tuple[datetime, str]:
     """Return how far a run's deadline may be moved, and what says so."""
-    claimed = datetime.fromisoformat(receipt["claimed"])
+    claimed = _claimed(receipt)
     caps = [(claimed + timedelta(hours=max_run_hours), f"max_run_hours is {max_run_hours}")]
     budget, price = receipt.get("cost-limit-usd"), receipt.get("price")
     if budget and price:
@@ -78,10 +79,17 @@ def latest_deadline(receipt: Mapping[str, Any], max_run_hours: int) -> tuple[dat
     return min(caps)
 
 
+def _claimed(receipt: Mapping[str, Any]) -> datetime:
+    claimed = read_time(receipt.get("claimed"))
+    if claimed is None:
+        raise Refused("the run's run.json does not say when it was launched; it cannot be extended")
+    return claimed
+
+
 def _moved(receipt: Mapping[str, Any], deadline: datetime) -> dict[str, Any]:
     changed = {**receipt, "deadline": iso(deadline)}
     if changed.get("time-limit-minutes") is not None:
-        claimed = datetime.fromisoformat(receipt["claimed"])
+        claimed = _claimed(receipt)
         changed["time-limit-minutes"] = int((deadline - claimed).total_seconds() // 60)
     return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from scripts.cli.columns import Column
 from scripts.cli.which_cloud import hint
 from scripts.deployment.newest import with_stacks
 from scripts.deployment.outputs import Deployment, read_deployment
-from scripts.deployment.runs import Run, ledger_of, list_run_keys, list_stacks, read_runs
+from scripts.deployment.runs import Run, list_run_keys, list_stacks, read_runs
+from scripts.deployment.stores import ledger_of
 from scripts.jobs.jobs import job_folders
 
 _COLUMNS = (
@@ -30,9 +32,6 @@ _COLUMNS = (
 
 _LATELY = 200
 """Runs among which the last one of most jobs is."""
-
-_PLANNED = 5
-"""Newest launches of a job among which one got as far as a plan."""
 
 
 def main(argv: list[str]) -> int:
@@ -78,7 +77,8 @@ def last_runs(deployment: Deployment, jobs: Iterable[str]) -> list[Run]:
     last: dict[str, RunRecord] = {}
     for record in ledger.newest(_LATELY)[0]:
         last.setdefault(record.job, record)
-    earlier = (ledger.newest(_PLANNED, job)[0][:1] for job in {*jobs} - {*last})
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        earlier = pool.map(lambda job: ledger.newest(1, job)[0], {*jobs} - {*last})
     records = [*last.values(), *(record for found in earlier for record in found)]
     return with_stacks(deployment, records, stacks)
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.aws.objects import Objects
 from parris.aws.told import Told
 from parris.contract import State
 from parris.events.request import DEFAULT_JOB
-from parris.runs.plan import run_prefix
+from parris.runs.record import RunRecord
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import is_local
 from scripts.deployment.outputs import Deployment
-from scripts.deployment.runs import ledger_of
+from scripts.deployment.stores import ledger_of
 
 SECONDS = 30.0
 """How long to listen: a message reaches the function within seconds, and its refusal the reap
@@ -63,11 +62,8 @@ class Listener:
             job: which the event is about; None if only the function knows.
         """
         self._job = job
-        self._objects = Objects(
-            s3=deployment.client("s3"), results_bucket=deployment.results_bucket
-        )
         self._ledger = ledger_of(deployment)
-        self._runs = set(self._newest())
+        self._runs = {(one.job, one.run_id) for one in self._newest()}
         self._told = Told(table=self._ledger.table, now=datetime.now(UTC))
         self._marks = set(self._told.contents(self._prefix))
 
@@ -75,8 +71,8 @@ class Listener:
     def _prefix(self) -> str:
         return f"{self._job}/" if self._job else ""
 
-    def _newest(self) -> list[tuple[str, str]]:
-        return [(one.job, one.run_id) for one in self._ledger.newest(_NEWEST, self._job)[0]]
+    def _newest(self) -> list[RunRecord]:
+        return self._ledger.newest(_NEWEST, self._job)[0]
 
     def listen(self, fired: Fired) -> Heard | None:
         """Return what comes of what was `fired`; None if nothing does in its time.
@@ -92,15 +88,15 @@ class Listener:
             time.sleep(0.5 if is_local() else 2)
 
     def _run(self, fired: Fired) -> Heard | None:
-        for job, run_id in self._newest():
-            if (job, run_id) in self._runs:
+        for record in self._newest():
+            if (record.job, record.run_id) in self._runs:
                 continue
-            receipt = self._objects.read(f"{run_prefix(job, run_id)}run.json")
+            receipt = record.known
             if not _has(receipt.get("trigger"), fired.names):
                 continue
-            if receipt.get("state") == State.LAUNCH_FAILED:
+            if receipt["state"] == State.LAUNCH_FAILED:
                 raise Refused(f"the launch function refused: {receipt.get('reason')}")
-            if "stack-id" in receipt or receipt.get("state") in (State.SKIPPED, State.QUEUED):
+            if "stack-id" in receipt or receipt["state"] in (State.SKIPPED, State.QUEUED):
                 return Heard(receipt=receipt)
         return None
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parris.aws.stacks import stack_tags
-from parris.contract import State
 from parris.runs.record import RunRecord
+from scripts.deployment.one_run import was_refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.receipts import sound
-from scripts.deployment.runs import Run, ledger_of, list_run_keys, look, make_run, read_runs
+from scripts.deployment.runs import Run, list_run_keys, look, make_run, read_runs
+from scripts.deployment.stores import ledger_of
 
 LOOKED_THROUGH = 10
 """Times the runs asked for: so many launches are looked through at most to find them."""
@@ -42,36 +42,31 @@ def read_newest(
     A launch that was refused is a run in the ledger too; a hundred of them must not hide the run
     that they wanted to replace. So many of them are looked through, and no more.
     """
-    ledger = ledger_of(deployment)
-    held = {stack_tags(stack).get("parris:run-id") for stack in stacks}
     for limit in (2 * count, LOOKED_THROUGH * count):
-        records, problems = ledger.newest(limit + 1, job)
-        looked = records[:limit]
-        wanted = [one for one in looked if not _is_refused(one, held)][:count]
-        whole = len(records) + len(problems) <= limit
+        looked, problems, whole = _looked_through(deployment, job, stacks, limit)
+        wanted = [run for run in looked if not was_refused(run)][:count]
         if len(wanted) == count or whole:
             break
     last = wanted[-1].run_id if len(wanted) == count else ""
-    refused = [one for one in looked if _is_refused(one, held) and one.run_id >= last]
-    shown = len(wanted) + len(refused)
-    older: list[Run] = []
-    if whole and len(wanted) < count and ledger.adopted_after() is not None:
-        known = {(one.job, one.run_id) for one in records}
+    refused = [run for run in looked if was_refused(run) and run.run_id >= last]
+    more = not whole or len(looked) > len(wanted) + len(refused)
+    return Newest(runs=wanted, refused=refused, more=more, problems=problems)
+
+
+def _looked_through(
+    deployment: Deployment, job: str | None, stacks: Sequence[Mapping[str, Any]], limit: int
+) -> tuple[list[Run], list[str], bool]:
+    """Return the newest launches, what holds none, and whether there are no others."""
+    ledger = ledger_of(deployment)
+    records, problems = ledger.newest(limit + 1, job)
+    runs = with_stacks(deployment, records, stacks)
+    if ledger.adopted_after() is not None:  # after an upgrade it does not hold all yet
+        known = {(run.job, run.run_id) for run in runs}
         keys = [key for key in list_run_keys(deployment, job) if key not in known]
-        older = read_runs(deployment, keys[: count - len(wanted)], stacks)
-    return Newest(
-        runs=[*with_stacks(deployment, wanted, stacks), *older],
-        refused=with_stacks(deployment, refused, stacks),
-        more=not whole or len(records) > shown,
-        problems=problems,
-    )
-
-
-def _is_refused(record: RunRecord, held: set[str | None]) -> bool:
-    """Return whether nothing of a launch ever came to exist."""
-    if record.outcome is not None or record.stack_id or record.run_id in held:
-        return False
-    return record.state in (State.LAUNCH_FAILED, State.SKIPPED)
+        keys.sort(key=lambda key: key[1], reverse=True)
+        runs += read_runs(deployment, keys[: limit + 1], stacks)
+        runs.sort(key=lambda run: run.run_id, reverse=True)
+    return runs[:limit], problems, len(runs) + len(problems) <= limit
 
 
 def with_stacks(

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from parris.contract import MAY_GO_ON, State
+from parris.contract import State
 from parris.errors import plain
 from parris.runs.budget import cost
+from parris.runs.messages import goes_on
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
@@ -90,7 +91,9 @@ def next_commands(run: Run) -> Sequence[str]:
     results = f"make results RUN={run.run_id}"
     if run.is_over:
         left = ["make clean-stacks"] if run.stack is not None else []
-        resume = [f"make launch RESUME={run.run_id}"] if run.state in MAY_GO_ON else []
+        resume = (
+            [f"make launch RESUME={run.run_id}"] if run.outcome and goes_on(run.outcome) else []
+        )
         return [f"make logs RUN={run.run_id}", results, *resume, *left]
     if run.state != "running":
         return [f"make logs RUN={run.run_id} WAIT=1", f"make stop RUN={run.run_id}"]

@@ -6,25 +6,24 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from parris.aws import stacks as cloudformation
-from parris.aws.ledger import Ledger
-from parris.aws.stacks import first_failure, last_deletion, stack_tags
-from parris.aws.storage import Storage
-from parris.aws.table import Table
+from parris.aws.stacks import first_failure, last_deletion, stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, State
 from parris.events.request import JOB_NAME, is_run_key
 from parris.runs.lifecycle import Ending, deleted, replaced
+from parris.runs.outcome import read_time
+from parris.runs.plan import iso
 from parris.runs.state import state_of
 from scripts.cli.console import Refused
 from scripts.deployment.machines import find_machine, instance_of, machine_states
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.receipts import read_receipt
 from scripts.deployment.run_ids import begun_with
+from scripts.deployment.stores import ledger_of, storage_of
 
 _GOING = ("pending", "running")
 """States of a machine whose run goes on."""
@@ -146,6 +145,8 @@ def make_run(
         stands = state_of(receipt, outcome, status, machine)
         if outcome is None:
             stands = _explained(deployment, stands, receipt, stack)
+    if stack is not None and (moved := read_time(stack_parameters(stack).get("Deadline"))):
+        receipt = {**receipt, "deadline": iso(moved)}  # by make extend
     return Run(
         job=job,
         run_id=run_id,
@@ -187,7 +188,9 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
     if run_id and not _BEGINNING.fullmatch(run_id):
         raise Refused(f"{run_id!r} is not a run's id, nor the beginning of one")
     ledger = ledger_of(deployment)
-    if run_id:
+    if ledger.adopted_after() is not None:  # after an upgrade it does not hold all yet
+        keys = []
+    elif run_id:
         found = ledger.begun_with(run_id, _AMBIGUOUS)
         keys = [key for key in found if key[0] == (job or key[0])]
         if len(keys) != 1 or len(found) == _AMBIGUOUS:
@@ -264,25 +267,21 @@ def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
     if found is None:
         reason = "its stack is gone and the machine left no outcome"
         return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.SOMEBODY)
-    return deleted(found[0], datetime.fromisoformat(receipt["deadline"]), found[1])
+    deadline = read_time(receipt.get("deadline")) or found[1]
+    return deleted(found[0], deadline, found[1])
 
 
 def change_receipt(
     deployment: Deployment, run: Run, change: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> None:
-    """Change a run's run.json, whoever else does at the same moment."""
-    if not storage_of(deployment).change_receipt(run.prefix, change):
+    """Change a run's run.json, whoever else does at the same moment.
+
+    Raises:
+        Refused: if it changes all the time, or cannot be read.
+    """
+    try:
+        changed = storage_of(deployment).change_receipt(run.prefix, change)
+    except ValueError as error:
+        raise Refused(f"{run.prefix}run.json cannot be read: {error}") from error
+    if not changed:
         raise Refused(f"run.json of run {run.run_id} changes all the time; try again")
-
-
-def storage_of(deployment: Deployment) -> Storage:
-    return Storage(
-        s3=deployment.client("s3"),
-        config_bucket=deployment.config_bucket,
-        results_bucket=deployment.results_bucket,
-    )
-
-
-def ledger_of(deployment: Deployment) -> Ledger:
-    dynamodb = deployment.client("dynamodb")
-    return Ledger(Table(dynamodb=lambda: dynamodb, name=deployment.ledger_table))

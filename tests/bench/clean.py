@@ -41,7 +41,9 @@ def bench_clean_stacks(home: Path) -> Iterator[Figure]:
         loop = time.perf_counter() - started
         what = f"clean-stacks, {STACKS} stacks"
         yield Figure(what=what, value=ours, unit="s")
-        yield Figure(what=f"{what}, to a loop of the aws CLI", value=ours / loop, unit="times")
+        yield Figure(
+            what=f"{what}, to a loop of the aws CLI", value=ours / loop, unit="times as long"
+        )
         yield Figure(what=f"clean-stacks, {MANY} stacks", value=_ours(MANY), unit="s")
     finally:
         cloud.down(home)

@@ -21,5 +21,6 @@ class Figure:
         return f"{self.what}: {number}{' ' if self.unit else ''}{self.unit}{goal}"
 
     def is_within(self, times: float) -> bool:
-        """Return whether it is at most so many times its goal."""
-        return self.goal is None or self.value <= times * self.goal
+        """Return whether it is at most its goal, or of a time so many times that."""
+        timed = self.unit in ("s", "times as long")
+        return self.goal is None or self.value <= self.goal * (times if timed else 1)

@@ -184,7 +184,9 @@ def bench_launch(package: Path, pairs: int = PAIRS) -> Iterator[Figure]:
             for name, program, limit in (("bare", BARE, goal), ("original's", ORIGINAL, 1.0)):
                 ratios = [a / b for a, b in zip(took[OURS], took[program], strict=True)]
                 what = f"cold launch, {milliseconds} ms a call, to the {name}"
-                yield Figure(what=what, value=statistics.median(ratios), unit="times", goal=limit)
+                yield Figure(
+                    what=what, value=statistics.median(ratios), unit="times as long", goal=limit
+                )
         Aws.delay = CLEAR_SECONDS
         cold_seconds(OURS, environ)
         what = "serial round trips of a launch"

@@ -1,4 +1,4 @@
-"""What a run costs beside the training, on the embedded cloud, and how fast its runs are listed."""
+"""What a run costs beside the training, on the embedded cloud."""
 
 from __future__ import annotations
 

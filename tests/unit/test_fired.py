@@ -41,6 +41,8 @@ class Bucket:
     def claim(self, job: str = "job", run_id: str = RUN, **receipt: Any) -> None:
         known = {"run-id": run_id, "job": job, "state": "launching"}
         self.put(f"runs/{job}/{run_id}/run.json", known | receipt)
+        key = {"pk": {"S": f"run#{job}"}, "sk": {"S": run_id}}
+        self.table.dynamodb().delete_item(TableName=self.table.name, Key=key)
         note_run(self.table, known | receipt)
 
 

@@ -82,7 +82,7 @@ def failed(s3: Any, job: str = "monte-carlo") -> None:
 
 def refuse(s3: Any, count: int, job: str = "mine", state: str = "") -> None:
     for number in range(count):
-        said = receipt(job, f"r-{number:016x}", 1)
+        said = receipt(job, f"20261125-{number:06}-00000000", 1)
         said |= {"state": state or "launch-failed", "reason": f"stack {job} exists"}
         put(s3, said)
 
@@ -166,7 +166,7 @@ def test_refused_launches_do_not_push_a_run_out_of_sight(
     assert lines[1].startswith(RUN_ID)
     launches = "1 launch" if count == 1 else f"{count} launches"
     last = "" if count == 1 else ", the last"
-    newest = f"r-{count - 1:016x}"
+    newest = f"20261125-{count - 1:06}-00000000"
     assert f"{launches} of job mine refused{last} 1 min ago, {newest}: stack mine exists" in lines
 
 
@@ -210,6 +210,33 @@ def test_machines_get_the_runs_and_the_refusals_apart(
     assert told["stacks"] == []
     one = json.loads("\n".join(shown(monkeypatch, "--json", "--run", RUN_ID)))
     assert (one["run-id"], one["reason"]) == (RUN_ID, REASON)
+
+
+def test_what_never_became_a_plan_and_ids_of_older_versions_hide_no_run(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, receipt("mine", RUN_ID, 9), state="failed", reason=REASON)
+    for number in range(3):
+        put(s3, receipt("mine", f"r-{number:016x}", 9999), state="succeeded", reason="")
+    ledger = Ledger(table_of(boto3.client("dynamodb", region_name="us-east-1")))
+    for number in range(60):
+        ledger.claim("mine", f"20261125-0000{number:02}-00000000", "n", NOW)
+    for named in ((), ("--job", "mine")):
+        assert shown(monkeypatch, *named, "--count", "2")[1].startswith(RUN_ID)
+
+
+def test_until_older_runs_are_taken_in_the_bucket_is_looked_through_too(
+    deployment: Deployment, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = deployment.client("dynamodb")
+    client.delete_item(TableName=NAME, Key={"pk": {"S": "adopted"}, "sk": {"S": "adopted"}})
+    for number in range(3):
+        put(s3, receipt("mine", f"20261124-00000{number}-00000000", 9), state="failed", reason="")
+    body = json.dumps(receipt("other", RUN_ID, 1)).encode()
+    s3.put_object(Bucket="results", Key=f"runs/other/{RUN_ID}/run.json", Body=body)
+    lines = shown(monkeypatch, "--count", "2")
+    assert [line.split()[0] for line in lines[1:3]] == [RUN_ID, "20261124-000002-00000000"]
+    assert lines[3].startswith("older runs are not shown")
 
 
 def test_no_more_runs_are_shown_than_asked_for(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,7 +269,8 @@ train) ;;
   arm_power_off
   PARRIS_BOOTED="$(date --utc +%Y-%m-%dT%H:%M:%SZ)"
   echo "parris: user data began at $(date +%s.%N)"
-  rm --force "${HOME_DIR}/outcome-stored" "${HOME_DIR}/own-name" # of the machine its image was made of
+  # Of the machine its image was made of: neither its word nor its results are this run's.
+  rm --force --recursive "${HOME_DIR}"/{outcome-stored,own-name,log.txt,output,checkpoints,source}
   mkdir --parents "${HOME_DIR}" && cat "$0" >"${SELF}.new" && mv "${SELF}.new" "${SELF}"
   forbid_restart || echo "parris: warning: a restart would leave this machine on"
   trap give_up EXIT

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ..contract import State
@@ -13,6 +14,8 @@ from .table import Item, Table, expiry, read_each, to_text
 
 _MINE = "{nonce} = :nonce"
 _RUN = "run#"
+_OLDER = "r-"
+"""How the ids of runs of older versions begin, which say nothing of their time."""
 _ADOPTION = ("adopted", "adopted")
 
 
@@ -153,19 +156,34 @@ class Ledger:
         """
         return read_each(self.table.query("run", index="open"), read_record)
 
-    def newest(self, limit: int, job: str | None = None) -> tuple[list[RunRecord], list[str]]:
+    def newest(
+        self, limit: int, job: str | None = None, *, older: bool = True
+    ) -> tuple[list[RunRecord], list[str]]:
         """Return the planned runs (of `job`) with the latest ids, the latest first.
 
         And what is wrong with items that hold none.
+
+        Args:
+            older: whether those with ids of older versions come after all others, for one more
+                call where there is room for them.
         """
+        ids = [{"before": _OLDER}, *([{"begins_with": _OLDER}] if older else [])]
+        return read_each(islice(self._latest(job, limit, ids), limit), read_record)
+
+    def _latest(
+        self, job: str | None, page: int, ranges: Sequence[Mapping[str, str]]
+    ) -> Iterator[Item]:
         index, key = ("", _pk(job)) if job else ("kind", "run")
-        found = self.table.query(key, index=index, newest=limit)
-        return read_each((item for item in found if "kind" in item), read_record)
+        for ids in ranges:
+            for item in self.table.query(key, index=index, page=page, **ids):
+                if "kind" in item:  # a job's own partition also has what never became a plan
+                    yield item
 
     def begun_with(self, beginning: str, limit: int) -> list[tuple[str, str]]:
         """Return (job, run id) of the planned runs whose ids begin so, the latest first."""
-        found = self.table.query("run", index="kind", begins_with=beginning, newest=limit)
-        return [(str(item["pk"]).removeprefix(_RUN), str(item["sk"])) for item in found]
+        found = self.table.query("run", index="kind", begins_with=beginning, page=limit)
+        named = islice(found, limit)
+        return [(str(item["pk"]).removeprefix(_RUN), str(item["sk"])) for item in named]
 
     def adopted_after(self) -> str | None:
         """Return the last run of a version without a ledger that was taken in, ``<job>/<run id>``.

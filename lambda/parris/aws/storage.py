@@ -191,6 +191,11 @@ class Storage(Objects):
             for found in page.get("CommonPrefixes", []):
                 yield found["Prefix"].split("/")[-2]
 
+    def has_any(self, prefix: str) -> bool:
+        """Return whether the results bucket has an object below `prefix`."""
+        answer = self.s3.list_objects_v2(Bucket=self.results_bucket, Prefix=prefix, MaxKeys=1)
+        return bool(answer.get("KeyCount"))
+
     def _read_bounded(self, key: str) -> bytes | None:
         """Return an object of the results bucket, and no more of it than an outcome may have."""
         try:

@@ -116,15 +116,22 @@ class Table:
         return True
 
     def query(
-        self, pk: str, *, begins_with: str = "", index: str = "", newest: int | None = None
+        self,
+        pk: str,
+        *,
+        begins_with: str = "",
+        before: str = "",
+        index: str = "",
+        page: int | None = None,
     ) -> Iterator[Item]:
         """Return the items of one partition in the order of their sort keys.
 
         Args:
             begins_with: the beginning of their sort keys.
+            before: what their sort keys are less than.
             index: whose partition it is; the table's own if empty. What an index holds may be a
                 second or so old (DynamoDB developer guide, "Global secondary indexes").
-            newest: return so many, the last first.
+            page: return the last first, so many a call.
         """
         key = index or "pk"
         arguments: dict[str, Any] = {
@@ -132,26 +139,27 @@ class Table:
             "KeyConditionExpression": "#key = :key",
             "ExpressionAttributeNames": {"#key": key},
             "ExpressionAttributeValues": {":key": _write(pk)},
-            "ScanIndexForward": newest is None,
+            "ScanIndexForward": page is None,
         }
         if begins_with:
             arguments["KeyConditionExpression"] += " AND begins_with(sk, :beginning)"
             arguments["ExpressionAttributeValues"][":beginning"] = _write(begins_with)
+        if before:
+            arguments["KeyConditionExpression"] += " AND sk < :before"
+            arguments["ExpressionAttributeValues"][":before"] = _write(before)
         if index:
             arguments["IndexName"] = index
         else:
             arguments["ConsistentRead"] = True
-        if newest is not None:
-            arguments["Limit"] = newest
-        left = newest
+        if page is not None:
+            arguments["Limit"] = page
         while True:
-            page = self.dynamodb().query(**arguments)
-            for item in page["Items"][:left]:
+            answer = self.dynamodb().query(**arguments)
+            for item in answer["Items"]:
                 yield _plain(item) or {}
-            left = None if left is None else left - len(page["Items"])
-            if "LastEvaluatedKey" not in page or (left is not None and left <= 0):
+            if "LastEvaluatedKey" not in answer:
                 return
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def expiry(now: datetime) -> Item:

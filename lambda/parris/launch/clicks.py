@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.ledger import Ledger
-from ..aws.stacks import list_stacks, stack_tags
+from ..aws.stacks import list_stacks, stack_deadline, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
@@ -62,13 +62,13 @@ def act(
 def _newest(ledger: Ledger, stacks: list[Mapping[str, Any]]) -> list[dict[str, str]]:
     held = {stack_tags(stack).get("parris:run-id"): stack for stack in stacks}
     runs = []
-    for record in ledger.newest(_NEWEST)[0]:
+    for record in ledger.newest(_NEWEST, older=False)[0]:
         stack = held.get(record.run_id)
         status = stack["StackStatus"] if stack else None
         stands = state_of(record.known, record.outcome, status, machine="")
         reason = stands.reason
         if stack and stands.state == State.RUNNING:
-            reason = f"until {stack_tags(stack).get('parris:deadline')} at most"
+            reason = f"until {iso(stack_deadline(stack))} at most"
         named = {"job": record.job, "run-id": record.run_id}
         runs.append({**named, "state": stands.state, "reason": reason})
     return runs

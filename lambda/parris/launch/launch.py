@@ -102,7 +102,7 @@ def _start(
     copy its files; create the stack."""
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
         files = read_job(pool, storage, request.job)
-        resuming = pool.submit(find_resumed, ledger, request) if request.resume else None
+        resuming = pool.submit(find_resumed, ledger, storage, request) if request.resume else None
         record, ours = claim_run(
             ledger,
             request,

@@ -103,7 +103,7 @@ def ended(
     spent = "" if cost is None else f", ${cost:.2f}"
     begun, over = receipt.get("claimed", "unknown"), outcome.get("finished") or "unknown"
     tail = [_short(line) for line in log_end.splitlines()[-10:]]
-    resume = f"Go on from its checkpoints in a new run: make launch RESUME={run_id}"
+    resume = f"Begin a new run with its checkpoints, if it has some: make launch RESUME={run_id}"
     return Notice(
         event=state,
         job=job,
@@ -119,7 +119,7 @@ def ended(
             *(["", "The end of its log:", *(f"  {line}" for line in tail)] if tail else []),
             "",
             f"Look closer: make logs RUN={run_id}; fetch what it stored: make results RUN={run_id}",
-            *([resume] if state in MAY_GO_ON else []),
+            *([resume] if goes_on(outcome) else []),
         ],
         facts={
             "run-id": run_id,
@@ -129,6 +129,11 @@ def ended(
             "log": tail,
         },
     )
+
+
+def goes_on(outcome: Mapping[str, Any]) -> bool:
+    """Return whether another run may be wanted that goes on from this one."""
+    return outcome.get("state") in MAY_GO_ON and outcome.get("bytes-stored") != 0
 
 
 def not_deleted(job: str, run_id: str, stack_name: str, reason: str) -> Notice:

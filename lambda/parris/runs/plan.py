@@ -164,7 +164,7 @@ def plan_run(
         else tuple(settings.fleet.groups),
         volume_size_gb=config.volume_size_gb
         or (GPU_VOLUME_GB if has_gpu(config.instance_type) else DEFAULT_VOLUME_GB),
-        parameters=_merged(config.parameters, request.parameters),
+        parameters=_merged(_known(config, resumed), request.parameters),
         log_group=settings.training_log_group,
         log_stream=f"{request.job}/{run_id}/{nonce}",
         results_bucket=settings.results_bucket,
@@ -257,16 +257,30 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
 
 
 def _resumes(run: RunRecord | None) -> dict[str, str]:
-    if run is None:
-        return {}
-    stored = (run.outcome or {}).get("machine")  # a run of an older version has them at its root
-    folder = f"machines/{stored}/" if stored else ""
-    return {"resumes": run.run_id, "restore": run_prefix(run.job, run.run_id) + folder}
+    folder = run and checkpoints_of(run)
+    return {"resumes": run.run_id, "restore": folder} if run and folder else {}
+
+
+def checkpoints_of(run: RunRecord) -> str | None:
+    """Return where in the results bucket a run that is over has its checkpoints, if anywhere."""
+    if run.outcome is None:
+        return None
+    prefix = run_prefix(run.job, run.run_id)
+    if "machine" not in run.outcome:  # of an older version
+        return f"{prefix}checkpoints/"
+    stored = run.outcome["machine"]  # None if its machine stored nothing
+    return f"{prefix}machines/{stored}/checkpoints/" if stored else None
 
 
 def iso(time: datetime) -> str:
     """Return `time` as ISO 8601 in UTC, to the second."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _known(config: TrainingConfig, resumed: RunRecord | None) -> Mapping[str, str]:
+    """Return the job's parameters, with the values of a run that is gone on from."""
+    earlier: Mapping[str, str] = resumed.receipt.get("parameters", {}) if resumed else {}
+    return {name: earlier.get(name, value) for name, value in config.parameters.items()}
 
 
 def _merged(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:

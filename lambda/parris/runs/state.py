@@ -1,4 +1,4 @@
-"""How a run stands, in one word: what a status click, every command and a sweep call it."""
+"""How a run stands, in one word: what a status click and every command call it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ def state_of(
         )
     if status is None and "stack-id" not in receipt:
         return _going(State.LAUNCHING, "claimed; its stack is not there yet")
-    if status is None or status.startswith("DELETE"):
+    if status is None:
         return _going(State.ENDING, "its stack is gone, and how it ended is not written down yet")
+    if status.startswith("DELETE"):
+        return _going(State.ENDING, f"stack {status}")
     if status.startswith(_FAILED_STACK):
         reason = f"stack {status}"
         return Ending(state=State.LAUNCH_FAILED, reason=reason, ended_by=EndedBy.CLOUDFORMATION)

@@ -36,10 +36,12 @@ NEEDS: Rows = [
         "s3:GetObject",
         [
             f"{_OTHERS}/checkpoints/1",
-            *(
-                f"{_OLD}/{name}"
-                for name in ("run.json", "agent.py", "source/x", f"{_INSIDE}/checkpoints/1")
-            ),
+            f"{_OLD}/run.json",
+            f"{_OLD}/agent.py",
+            f"{_OLD}/source/x",
+            f"{_OLD}/checkpoints/1",
+            f"{_RUN}/checkpoints/1",
+            f"{_OLD}/{_INSIDE}/checkpoints/1",
         ],
         "restore.py: a run may go on from another's checkpoints; ids of older versions",
         _HERS,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.unit.agent.test_agent import Machine, machine
+from tests.unit.agent.test_agent import Machine, eventually, machine
 
 __all__ = ["machine"]
 
-EARLIER = "runs/digits/r0/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"
+EARLIER = "runs/digits/r0/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/checkpoints/"
 SCRIPT = (
     'echo "resumed ${PARRIS_RESUMED:-no}"; cat "$PARRIS_CHECKPOINT_DIR/epoch" || true; '
     'echo 4 > "$PARRIS_CHECKPOINT_DIR/epoch"'
@@ -31,9 +33,8 @@ def resuming(machine: Machine) -> Machine:
 def test_the_trainer_finds_the_checkpoints_of_the_run_that_it_goes_on_from(
     resuming: Machine,
 ) -> None:
-    keep(resuming, "checkpoints/epoch", "3\n")
-    keep(resuming, "checkpoints/deep/er", "x")
-    keep(resuming, "output/model", "its own")
+    keep(resuming, "epoch", "3\n")
+    keep(resuming, "deep/er", "x")
     assert resuming.run(SCRIPT)["state"] == "succeeded"
     said, resumed, epoch = (resuming.stored("log.txt") or b"").decode().splitlines()
     assert said.startswith("parris: this run goes on from run r0: 2 checkpoint files, 3 bytes, ")
@@ -41,14 +42,47 @@ def test_the_trainer_finds_the_checkpoints_of_the_run_that_it_goes_on_from(
     assert resuming.messages[0] == said
     assert resuming.stored("checkpoints/epoch") == b"4\n"
     assert resuming.stored("checkpoints/deep/er") == b"x"
-    assert resuming.stored("output/model") is None
 
 
-def test_a_run_without_checkpoints_is_begun_anew(resuming: Machine) -> None:
-    assert resuming.run("echo resumed ${PARRIS_RESUMED:-no}")["state"] == "succeeded"
-    log = (resuming.stored("log.txt") or b"").decode().splitlines()
-    assert "0 checkpoint files" in log[0]
-    assert log[1] == "resumed no"
+def test_a_run_whose_checkpoints_are_gone_trains_nothing(resuming: Machine) -> None:
+    outcome = resuming.run("echo resumed ${PARRIS_RESUMED:-no}")
+    assert (outcome["state"], outcome["ended-by"]) == ("failed", "agent")
+    assert outcome["reason"] == "the checkpoints could not be fetched: there are none any more"
+
+
+def test_a_run_without_another_is_not_resumed(machine: Machine) -> None:
+    assert machine.run("echo resumed ${PARRIS_RESUMED:-no}")["state"] == "succeeded"
+    assert machine.stored("log.txt") == b"resumed no\n"
+
+
+@pytest.mark.parametrize("how", ["stop", "signal", "deadline"])
+def test_what_ends_a_run_ends_it_while_it_fetches_and_nothing_half_is_stored(
+    resuming: Machine, how: str
+) -> None:
+    keep(resuming, "epoch", "3\n")
+    resuming.break_aws({"match": "s3 sync", "sleep": 60})
+    (resuming.home / "checkpoints/half").write_text("half of it")
+    if how == "deadline":
+        resuming.receipt["deadline"] = resuming.iso_in(8)
+    resuming.patience["CONTROL_SECONDS"] = "1"
+    resuming.script(SCRIPT)
+    agent = resuming.start()
+    try:
+        eventually(lambda: (resuming.folder / "journal").read_text() or True)
+        if how == "stop":
+            resuming.receipt["stop"] = {"requested": "now", "by": "make stop"}
+            resuming.store_receipt()
+        if how == "signal":
+            time.sleep(1.5)
+            agent.terminate()
+        agent.wait(30)
+    finally:
+        agent.kill()
+    outcome = resuming.outcome()
+    states = {"stop": "stopped", "signal": "interrupted", "deadline": "timed-out"}
+    assert outcome["state"] == states[how]
+    assert outcome["started"] is None
+    assert resuming.stored("checkpoints/half") is None
 
 
 def test_what_fails_once_is_tried_again_and_what_always_fails_trains_nothing(
@@ -57,8 +91,6 @@ def test_what_fails_once_is_tried_again_and_what_always_fails_trains_nothing(
     resuming.break_aws({"match": "s3 sync", "status": 1, "said": "fatal error: no network"})
     outcome = resuming.run(SCRIPT)
     assert (outcome["state"], outcome["ended-by"]) == ("failed", "agent")
-    assert outcome["reason"] == (
-        "the checkpoints of run r0 could not be fetched: fatal error: no network"
-    )
+    assert outcome["reason"] == ("the checkpoints could not be fetched: fatal error: no network")
     assert outcome["started"] is None
     assert resuming.console.count("could not fetch all checkpoints: fatal error") == 2

@@ -46,7 +46,7 @@ def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
         "  b",
         "",
         "Look closer: make logs RUN=r-1; fetch what it stored: make results RUN=r-1",
-        "Go on from its checkpoints in a new run: make launch RESUME=r-1",
+        "Begin a new run with its checkpoints, if it has some: make launch RESUME=r-1",
     ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import NamedTuple
+import threading
+import time
+from typing import NamedTuple, Optional
 
 from .limits import CALL_ATTEMPTS, CONNECT_SECONDS, HUNG_SECONDS, READ_SECONDS
 
@@ -28,7 +30,13 @@ class Answer(NamedTuple):
 class Aws:
     """The aws CLI; each call in a session of its own, so that no signal of ours cuts it off."""
 
-    def call(self, *arguments: str, stdin: bytes = b"", timeout: float = HUNG_SECONDS) -> Answer:
+    def call(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        timeout: float = HUNG_SECONDS,
+        given_up: Optional[threading.Event] = None,
+    ) -> Answer:
         """Run one command.
 
         It ends by itself within HUNG_SECONDS when nobody answers, however long it may take when
@@ -36,6 +44,7 @@ class Aws:
 
         Args:
             timeout: seconds; then it is killed.
+            given_up: it is killed within a second of this.
         """
         limits = ("--cli-connect-timeout", str(CONNECT_SECONDS))
         try:
@@ -49,12 +58,24 @@ class Aws:
             )
         except OSError as error:
             return Answer(127, str(error))
-        try:
-            output, errors = process.communicate(stdin, timeout=max(timeout, 1))
-        except subprocess.TimeoutExpired:
+        until = time.monotonic() + max(timeout, 1)
+        sent: Optional[bytes] = stdin
+        while True:
+            left = until - time.monotonic()
+            try:
+                output, errors = process.communicate(
+                    sent, timeout=min(left, 1) if given_up else left
+                )
+                break
+            except subprocess.TimeoutExpired:
+                sent = None  # it has been taken already (subprocess, Popen.communicate)
+                stopped = given_up is not None and given_up.is_set()
+                if time.monotonic() < until and not stopped:
+                    continue
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return Answer(-signal.SIGKILL, f"took longer than {timeout:.0f} s")
+            why = "was given up" if stopped else f"took longer than {timeout:.0f} s"
+            return Answer(-signal.SIGKILL, why)
         lines = (output + errors).decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"status {process.returncode}"
         return Answer(process.returncode, said, output, errors.decode(errors="replace"))

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from parris.contract import EndedBy, State
 
@@ -27,7 +27,7 @@ from .limits import (
 )
 from .log import LogStreamer
 from .machine import is_restarting, read_identity
-from .restore import restore
+from .restore import RESTORED, Restore
 from .store import FOLDERS, Store
 from .trainer import Trainer
 from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
@@ -84,6 +84,35 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
     return Ending(State.TIMED_OUT, reason, EndedBy.SHUTDOWN if told_to_stop else EndedBy.AGENT)
 
 
+def restore(
+    fetch: Restore, control: Control, most_grace: float, events: Events
+) -> Optional[Ending]:
+    """Fetch the checkpoints of another run; return how this one ended, if it did meanwhile.
+
+    Raises:
+        RunError: if they could not be fetched. A training from its start would cost as much again,
+            and nobody would know.
+    """
+    fetch.start(events)
+    event: Event = "deadline"
+    while event == "deadline":
+        stop_at, _ = stop_times(time.time(), control.deadline, most_grace)
+        event = next_event(events, stop_at)
+    if event == RESTORED:
+        if fetch.problem:
+            raise RunError(f"the checkpoints could not be fetched: {fetch.problem}")
+        say(fetch.told)
+        return None
+    fetch.give_up()
+    if isinstance(event, Ending):
+        return event
+    when = "while the checkpoints of another run were fetched"
+    if event == "signal":
+        reason = f"the machine was told to power off {when}"
+        return Ending(State.INTERRUPTED, reason, EndedBy.SHUTDOWN)
+    return Ending(State.TIMED_OUT, f"its deadline came {when}", EndedBy.AGENT)
+
+
 class Run:
     """One run from its receipt to its outcome."""
 
@@ -112,11 +141,14 @@ class Run:
         try:
             for name in FOLDERS:
                 (self._home / name).mkdir(exist_ok=True)
-            deadline = self._control.deadline
-            restored = restore(self._aws, self._home, self._uri, receipt, deadline)
-            if restored:
-                say(restored)
-                self._trainer.note(restored, self._streamer)
+            most_grace = float(receipt["stop-grace-seconds"])
+            self._control.start()
+            if receipt.get("restore"):
+                fetch = Restore(self._aws, self._home, self._uri, receipt)
+                self._ending = restore(fetch, self._control, most_grace, self._events)
+                if self._ending is not None:
+                    return
+                self._trainer.note(f"parris: {fetch.told}", self._streamer)
             self._trainer.start(self._streamer)
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
@@ -124,8 +156,6 @@ class Run:
             self._ending = Ending(State.FAILED, disk_reason(str(error)), EndedBy.AGENT)
         else:
             self._store.start(float(receipt["sync-interval-seconds"]))
-            self._control.start()
-            most_grace = float(receipt["stop-grace-seconds"])
             self._ending = supervise(self._trainer, self._control, most_grace, self._events)
 
     def take_over(self, ending: Ending) -> None:

@@ -24,7 +24,7 @@ def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
         "PARRIS_DEADLINE": receipt["deadline"],
         "TERMINATION_TIME_LIMIT": "never" if limit is None else str(limit),
     }
-    if any((home / "checkpoints").iterdir()):
+    if receipt.get("resumes"):
         values["PARRIS_RESUMED"] = "1"
     for name, value in receipt.get("parameters", {}).items():
         values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(value)
