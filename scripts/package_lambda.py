@@ -41,7 +41,7 @@ def contents(function: str) -> dict[str, bytes]:
 def _shortened(path: Path) -> str:
     text = path.read_text()
     if path.suffix == ".py":
-        return without_words(without_types(text))
+        return indented_by_one(without_words(without_types(text)))
     return without_comment_lines(text) if path.suffix == ".sh" else text
 
 
@@ -118,6 +118,20 @@ def without_types(source: str) -> str:
             [beginning + empty[0], *empty[1:], rest] if empty else [beginning + rest]
         )
     return b"".join(lines).decode()
+
+
+def indented_by_one(source: str) -> str:
+    """Return Python `source` with a space where four were, but for what is within a string."""
+    strings: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.STRING:
+            strings.update(range(token.start[0] + 1, token.end[0] + 1))
+    lines = source.split("\n")
+    for number, line in enumerate(lines, 1):
+        width = len(line) - len(line.lstrip(" "))
+        if number not in strings:
+            lines[number - 1] = " " * (width // 4 + width % 4) + line[width:]
+    return "\n".join(lines)
 
 
 def without_comment_lines(script: str) -> str:

@@ -13,6 +13,7 @@ from scripts.package_lambda import (
     ROOT,
     ZIPS,
     contents,
+    indented_by_one,
     without_comment_lines,
     without_types,
     without_words,
@@ -36,15 +37,15 @@ def without(tree: ast.Module) -> str:
             node.annotation = None
         if isinstance(node, ast.FunctionDef):
             node.returns = None
-        if isinstance(node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.excepthandler)):
-            node.col_offset = node.end_col_offset = node.end_lineno = 0
+        for attribute in {"col_offset", "end_col_offset", "end_lineno"} & {*node._attributes}:
+            setattr(node, attribute, 0)
     return ast.dump(tree, include_attributes=True)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_only_words_and_types_go_and_every_statement_keeps_its_line(path: Path) -> None:
     source = path.read_text()
-    packaged = without_words(without_types(source))
+    packaged = indented_by_one(without_words(without_types(source)))
     assert len(packaged.splitlines()) == len(source.splitlines())
     assert without(ast.parse(packaged)) == without(ast.parse(source))
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
