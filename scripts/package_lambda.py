@@ -96,9 +96,8 @@ def without_types(source: str) -> str:
 
     Nothing reads them in a function that runs; those of a dataclass stay, which is made of them.
     """
-    lines = [
-        f"{line}\n".encode() for line in source.removesuffix("\n").split("\n")
-    ]  # as ast counts
+    # Lines as ast counts them: str.splitlines knows more ends of a line.
+    lines = [f"{line}\n".encode() for line in source.removesuffix("\n").split("\n")]
     cuts: list[tuple[int, int, ast.expr | ast.stmt]] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg) and node.annotation:
@@ -122,9 +121,11 @@ def without_types(source: str) -> str:
 
 def indented_by_one(source: str) -> str:
     """Return Python `source` with a space where four were, but for what is within a string."""
+    # Since Python 3.12 the text of an f-string has a token of its own.
+    kinds = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
     strings: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.STRING:
+        if token.type in kinds:
             strings.update(range(token.start[0] + 1, token.end[0] + 1))
     lines = source.split("\n")
     for number, line in enumerate(lines, 1):

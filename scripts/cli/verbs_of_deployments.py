@@ -6,7 +6,18 @@ from scripts.cli.verb import Option, Verb, named, text, whole
 
 _WHOLE_PLAN = Option(name="plan", help="show terraform's whole plan too")
 _COUNTS = '`{"add", "change", "remove"}`: how many resources, as terraform counts them'
-_PORT = whole(0, 65535, "a port")
+
+
+def _port(default: int) -> Option:
+    return named(
+        "port",
+        "of 127.0.0.1; 0 takes a free one",
+        read=whole(0, 65535, "a port"),
+        value="n",
+        default=default,
+        make_name="LOCAL_PORT",
+    )
+
 
 VERBS = (
     Verb(
@@ -35,16 +46,7 @@ VERBS = (
         name="local-up",
         help="start the embedded cloud for --local",
         example="local-up --port 4577",
-        options=(
-            named(
-                "port",
-                "of 127.0.0.1; 0 takes a free one",
-                read=_PORT,
-                value="n",
-                default=4566,
-                make_name="LOCAL_PORT",
-            ),
-        ),
+        options=(_port(4566),),
         answer='`{"endpoint", "region", "started"}`',
         always_local=True,
     ),
@@ -73,16 +75,7 @@ VERBS = (
         name="demo",
         help="the whole system on this machine, no AWS account",
         example="demo",
-        options=(
-            named(
-                "port",
-                "of 127.0.0.1; 0 takes a free one",
-                read=_PORT,
-                value="n",
-                default=0,
-                make_name="LOCAL_PORT",
-            ),
-        ),
+        options=(_port(0),),
         unanswered="it shows a person what each step prints",
         always_local=True,
     ),

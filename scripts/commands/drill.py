@@ -1,7 +1,7 @@
 """Prove that nothing outlives its limit: `parris drill`, on embedded clouds with short limits.
 
-Each is a cloud of its own in which one thing that all runs share is broken; in it runs are
-launched whose own parts are broken. For each the machine must be off and the stack gone within
+In each cloud one thing is broken that all its runs share, and runs are launched there whose own
+parts are broken. For each the machine must be off and the stack gone within
 deadline plus grace, and the record must say which layer did it.
 """
 

@@ -91,8 +91,7 @@ def read_runs(
             prefix = f"runs/{job}/{run_id}/"
             receipt = _receipt(s3, deployment.results_bucket, prefix + "run.json")
             outcome = storage.read_outcome(prefix)
-            outcome = outcome or _said(deployment, prefix, standing.by_run.get(run_id))
-        return make_run(deployment, key, receipt, outcome, standing)
+        return make_run(deployment, key, receipt, outcome, standing, hear=True)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(read, keys))
@@ -130,12 +129,19 @@ def make_run(
     receipt: Mapping[str, Any],
     outcome: Mapping[str, Any] | None,
     standing: Standing,
+    *,
+    hear: bool = False,
 ) -> Run:
-    """Return a run of which receipt and outcome are known, if it has one."""
+    """Return a run of which receipt and outcome are known, if it has one.
+
+    Args:
+        hear: whether its machine's own word is read also while the machine is still on.
+    """
     job, run_id = key
     stack = standing.by_run.get(run_id)
     machine = standing.machines.get(instance_of(stack), "")
-    if outcome is None and machine and machine not in _GOING and is_run_key(job, run_id):
+    off = bool(machine) and machine not in _GOING
+    if outcome is None and (hear or off) and is_run_key(job, run_id):
         outcome = _said(deployment, f"runs/{job}/{run_id}/", stack)
     now_of = standing.by_id.get(receipt.get("stack-id", ""))
     if stack is None and outcome is None and now_of is not None:

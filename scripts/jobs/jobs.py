@@ -30,7 +30,7 @@ _TRIGGERS = {
 }
 """Variables that name jobs: what one of theirs is called, and its form."""
 _USER_DATA_BYTES = 10_000
-"""Of a run: user-data.sh as it is packaged, and the run's values; tests/contract measures it."""
+"""Of a run: user-data.sh as it is packaged, and the run's values (test_jobs.py measures it)."""
 _JUNK_NAMES = {"__pycache__", ".DS_Store", ".venv", ".ipynb_checkpoints", ".git"}
 
 

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,14 @@ def test_a_script_loses_its_comments_and_nothing_else(tmp_path: Path) -> None:
         understood.append(shown)
     assert understood[0] == understood[1]
     assert "arm_power_off" in understood[0]
+
+
+def test_what_stands_in_a_string_keeps_its_spaces_also_in_one_with_values_in_it() -> None:
+    within = "    four\n        eight {value}\n    "
+    said = f'def f(value):\n    x = """{within}"""\n    return f"""{within}""" + x\n'
+    packaged = indented_by_one(said)
+    assert packaged.startswith('def f(value):\n x = """')
+    for source in (said, packaged):
+        made: dict[str, Any] = {}
+        exec(compile(source, "x", "exec"), made)  # noqa: S102 - it is the text above
+        assert made["f"](1) == within.format(value=1) + within

@@ -16,6 +16,8 @@ _MINE = "{nonce} = :nonce"
 _RUN = "run#"
 _OLDER = "r-"
 """How the ids of runs of older versions begin, which say nothing of their time."""
+_PAGE = 25
+"""The fewest items of a job in one call: some of them never became a plan."""
 _ADOPTION = ("adopted", "adopted")
 
 
@@ -174,6 +176,7 @@ class Ledger:
         self, job: str | None, page: int, ranges: Sequence[Mapping[str, str]]
     ) -> Iterator[Item]:
         index, key = ("", _pk(job)) if job else ("kind", "run")
+        page = max(page, _PAGE) if job else page
         for ids in ranges:
             for item in self.table.query(key, index=index, page=page, **ids):
                 if "kind" in item:  # a job's own partition also has what never became a plan
