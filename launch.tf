@@ -123,6 +123,12 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
+    sid       = "ReadWhatRunsBeganWith" # to begin their next machine
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/source/*"]
+  }
+
+  statement {
     sid       = "ReadPublicImageParameters"
     actions   = ["ssm:GetParameter"]
     resources = ["arn:${local.partition}:ssm:${local.region}:*:parameter/aws/service/*"] # AWS's own; nobody else can write below /aws/

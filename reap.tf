@@ -126,7 +126,7 @@ data "aws_iam_policy_document" "reap" {
     sid = "SeeStacksAndMachines"
     # DescribeStacks without a name asks for ListStacks too (CloudFormation API reference,
     # "DescribeStacks", StackName).
-    actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks", "cloudformation:DescribeStackEvents", "ec2:DescribeInstances"]
+    actions   = ["cloudformation:DescribeStacks", "cloudformation:ListStacks", "cloudformation:DescribeStackEvents", "ec2:DescribeInstances", "ec2:DescribeSubnets", "ec2:DescribeInstanceTypeOfferings"]
     resources = ["*"] # listings take no resource; what is not ours is told by its tag and left
   }
 

@@ -23,6 +23,8 @@ AGENT_MAIN = "from agent.main import start\n\nstart()\n"
 AGENT_SHARES = ("__init__.py", "contract.py")
 """Of the functions' package, what the agent imports too."""
 MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
+OF_TYPES = ("__future__", "typing", "collections.abc")
+"""Modules that annotations need, for the most part."""
 MAX_BYTES = 64 * 1024
 """A small zip starts fast and can be read in the console."""
 
@@ -41,8 +43,8 @@ def contents(function: str) -> dict[str, bytes]:
 def _shortened(path: Path) -> str:
     text = path.read_text()
     if path.suffix == ".py":
-        return indented_by_one(without_words(without_types(text)))
-    return without_comment_lines(text) if path.suffix == ".sh" else text
+        return indented_by_one(without_words(without_typing(without_types(text))))
+    return without_comment_lines(text)
 
 
 def modules(package: Path, function: str) -> list[Path]:
@@ -92,14 +94,17 @@ def without_words(source: str) -> str:
 
 
 def without_types(source: str) -> str:
-    """Return Python `source` without the annotations of its functions, every line where it was.
+    """Return Python `source` without its annotations, every line where it was.
 
     Nothing reads them in a function that runs; those of a dataclass stay, which is made of them.
     """
     # Lines as ast counts them: str.splitlines knows more ends of a line.
     lines = [f"{line}\n".encode() for line in source.removesuffix("\n").split("\n")]
     cuts: list[tuple[int, int, ast.expr | ast.stmt]] = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    kept = {statement for one in classes for statement in one.body}
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.annotation:
             name_ends = node.col_offset + len(node.arg.encode())
             cuts.append((node.lineno, name_ends, node.annotation))
@@ -107,6 +112,9 @@ def without_types(source: str) -> str:
             before = lines[node.returns.lineno - 1][: node.returns.col_offset]
             arrow = len(before[: before.rindex(b"->")].rstrip())
             cuts.append((node.returns.lineno, arrow, node.returns))
+        elif isinstance(node, ast.AnnAssign) and node.value and node not in kept:
+            name_ends = node.target.end_col_offset or 0
+            cuts.append((node.lineno, name_ends, node.annotation))
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             cuts.append((node.lineno, node.col_offset, node))
     for first, start, node in sorted(cuts, key=lambda cut: cut[:2], reverse=True):
@@ -117,6 +125,23 @@ def without_types(source: str) -> str:
             [beginning + empty[0], *empty[1:], rest] if empty else [beginning + rest]
         )
     return b"".join(lines).decode()
+
+
+def without_typing(source: str) -> str:
+    """Return Python `source` without the imports that nothing but its annotations needed."""
+    tree, lines = ast.parse(source), source.split("\n")
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    annotated = any(isinstance(node, ast.AnnAssign) for node in ast.walk(tree))
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom) or node.module not in OF_TYPES:
+            continue
+        names = [one.name for one in node.names if one.name in used]
+        if node.module == "__future__":
+            names = ["annotations"] if annotated else []
+        whole = f"from {node.module} import {', '.join(names)}" if names else ""
+        rest = [""] * ((node.end_lineno or node.lineno) - node.lineno)
+        lines[node.lineno - 1 : node.end_lineno] = [whole, *rest]
+    return "\n".join(lines)
 
 
 def indented_by_one(source: str) -> str:
@@ -135,10 +160,15 @@ def indented_by_one(source: str) -> str:
     return "\n".join(lines)
 
 
-def without_comment_lines(script: str) -> str:
-    """Return a shell script without the lines that are comments, its first line apart."""
-    first, *others = script.splitlines(keepends=True)
-    return first + "".join(line for line in others if not line.lstrip().startswith("#"))
+def without_comment_lines(text: str) -> str:
+    """Return a script or template without the lines that are comments, its first line apart.
+
+    Those that a launch puts something in the place of stay.
+    """
+    first, *others = text.splitlines(keepends=True)
+    return first + "".join(
+        line for line in others if not line.lstrip().startswith("#") or "{{" in line
+    )
 
 
 def agent_contents() -> dict[str, bytes]:

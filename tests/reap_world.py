@@ -12,12 +12,12 @@ import pytest
 from botocore.config import Config
 
 from parris.aws.ledger import Ledger
-from parris.aws.storage import Storage
+from parris.aws.results import Results
 from parris.aws.told import Told
 from parris.aws.topic import Notifier
 from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
-from parris.runs.plan import KEEP_TAG
+from parris.runs.names import KEEP_TAG
 from parris.settings import ReapSettings
 from tests.ledger import make_table
 from tests.notices import Topic
@@ -92,7 +92,7 @@ class World:
         self.cloudformation: CloudFormationClient = client("cloudformation")
         self.ec2: EC2Client = client("ec2")
         self.logs, self.dynamodb = client("logs"), client("dynamodb")
-        self.storage = Storage(s3=self.s3, config_bucket="", results_bucket="results")
+        self.storage = Results(s3=self.s3, config_bucket="", results_bucket="results")
         self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.functions: Any = Functions()
         self.ledger = Ledger(make_table(self.dynamodb))

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from parris.aws.ledger import Ledger
+from parris.aws.results import Results
 from parris.aws.storage import Storage
 from parris.aws.told import Told
 from parris.aws.topic import Notifier
@@ -160,7 +161,7 @@ class World:
                 launch_function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",
             ),
-            storage=Storage(s3=self.s3, config_bucket="", results_bucket="parris-results"),
+            storage=Results(s3=self.s3, config_bucket="", results_bucket="parris-results"),
             ledger=self.ledger,
             notifier=Notifier(
                 sns=lambda: self.topic.sns,

@@ -20,6 +20,7 @@ class State(Word):
     LAUNCHING = "launching"
     ACCEPTED = "accepted"
     RUNNING = "running"
+    RELAUNCHING = "relaunching"
     ENDING = "ending"
     QUEUED = "queued"
     SKIPPED = "skipped"

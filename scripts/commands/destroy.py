@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from parris.aws.stacks import stack_tags
 from parris.aws.storage import AGENT_KEY
 from parris.runs.budget import cost
-from parris.runs.outcome import read_time
+from parris.runs.times import read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused

@@ -12,8 +12,7 @@ from botocore.exceptions import WaiterError
 from parris.aws.stacks import first_failure, stack_parameters
 from parris.launch.render import schedule_time
 from parris.runs.budget import minutes_for_budget
-from parris.runs.outcome import read_time
-from parris.runs.plan import iso
+from parris.runs.times import iso, read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parris.runs.plan import iso
+from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.inside import NotInside, path_inside

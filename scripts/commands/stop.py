@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from parris.contract import State
-from parris.runs.plan import iso
+from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import RUN_FAILED, Refused

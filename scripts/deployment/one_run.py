@@ -9,7 +9,7 @@ from typing import Any
 from parris.contract import State
 from parris.errors import plain
 from parris.runs.budget import cost
-from parris.runs.messages import goes_on
+from parris.runs.messages_of_ends import goes_on
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago

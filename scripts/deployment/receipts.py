@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from parris.runs.outcome import read_time
+from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 
 

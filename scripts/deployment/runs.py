@@ -14,10 +14,10 @@ from parris.aws import stacks as cloudformation
 from parris.aws.stacks import first_failure, last_deletion, stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, State
 from parris.events.request import JOB_NAME, is_run_key
-from parris.runs.lifecycle import Ending, deleted, replaced
-from parris.runs.outcome import read_time
-from parris.runs.plan import iso
+from parris.runs.ending import Ending
+from parris.runs.lifecycle import deleted, replaced
 from parris.runs.state import state_of
+from parris.runs.times import iso, read_time
 from scripts.cli.console import Refused
 from scripts.deployment.machines import find_machine, instance_of, machine_states
 from scripts.deployment.outputs import Deployment

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from parris.aws.ledger import Ledger
-from parris.aws.storage import Storage
+from parris.aws.results import Results
 from parris.aws.table import Table
 from scripts.deployment.outputs import Deployment
 
 
-def storage_of(deployment: Deployment) -> Storage:
-    return Storage(
+def storage_of(deployment: Deployment) -> Results:
+    return Results(
         s3=deployment.client("s3"),
         config_bucket=deployment.config_bucket,
         results_bucket=deployment.results_bucket,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -12,17 +13,19 @@ from parris.runs.plan import unknown_role
 from scripts.deployment.outputs import Deployment
 from scripts.jobs.price_table import PUBLISHED, nearest
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+_IN_A_VPC = ("subnet-id", "security-group-id")
 _DENIED = ("UnauthorizedOperation", "AccessDenied")
 
 
 def problems_here(config: TrainingConfig) -> list[str]:
     """Return what is wrong with a configuration as far as it can be told without an account."""
-    suggestion = nearest(config.instance_type)
-    if suggestion is None:
-        return []
     return [
-        f'instance-type: "{config.instance_type}" is not in the price list of {PUBLISHED[:10]}'
-        f"{suggestion}"
+        f'instance-type: "{kind}" is not in the price list of {PUBLISHED[:10]}{suggestion}'
+        for kind in config.instance_types
+        if (suggestion := nearest(kind)) is not None
     ]
 
 
@@ -35,10 +38,12 @@ def check_account(deployment: Deployment, config: TrainingConfig) -> tuple[list[
     role = config.instance_profile
     problems = unknown_role(role, deployment.instance_profiles) if role else []
     unasked: list[str] = []
-    found: dict[str, Any] = {}
+    vpcs: dict[str, str] = {}
     for key, value, ask in _questions(deployment, config):
         try:
-            found[key] = ask()
+            found = ask()
+            if key in _IN_A_VPC:
+                vpcs[f"{key} {value}"] = found
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
             if code in _DENIED:
@@ -47,10 +52,9 @@ def check_account(deployment: Deployment, config: TrainingConfig) -> tuple[list[
                 problems.append(f'{key}: "{value}": {message}{_cure(key, value, deployment)}')
             else:
                 raise
-    vpcs = {key: found[key] for key in ("subnet-id", "security-group-id") if key in found}
     if len(set(vpcs.values())) > 1:
-        where = ", ".join(f"{key} is in {vpc}" for key, vpc in vpcs.items())
-        problems.append(f"{where}: both must be in one VPC, or leave one of the keys out")
+        where = ", ".join(f"{what} is in {vpc}" for what, vpc in vpcs.items())
+        problems.append(f"{where}: all must be in one VPC, or leave the keys out")
     return problems, unasked
 
 
@@ -59,15 +63,11 @@ def _questions(
 ) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     """Yield key, value and a call that raises an ``Invalid…`` error if there is no such thing."""
     ec2 = deployment.client("ec2")
-    kind, subnet, group = config.instance_type, config.subnet_id, config.security_group_id
-    yield "instance-type", kind, lambda: ec2.describe_instance_types(InstanceTypes=[kind])
-    if subnet:
-        yield (
-            "subnet-id",
-            subnet,
-            lambda: ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"],
-        )
-    if group:
+    for kind in config.instance_types:
+        yield "instance-type", kind, partial(ec2.describe_instance_types, InstanceTypes=[kind])
+    for subnet in config.subnet_ids:
+        yield "subnet-id", subnet, partial(_vpc_of_subnet, ec2, subnet)
+    if group := config.security_group_id:
         yield (
             "security-group-id",
             group,
@@ -75,6 +75,10 @@ def _questions(
         )
     if name := config.key_name:
         yield "ec2-keypair-name", name, lambda: ec2.describe_key_pairs(KeyNames=[name])
+
+
+def _vpc_of_subnet(ec2: EC2Client, subnet: str) -> str:
+    return ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
 
 
 def _cure(key: str, value: str, deployment: Deployment) -> str:

@@ -198,7 +198,7 @@ def _check_template(config: TrainingConfig, files: Mapping[str, Path]) -> list[s
     try:
         # The user data of a run is of the same size to a few hundred bytes.
         text = decode(files[name].read_bytes(), name)
-        render_template(text, "x" * _USER_DATA_BYTES, name)
+        render_template(text, "x" * _USER_DATA_BYTES, 1, name)
     except InvalidConfig as error:
         return [f"{key}: {name}: {problem}" for problem in error.problems]
     return []

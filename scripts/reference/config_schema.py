@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL
-from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
+from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL, RETRY
+from parris.jobs.config import OPTIONS as GROUPS
+from parris.jobs.fields import MOST, Amount, Choice, Field, Flag, Several, Text, Whole
 from parris.jobs.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "training-config.schema.json"
-OPTIONS = "termination-options"
+OPTIONS, AGAIN = GROUPS
 MEANINGS = {
     "training-job-name": "Name of the job's stack.",
     "training-script-filename": "The script that trains, below the job's folder.",
@@ -26,17 +27,22 @@ MEANINGS = {
     OPTIONS: "Holds time-limit and cost-limit, which may also stand at the top.",
     "time-limit": "Whole minutes after which at-fixed-time ends a run.",
     "cost-limit": "US dollars; around-cost needs it.",
-    "instance-type": "The EC2 instance type to train on.",
+    "instance-type": "The EC2 instance type to train on, or a list: the next where EC2 has none.",
     "instance-iam-role-name": "IAM role of the machine, one of the deployment's.",
     "security-group-id": "Security group of the machine; the VPC's default if empty.",
-    "subnet-id": "Subnet of the machine; one of the default VPC if empty.",
+    "subnet-id": "Subnet of the machine, or a list; one of the default VPC if empty.",
     "ec2-keypair-name": "EC2 key pair for SSH; none if empty.",
     "stack-replacement": "Whether a launch replaces what the job's stack runs.",
     "several-at-once": "Whether runs of the job may go side by side, each in a stack of its own.",
     "keep-stack": "Whether the stack stays when its run is over, without a machine.",
     "image": "Image to boot; one that fits the instance type if empty.",
     "volume-size-gb": "Size of the root volume, in GiB.",
-    "market": "How the machine is bought.",
+    "market": "How the machine is bought; of a list, the next where EC2 has none.",
+    "max-wait-minutes": "Minutes a run may wait for a machine where EC2 has none.",
+    AGAIN: "When a run gets another machine.",
+    "on": "What it gets another machine after.",
+    "exit-statuses": "Of the trainer, after which a failure counts; any if empty.",
+    "attempts": "How many machines a run may have in all.",
     "parameters": "Names and values that reach the script as PARRIS_PARAM_<NAME>.",
     "sync-interval-seconds": "Seconds between two uploads of the output.",
     "stop-grace-seconds": "Seconds between SIGTERM and SIGKILL when a run is stopped.",
@@ -58,6 +64,16 @@ def any_spelling(key: str) -> str:
 
 def value(field: Field) -> dict[str, Any]:
     """Return the schema of one value."""
+    if isinstance(field, Several):
+        one = value(field.field)
+        one.pop("default", None)
+        several = {"type": "array", "items": one, "uniqueItems": True, "maxItems": MOST}
+        words = [{"enum": list(field.words)}] if field.words else []
+        first = list(field.default)
+        return {
+            "anyOf": [one, several | {"minItems": field.least}, *words],
+            "default": first[0] if len(first) == 1 else first,
+        }
     if isinstance(field, Text):
         return {
             "type": "string",
@@ -88,15 +104,17 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "training-config.json of a Parris job",
         "description": "Every key is optional; one that begins with _ is a comment.",
-        "$defs": {key: _described(key, value(field)) for key, field in FIELDS.items()}
-        | {OPTIONS: _described(OPTIONS, _options())},
+        "$defs": {
+            key: _described(key, field, value(field)) for key, field in {**FIELDS, **RETRY}.items()
+        }
+        | {group: _described(group, None, _options(group)) for group in GROUPS},
         "type": "object",
         # For completion in editors; the patterns below hold for every spelling.
-        "properties": {key: _reference(key) for key in [*FIELDS, OPTIONS]},
-        "patternProperties": _comments_and([*FIELDS, OPTIONS]),
+        "properties": {key: _reference(key) for key in [*FIELDS, *GROUPS]},
+        "patternProperties": _comments_and([*FIELDS, *GROUPS]),
         "additionalProperties": False,
         "allOf": [
-            *_once([*FIELDS, OPTIONS]),
+            *_once([*FIELDS, *GROUPS]),
             *_not_in_both_places(),
             _needs(FIXED_TIME, "time-limit"),
             _needs(COST, "cost-limit"),
@@ -105,19 +123,20 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _options() -> dict[str, Any]:
+def _options(group: str) -> dict[str, Any]:
+    keys = list(GROUPS[group])
     return {
         "type": "object",
-        "properties": {key: _reference(key) for key in LIMITS},
-        "patternProperties": _comments_and(list(LIMITS)),
+        "properties": {key: _reference(key) for key in keys},
+        "patternProperties": _comments_and(keys),
         "additionalProperties": False,
-        "allOf": _once(list(LIMITS)),
+        "allOf": _once(keys),
     }
 
 
-def _described(key: str, rest: dict[str, Any]) -> dict[str, Any]:
-    field = FIELDS.get(key)
-    allowed = f" Allowed: {field.allowed}." if isinstance(field, Text) else ""
+def _described(key: str, field: Field | None, rest: dict[str, Any]) -> dict[str, Any]:
+    one = field.field if isinstance(field, Several) else field
+    allowed = f" Allowed: {one.allowed}." if isinstance(one, Text) else ""
     return {"title": key, "description": MEANINGS[key] + allowed, **rest}
 
 

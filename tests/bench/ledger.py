@@ -23,7 +23,8 @@ from parris.aws.arrivals import Arrivals
 from parris.aws.slots import Slots
 from parris.aws.table import Table
 from parris.launch.windows import settle
-from parris.runs.plan import KEEP_TAG, iso
+from parris.runs.names import KEEP_TAG
+from parris.runs.times import iso
 from scripts.local import cloud
 from tests.bench.figures import Figure
 from tests.ledger import make_table

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from parris.jobs.config import FIELDS
+from parris.jobs.config import FIELDS, OPTIONS
 from scripts.cli.verbs import ALIASES, VERBS
 from scripts.jobs.jobs import check_job
-from scripts.reference.config_schema import OPTIONS
 from scripts.reference.module import read_blocks
 from tests.contract.test_languages_agree import names, targets
 
@@ -159,7 +158,7 @@ def test_every_verb_that_the_reference_of_the_verbs_speaks_of_exists() -> None:
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [
-        ("configuration key", [*FIELDS, OPTIONS]),
+        ("configuration key", [*FIELDS, *OPTIONS]),
         ("Terraform variable", names("variables.tf", "variable")),
         ("output", [name for _, name, _ in read_blocks("output")]),
         ("target", targets()),

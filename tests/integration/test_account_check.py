@@ -103,7 +103,7 @@ def test_what_the_account_has_is_no_problem(ec2: Ec2) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     made = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)
     ((problem,), _) = check(ec2, {**config, "security-group-id": made["GroupId"]})
-    assert f"security-group-id is in {vpc}: both must be in one VPC" in problem
+    assert f"security-group-id {made['GroupId']} is in {vpc}: all must be in one VPC" in problem
 
 
 def test_a_type_that_ec2_does_not_know_is_named_with_the_nearest(ec2: Ec2) -> None:

@@ -134,7 +134,7 @@ def test_a_stack_in_the_way_is_refused_and_the_event_may_come_again(world: World
     answer = world.launch(event)
     assert answer["duplicate"] is False
     tags = {tag["Key"]: tag["Value"] for tag in world.stacks()[0]["Tags"]}
-    assert tags["parris:attempt"] == "2"
+    assert tags["parris:attempt"] == "1"
 
 
 def test_a_foreign_stack_is_never_updated(world: World) -> None:
@@ -161,7 +161,7 @@ def test_a_claim_without_a_stack_is_respected_until_its_lease_ends(world: World)
     assert world.stacks() == []
     late = LEASE.total_seconds() / 60 + 1
     assert world.launch(minutes=late)["duplicate"] is False
-    assert world.record(run_id).attempt == 2
+    assert world.record(run_id).claims == 2
     assert len(world.stacks()) == 1
 
 

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from parris.aws.ledger import Ledger
 from parris.launch import clicks
-from parris.runs.plan import iso
+from parris.runs.times import iso
 from scripts.commands import status
 from scripts.deployment.outputs import Deployment
 from tests.ledger import NAME, make_table

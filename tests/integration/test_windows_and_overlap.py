@@ -14,7 +14,7 @@ from parris.aws.queue import Queue
 from parris.aws.told import Told
 from parris.errors import InvalidConfig, InvalidEvent, StackInTheWay
 from parris.launch.commit import Commit
-from parris.runs.lifecycle import MAX_ATTEMPTS
+from parris.runs.lifecycle import MAX_CLAIMS
 from tests import reap_world
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS
@@ -296,7 +296,7 @@ def test_a_launch_that_waits_and_always_dies_is_told_of_in_the_end(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Commit, "run", dies)
-    for number in range(1, MAX_ATTEMPTS + 2):
+    for number in range(1, MAX_CLAIMS + 2):
         if Queue(world.table).waiting()[0]:
             with pytest.raises(KeyboardInterrupt):
                 world.launch(scheduled(1, "queue-one"), minutes=10 * number)

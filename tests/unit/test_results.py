@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
-from parris.runs.plan import iso
+from parris.runs.times import iso
 from scripts.cli.inside import NotInside, path_inside
 from scripts.commands import results
 from scripts.deployment.outputs import Deployment

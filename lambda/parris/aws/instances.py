@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -56,13 +58,48 @@ def read_console(ec2: EC2Client, instance_id: str) -> str:
     return answer.get("Output", "")
 
 
+def offered_subnets(
+    ec2: EC2Client, types: Sequence[str], subnets: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return for each instance type those of `subnets` whose zone has it.
+
+    Without `subnets` the default VPC's, one a zone, are looked through.
+    """
+    if subnets:
+        asked = ec2.describe_subnets(SubnetIds=list(subnets))
+    else:
+        only = [{"Name": "default-for-az", "Values": ["true"]}]
+        asked = ec2.describe_subnets(Filters=only)  # type: ignore[arg-type]
+    zones = {item["SubnetId"]: item["AvailabilityZone"] for item in asked["Subnets"]}
+    ordered = list(subnets) or sorted(zones, key=lambda subnet: zones[subnet])
+    offers: Any = ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": list(types)}],
+    )
+    pairs = {
+        (offer["InstanceType"], offer["Location"])
+        for page in offers
+        for offer in page["InstanceTypeOfferings"]
+    }
+    return {
+        kind: [subnet for subnet in ordered if (kind, zones.get(subnet)) in pairs] for kind in types
+    }
+
+
 def _machine(instance: Mapping[str, Any]) -> Machine:
     return Machine(
         instance_id=instance["InstanceId"],
         state=instance["State"]["Name"],
         reason=instance.get("StateReason", {}).get("Code", ""),
         launched=instance["LaunchTime"],
+        ended=_ended(instance.get("StateTransitionReason", "")),
     )
+
+
+def _ended(said: str) -> datetime | None:
+    """Return the time in a StateTransitionReason: "User initiated (2026-11-24 12:00:00 GMT)"."""
+    found = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)", said)
+    return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
 
 
 def _tags(instance: Mapping[str, Any]) -> dict[str, str]:

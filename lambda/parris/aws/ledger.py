@@ -37,7 +37,7 @@ class Ledger:
         claimed = {
             "state": State.LAUNCHING,
             "open": "run",
-            "attempt": 1,
+            "claims": 1,
             **_lease(nonce, now),
             **expiry(now),  # of what never becomes a plan
         }
@@ -52,7 +52,7 @@ class Ledger:
             "state": State.LAUNCHING,
             "open": "run",
             "reason": None,
-            "attempt": record.attempt + 1,
+            "claims": record.claims + 1,
             **_lease(nonce, now),
         }
         before, state = record.nonce, record.state

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..contract import EndedBy
 from ..errors import LaunchFailed, LaunchUnclear, StackInTheWay
-from ..runs.outcome import read_time
-from ..runs.plan import KEEP_TAG
+from ..runs.names import KEEP_TAG
+from ..runs.times import read_time
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -37,6 +37,7 @@ class StackCall:
 
     name: str
     run_id: str
+    attempt: int
     deployment: str
     template: str
     parameters: Mapping[str, str]
@@ -57,7 +58,7 @@ class StackCall:
             # CloudFormation refuses a template with others (API reference, CreateStack).
             "ResourceTypes": list(self.resource_types),
             # The same run asking twice is one operation (API reference, CreateStack).
-            "ClientRequestToken": self.run_id,
+            "ClientRequestToken": self.run_id + (f"-{self.attempt}" if self.attempt > 1 else ""),
         }
 
 
@@ -108,6 +109,29 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         raise _failure(error, call.name) from error
     except BotoCoreError as error:
         return _look_for(cloudformation, call, error)
+
+
+def change_stack(cloudformation: CloudFormationClient, call: StackCall) -> str:
+    """Give a run's stack its next machine; return the stack's id.
+
+    Raises:
+        LaunchFailed: if CloudFormation does not accept the template or its parameters.
+        LaunchUnclear: if nobody knows whether it does.
+    """
+    try:
+        return cloudformation.update_stack(**call.arguments())["StackId"]
+    except (ClientError, BotoCoreError) as error:
+        # A request that botocore sends again meets the update that it has begun itself.
+        with contextlib.suppress(ClientError, BotoCoreError):
+            stack = read_stack(cloudformation, call.name)
+            if stack and stack_tags(stack).get("parris:attempt") == str(call.attempt):
+                return str(stack["StackId"])
+        if isinstance(error, ClientError) and not _says_nothing(error):
+            raise _failure(error, call.name) from error
+        raise LaunchUnclear(
+            f"CloudFormation did not say whether it changed stack {call.name} ({error}); the next "
+            "sweep looks"
+        ) from error
 
 
 def _says_nothing(error: ClientError) -> bool:

@@ -21,8 +21,9 @@ from .request import (
     unused_keys,
 )
 
-RULES = ("button", "device", "schedule", "data", "window")
-"""What an event's ``rule`` may be: its rule's own literal (triggers.tf; launch/windows.py)."""
+RULES = ("button", "device", "schedule", "data", "window", "relaunch")
+"""What an event's ``rule`` may be: its rule's own literal (triggers.tf; `end_event`,
+`relaunch_event`)."""
 
 _DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap", "resume"}
 _DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
@@ -73,6 +74,16 @@ def end_event(trigger: str, window: str, ends: str) -> dict[str, str]:
         ends: ISO 8601 UTC.
     """
     return {"rule": "window", "data-trigger": trigger, "window": window, "time": ends}
+
+
+def is_relaunch(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` asks for the next machine of a run."""
+    return isinstance(event, dict) and event.get("rule") == "relaunch"
+
+
+def relaunch_event(job: str, run_id: str, attempt: int) -> dict[str, Any]:
+    """Return the event that asks for machine number `attempt` of a run."""
+    return {"rule": "relaunch", "job": job, "run-id": run_id, "attempt": attempt}
 
 
 def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from ..errors import InvalidConfig, found, meant
-from .fields import Amount, Choice, Field, Flag, Parameters, Text, Whole, read_field
+from .fields import Amount, Choice, Field, Flag, Parameters, Several, Text, Whole, read_field
 from .files import decode
+from .retry import CAPACITY, CAUSES, INTERRUPTION, ON_DEMAND, SPOT, Retry
 
 CONFIG_FILENAME = "training-config.json"
 ORIGINAL_TEMPLATE = "cloudformation.json"
@@ -24,7 +25,7 @@ SUFFIX_DIGITS = 8
 """Of its id, which a run's stack bears after a hyphen where several of the job may go at once."""
 LONGEST_OF_SEVERAL = MAX_STACK_NAME - SUFFIX_DIGITS - 1
 """Characters of such a job's own name."""
-MARKETS = ("on-demand", "spot")
+MARKETS = (ON_DEMAND, SPOT)
 KEEP_STACK = ("never", "on-failure", "always")
 
 
@@ -34,6 +35,16 @@ LIMITS: Mapping[str, Field] = {
     "cost-limit": Amount(maximum=100_000, unit="US dollars"),
 }
 """Accepted at the top and inside ``termination-options``, but not in both."""
+RETRY: Mapping[str, Field] = {
+    "on": Several(
+        field=Choice(values=CAUSES, default=""), default=(INTERRUPTION, CAPACITY), least=0
+    ),
+    "exit-statuses": Several(field=Whole(minimum=1, maximum=255, unit=""), least=0),
+    "attempts": Whole(minimum=1, maximum=100, unit="attempts", default=10),
+}
+"""What ``retry`` holds: after what a run gets another machine, and how many it may have."""
+OPTIONS: Mapping[str, Mapping[str, Field]] = {"termination-options": LIMITS, "retry": RETRY}
+"""Keys that hold keys."""
 
 FIELDS: Mapping[str, Field] = {
     # The name becomes the stack's.
@@ -52,10 +63,12 @@ FIELDS: Mapping[str, Field] = {
     ),
     "termination-method": Choice(values=TERMINATION_METHODS, default=COMPLETION),
     **LIMITS,
-    "instance-type": Text(
-        pattern=r"[a-z][a-z0-9-]{1,19}\.[a-z0-9-]{2,20}",
-        allowed="an EC2 instance type such as c7i.large",
-        default="t3.medium",
+    "instance-type": Several(
+        field=Text(
+            pattern=r"[a-z][a-z0-9-]{1,19}\.[a-z0-9-]{2,20}",
+            allowed="an EC2 instance type such as c7i.large",
+        ),
+        default=("t3.medium",),
     ),
     "instance-iam-role-name": Text(
         pattern="[A-Za-z0-9_+=,.@-]{0,64}", allowed="the name of an IAM role"
@@ -63,8 +76,11 @@ FIELDS: Mapping[str, Field] = {
     "security-group-id": Text(
         pattern="(?:sg-[0-9a-f]{8,17})?", allowed="a security group id such as sg-0123456789abcdef0"
     ),
-    "subnet-id": Text(
-        pattern="(?:subnet-[0-9a-f]{8,17})?", allowed="a subnet id such as subnet-0123456789abcdef0"
+    "subnet-id": Several(
+        field=Text(
+            pattern="subnet-[0-9a-f]{8,17}", allowed="a subnet id such as subnet-0123456789abcdef0"
+        ),
+        words={"": ()},
     ),
     "ec2-keypair-name": Text(pattern="[ -~]{0,255}", allowed="the name of an EC2 key pair"),
     "stack-replacement": Flag(default=False),
@@ -75,7 +91,12 @@ FIELDS: Mapping[str, Field] = {
         allowed="an image id (ami-…) or a public SSM parameter (/aws/service/…)",
     ),
     "volume-size-gb": Whole(minimum=8, maximum=16384, unit="GiB"),
-    "market": Choice(values=MARKETS, default="on-demand"),
+    "market": Several(
+        field=Choice(values=MARKETS, default=""),
+        default=(ON_DEMAND,),
+        words={"spot-then-on-demand": (SPOT, ON_DEMAND)},
+    ),
+    "max-wait-minutes": Whole(minimum=0, maximum=1440, unit="minutes", default=60),
     "parameters": Parameters(),
     "sync-interval-seconds": Whole(minimum=5, maximum=3600, unit="seconds", default=60),
     "stop-grace-seconds": Whole(minimum=1, maximum=600, unit="seconds", default=30),
@@ -92,17 +113,18 @@ class TrainingConfig:
     termination_method: str
     time_limit_minutes: int | None
     cost_limit_usd: Decimal | None
-    instance_type: str
+    instance_types: tuple[str, ...]
     instance_profile: str
     security_group_id: str
-    subnet_id: str
+    subnet_ids: tuple[str, ...]
     key_name: str
     stack_replacement: bool
     several_at_once: bool
     keep_stack: str
     image: str
     volume_size_gb: int | None
-    market: str
+    markets: tuple[str, ...]
+    retry: Retry
     parameters: Mapping[str, str]
     sync_interval_seconds: int
     stop_grace_seconds: int
@@ -120,21 +142,13 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     """
     given = _read_object(text if isinstance(text, str) else decode(text, source), source)
     problems: list[str] = []
-    values = _canonical(given, FIELDS.keys() | {"termination-options"}, "", problems)
-    options = values.pop("termination-options", {})
-    if isinstance(options, dict):
-        limits = _canonical(options, LIMITS.keys(), "termination-options.", problems)
-        for key in limits.keys() & values.keys():
-            problems.append(f"{key}: given at the top and in termination-options; keep one")
-        values.update(limits)
-    else:
-        problems.append(f"termination-options: {found(options)} is not an object")
-    read: dict[str, Any] = {
-        key: _read_field(key, field, values[key], problems)
-        if key in values
-        else getattr(field, "default", {} if isinstance(field, Parameters) else None)
-        for key, field in FIELDS.items()
-    }
+    values = _canonical(given, FIELDS.keys() | OPTIONS.keys(), "", problems)
+    limits, retry = (_options(values.pop(name, {}), name, problems) for name in OPTIONS)
+    for key in limits.keys() & values.keys():
+        problems.append(f"{key}: given at the top and in termination-options; keep one")
+    values.update(limits)
+    read = _read_fields(FIELDS, values, "", problems)
+    again = _read_fields(RETRY, retry, "retry.", problems)
     for method, limit in ((FIXED_TIME, "time-limit"), (COST, "cost-limit")):
         if values.get("termination-method") == method and limit not in values:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
@@ -149,17 +163,23 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         termination_method=read["termination-method"],
         time_limit_minutes=read["time-limit"],
         cost_limit_usd=read["cost-limit"],
-        instance_type=read["instance-type"],
+        instance_types=read["instance-type"],
         instance_profile=read["instance-iam-role-name"],
         security_group_id=read["security-group-id"],
-        subnet_id=read["subnet-id"],
+        subnet_ids=read["subnet-id"],
         key_name=read["ec2-keypair-name"],
         stack_replacement=read["stack-replacement"],
         several_at_once=read["several-at-once"],
         keep_stack=read["keep-stack"],
         image=read["image"],
         volume_size_gb=read["volume-size-gb"],
-        market=read["market"],
+        markets=read["market"],
+        retry=Retry(
+            on=again["on"],
+            exit_statuses=again["exit-statuses"],
+            attempts=again["attempts"],
+            max_wait_minutes=read["max-wait-minutes"],
+        ),
         parameters=read["parameters"],
         sync_interval_seconds=read["sync-interval-seconds"],
         stop_grace_seconds=read["stop-grace-seconds"],
@@ -230,8 +250,21 @@ def _all(known: set[str]) -> str:
     return f"; keys are {', '.join(sorted(known))}"
 
 
-def _read_field(key: str, field: Field, value: Any, problems: list[str]) -> Any:
-    read, fault = read_field(field, value)
-    if fault:
-        problems.append(f"{key}: {fault}")
+def _options(options: Any, name: str, problems: list[str]) -> dict[str, Any]:
+    if isinstance(options, dict):
+        return _canonical(options, set(OPTIONS[name]), f"{name}.", problems)
+    problems.append(f"{name}: {found(options)} is not an object")
+    return {}
+
+
+def _read_fields(
+    fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
+) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for key, field in fields.items():
+        read[key] = getattr(field, "default", {} if isinstance(field, Parameters) else None)
+        if key in values:
+            read[key], fault = read_field(field, values[key])
+            if fault:
+                problems.append(f"{prefix}{key}: {fault}")
     return read

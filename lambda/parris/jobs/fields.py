@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from decimal import Decimal
 from typing import Any
 
@@ -55,7 +56,20 @@ class Parameters:
     """See `parameters.read_parameters`."""
 
 
-Field = Text | Choice | Whole | Amount | Flag | Parameters
+@dataclass(frozen=True, kw_only=True)
+class Several:
+    """A value of `field`, or a list of `least` to MOST different ones; read as a tuple."""
+
+    field: Text | Choice | Whole
+    default: tuple[Any, ...] = ()
+    least: int = 1
+    words: Mapping[str, tuple[Any, ...]] = dataclass_field(default_factory=dict)
+    """Text that stands for a list."""
+
+
+MOST = 10
+
+Field = Text | Choice | Whole | Amount | Flag | Parameters | Several
 
 
 def read_field(field: Field, value: Any) -> tuple[Any, str]:
@@ -80,7 +94,8 @@ def _read_whole(field: Whole, value: Any) -> tuple[int, str]:
         value = int(value)
     if type(value) is int and field.minimum <= value <= field.maximum:
         return value, ""
-    allowed = f"a whole number of {field.unit} ({field.minimum} to {field.maximum})"
+    of = f" of {field.unit}" if field.unit else ""
+    allowed = f"a whole number{of} ({field.minimum} to {field.maximum})"
     return 0, f"{found(value)} is not {allowed}"
 
 
@@ -103,6 +118,25 @@ def _read_parameters(_field: Parameters, value: Any) -> tuple[dict[str, str], st
     return values, "; ".join(problems)
 
 
+def _read_several(field: Several, value: Any) -> tuple[tuple[Any, ...], str]:
+    if isinstance(value, str) and value in field.words:
+        return field.words[value], ""
+    if not isinstance(value, list):
+        one, fault = read_field(field.field, value)
+        return (one,), fault and f"{fault}, or a list of such{_or(field.words)}"
+    read = [read_field(field.field, item) for item in value]
+    if faults := [fault for _, fault in read if fault]:
+        return (), "; ".join(faults)
+    values = tuple(item for item, _ in read)
+    if not field.least <= len(values) <= MOST or len(set(values)) < len(values):
+        return (), f"{found(value)} is not a list of {field.least} to {MOST} different ones"
+    return values, ""
+
+
+def _or(words: Iterable[str]) -> str:
+    return "".join(f', or "{word}"' for word in words if word)
+
+
 _READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
     Text: _read_text,
     Choice: _read_choice,
@@ -110,4 +144,5 @@ _READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
     Amount: _read_amount,
     Flag: _read_flag,
     Parameters: _read_parameters,
+    Several: _read_several,
 }

@@ -15,8 +15,10 @@ from ..aws.topic import Notifier
 from ..contract import State
 from ..events.request import LaunchRequest
 from ..runs import messages
-from ..runs.plan import event_digest, iso, run_prefix
+from ..runs.names import run_prefix
+from ..runs.plan import event_digest
 from ..runs.state import state_of
+from ..runs.times import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -65,10 +65,8 @@ class Commit:
         no deadline hangs is read when the stack is under way.
         """
         planned = receipt(self.plan)
-        if self.record.attempt > 1:
-            planned["attempt"] = self.record.attempt
         self.record = replace(self.record, receipt=planned)
-        ordering = pool.submit(self.orders.write, planned, first=self.record.attempt == 1)
+        ordering = pool.submit(self.orders.write, planned, first=self.record.claims == 1)
         noting = pool.submit(self._note_plan, planned)
         waiting: list[Future[None]] = [
             noting,
@@ -87,9 +85,7 @@ class Commit:
                 self.plan = prepare.priced(self.plan, pricing.result)
                 waiting.append(pool.submit(self._write_limits))
             image, template = imaging.result(), templating.result()
-            call = prepare.stack_call(
-                self.plan, self.settings, template, image, machine, self.record.attempt
-            )
+            call = prepare.stack_call(self.plan, self.settings, template, image, machine)
             for future in waiting:
                 future.result()
             replacing = self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
@@ -197,7 +193,7 @@ class Commit:
             pool.submit(self.orders.change, facts),
             pool.submit(self.ledger.note_stack, self.record, stack_id, whole),
         ]
-        if self.record.attempt > 1:  # it may have waited
+        if self.record.claims > 1:  # it may have waited
             name, run_id = self.plan.stack_name, self.plan.run_id
             steps.append(pool.submit(self.queue.leave, name, run_id))
         try:

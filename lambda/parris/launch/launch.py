@@ -21,15 +21,16 @@ from ..aws.topic import Notifier
 from ..contract import State
 from ..errors import ParrisError
 from ..events.request import LaunchRequest
-from ..events.router import is_arrival, is_settled, read_request
+from ..events.router import is_arrival, is_relaunch, is_settled, read_request
 from ..runs.answer import duplicate_of
-from ..runs.plan import run_prefix
+from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..settings import Settings
 from . import clicks, windows
 from .claim import claim_run
 from .commit import Commit
 from .prepare import Clients, Machine, prepare, read_job
+from .relaunch import relaunch
 from .resume import find_resumed
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,16 @@ def launch(
             notifier=notifier,
         )
 
+    if is_relaunch(event):
+        return relaunch(
+            event,
+            settings=settings,
+            clients=clients,
+            machine=machine,
+            ledger=Ledger(table),
+            storage=storage,
+            now=now,
+        )
     if is_settled(event):
         return windows.end(event, settings, arrivals, storage, act)
     return act(event)

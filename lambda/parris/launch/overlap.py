@@ -9,7 +9,8 @@ from ..aws.queue import Queue
 from ..aws.storage import Storage
 from ..contract import State
 from ..errors import StackInTheWay
-from ..runs.plan import RunPlan, run_prefix
+from ..runs.names import run_prefix
+from ..runs.plan import RunPlan
 
 
 def hold_back(

@@ -16,6 +16,7 @@ from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.config import CONFIG_FILENAME, read_config
 from ..jobs.files import script_problems
+from ..jobs.retry import SPOT
 from ..runs.budget import Price
 from ..runs.fleet import fill_slots
 from ..runs.plan import RunPlan, plan_run, within_budget, without_price
@@ -99,10 +100,10 @@ def read_price(plan: RunPlan, clients: Clients) -> Price:
     return prices.read_price(
         clients.pricing,
         clients.ec2,
-        instance_type=plan.config.instance_type,
-        spot=plan.config.market == "spot",
+        instance_type=plan.rung.instance_type,
+        spot=plan.rung.market == SPOT,
         volume_gb=plan.volume_size_gb,
-        subnet_id=plan.subnet_id,
+        subnet_id=plan.rung.subnet_id,
         region=plan.region,
     )
 
@@ -131,7 +132,7 @@ def read_template(
 
 
 def stack_call(
-    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine, attempt: int
+    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine
 ) -> StackCall:
     user_data = render.render_user_data(machine.user_data, plan)
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
@@ -139,12 +140,13 @@ def stack_call(
     return StackCall(
         name=plan.stack_name,
         run_id=plan.run_id,
+        attempt=plan.attempt,
         deployment=plan.deployment,
-        template=render.render_template(template, user_data, source),
+        template=render.render_template(template, user_data, plan.attempt, source),
         parameters=render.stack_parameters(
             plan, image, settings.scheduler_role_arn, settings.schedule_group
         ),
-        tags=render.stack_tags(plan, settings.stack_tags, attempt),
+        tags=render.stack_tags(plan, settings.stack_tags),
         role_arn=settings.stack_role_arn,
         resource_types=render.RESOURCE_TYPES,
     )

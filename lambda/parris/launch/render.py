@@ -10,10 +10,15 @@ from shlex import quote
 
 from ..errors import InvalidConfig
 from ..jobs.config import ORIGINAL_TEMPLATE
-from ..runs.plan import KEEP_TAG, RunPlan, iso
+from ..runs.names import KEEP_TAG
+from ..runs.plan import RunPlan
+from ..runs.times import iso
 
 USER_DATA_SLOT = "{{user-data}}"
 """Where a template takes the base64 of the machine's first boot."""
+
+ATTEMPT_SLOT = "{{attempt}}"
+"""Where a template takes which machine of its run it makes."""
 
 MAX_USER_DATA_BYTES = 16_384
 """EC2 user guide, "Run commands when you launch an EC2 instance with user data input": raw."""
@@ -45,6 +50,7 @@ def render_user_data(script: str, plan: RunPlan) -> str:
         "PARRIS_RUN_ID": plan.run_id,
         "PARRIS_RUN_URI": f"s3://{plan.results_bucket}/{plan.prefix.rstrip('/')}",
         "PARRIS_LIMIT_MINUTES": str(plan.limit_minutes),
+        "PARRIS_ATTEMPT": str(plan.attempt),
         "PARRIS_LOG_STREAM": plan.log_stream,
         "PARRIS_ROLE": plan.role,
         "AWS_DEFAULT_REGION": plan.region,
@@ -60,14 +66,15 @@ def render_user_data(script: str, plan: RunPlan) -> str:
     return text
 
 
-def render_template(template: str, user_data: str, source: str) -> str:
-    """Return the template body with the machine's first boot in its slot.
+def render_template(template: str, user_data: str, attempt: int, source: str) -> str:
+    """Return the template body with the machine's first boot in its slot, and its number.
 
     Raises:
         InvalidConfig: if the template has no slot, or is longer than CloudFormation takes.
     """
     problems = template_problems(template)
     body = template.replace(USER_DATA_SLOT, base64.b64encode(user_data.encode()).decode())
+    body = body.replace(ATTEMPT_SLOT, str(attempt))
     size = len(body.encode())
     if size > MAX_TEMPLATE_BYTES:
         problems.append(f"{size} bytes with user data; CloudFormation takes {MAX_TEMPLATE_BYTES}")
@@ -113,12 +120,12 @@ def stack_parameters(
         "Job": plan.job,
         "Deployment": plan.deployment,
         "ImageId": image_id,
-        "InstanceType": plan.config.instance_type,
+        "InstanceType": plan.rung.instance_type,
         "InstanceProfile": plan.instance_profile,
-        "Market": plan.config.market,
+        "Market": plan.rung.market,
         "MaxPrice": plan.price.max_spot_price if plan.price and plan.budget_usd else "",
         "VolumeSize": str(plan.volume_size_gb),
-        "SubnetId": plan.subnet_id,
+        "SubnetId": plan.rung.subnet_id,
         "SecurityGroupId": ",".join(plan.security_group_ids),
         "KeyName": plan.config.key_name,
         "Deadline": iso(plan.deadline),
@@ -133,7 +140,7 @@ def schedule_time(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
 
 
-def stack_tags(plan: RunPlan, own: Mapping[str, str], attempt: int) -> dict[str, str]:
+def stack_tags(plan: RunPlan, own: Mapping[str, str]) -> dict[str, str]:
     """Return the stack's tags: the deployer's own, and Parris's, by which it grants access."""
     return {
         **own,
@@ -141,7 +148,7 @@ def stack_tags(plan: RunPlan, own: Mapping[str, str], attempt: int) -> dict[str,
         "parris:job": plan.job,
         "parris:run-id": plan.run_id,
         "parris:deadline": iso(plan.deadline),
-        "parris:attempt": str(attempt),
+        "parris:attempt": str(plan.attempt),
         "parris:log-stream": plan.log_stream,
         KEEP_TAG: plan.config.keep_stack,
     }

@@ -18,7 +18,7 @@ from ..errors import InvalidEvent, LaunchFailed, LaunchUnclear, ParrisError, sho
 from ..events.request import DEFAULT_JOB, read_key, read_text
 from ..events.router import end_event
 from ..jobs.parameters import OF_NEW_DATA
-from ..runs.plan import iso
+from ..runs.times import iso
 from ..settings import Settings
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..aws.ledger import Ledger
-from ..aws.storage import Storage
+from ..aws.results import Results
 from ..events.request import is_run_key
-from ..runs.outcome import read_time
-from ..runs.plan import run_prefix
+from ..runs.names import run_prefix
+from ..runs.times import read_time
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Adoption:
     """Goes through the results bucket once in a deployment's life."""
 
     ledger: Ledger
-    storage: Storage
+    storage: Results
     now: datetime
 
     def go_on(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aws.clients import client
 from ..aws.ledger import Ledger
-from ..aws.storage import Storage
+from ..aws.results import Results
 from ..aws.table import Table
 from ..aws.told import Told
 from ..aws.topic import Notifier
@@ -22,6 +22,7 @@ from .launches import Launches
 from .open_runs import OpenRuns
 from .reconcile import Reaper
 from .recorder import Recorder
+from .relaunch import Relaunches
 from .review import Review
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     Every failure is raised; another sweep comes, whatever it was.
     """
     settings, now = read_reap_settings(os.environ), datetime.now(UTC)
-    storage = Storage(s3=client("s3"), config_bucket="", results_bucket=settings.results_bucket)
+    storage = Results(s3=client("s3"), config_bucket="", results_bucket=settings.results_bucket)
     ledger = Ledger(Table(dynamodb=partial(client, "dynamodb"), name=settings.ledger_table))
     reaper = make_reaper(
         settings=settings,
@@ -71,7 +72,7 @@ def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
 def make_reaper(
     *,
     settings: ReapSettings,
-    storage: Storage,
+    storage: Results,
     ledger: Ledger,
     notifier: Notifier,
     launches: Launches,
@@ -88,19 +89,35 @@ def make_reaper(
         notifier=notifier,
         now=now,
     )
+    relaunches = Relaunches(
+        ledger=ledger,
+        storage=storage,
+        cloudformation=cloudformation,
+        ec2=ec2,
+        notifier=notifier,
+        launches=launches,
+        now=now,
+    )
     open_runs = OpenRuns(
         ledger=ledger,
         storage=storage,
         cloudformation=cloudformation,
         recorder=recorder,
         launches=launches,
+        relaunches=relaunches,
         now=now,
     )
     return Reaper(
         cloudformation=cloudformation,
         ec2=ec2,
         recorder=recorder,
-        review=Review(cloudformation=cloudformation, recorder=recorder, settings=settings, now=now),
+        review=Review(
+            cloudformation=cloudformation,
+            recorder=recorder,
+            relaunches=relaunches,
+            settings=settings,
+            now=now,
+        ),
         launches=launches,
         open_runs=open_runs,
         adoption=Adoption(ledger=ledger, storage=storage, now=now),

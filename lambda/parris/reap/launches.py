@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..errors import ParrisError
-from ..runs import messages
+from ..runs import messages_of_ends as messages
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -12,9 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..aws.instances import read_console
 from ..contract import State
 from ..runs.budget import cost
-from ..runs.lifecycle import Ending, Machine
+from ..runs.ending import Ending
+from ..runs.lifecycle import Machine
 from ..runs.outcome import read_outcome
-from ..runs.plan import iso
+from ..runs.times import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

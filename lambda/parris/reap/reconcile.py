@@ -22,8 +22,8 @@ from ..aws.stacks import (
 from ..contract import EndedBy
 from ..errors import ParrisError
 from ..runs.lifecycle import Machine, deleted, replaced
-from ..runs.outcome import read_time
-from ..runs.plan import KEEP_TAG
+from ..runs.names import KEEP_TAG
+from ..runs.times import read_time
 from ..settings import ReapSettings
 from .adopt import Adoption
 from .open_runs import Careful, OpenRuns
@@ -220,6 +220,8 @@ class Reaper:
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
             who, deadline = deleter(token), stack_deadline(stack)
+            if who == EndedBy.REAP and self.open_runs.go_on(tags):
+                return {"deleted": stack["StackName"], "by": who}
             self.recorder.conclude(
                 tags, deadline, deleted(who, deadline, self.now, machine), machine
             )

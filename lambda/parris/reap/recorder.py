@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ..aws.ledger import Ledger
+from ..aws.results import Results
 from ..aws.slots import Slots
 from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
-from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import EndedBy
-from ..runs import messages
-from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Ending, Machine, launch_failed, vanished
+from ..runs import messages_of_ends as messages
+from ..runs.attempts import with_attempts
+from ..runs.ending import Ending
+from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Machine, launch_failed, vanished
 from ..runs.messages import Notice
-from ..runs.plan import run_prefix
+from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from .outcome import outcome_from_outside
 
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Gives each run its outcome, once, and tells of it; `tags` are its stack's `run_tags`."""
 
-    storage: Storage
+    storage: Results
     ledger: Ledger
     cloudformation: CloudFormationClient
     ec2: EC2Client
@@ -71,7 +73,7 @@ class Recorder:
 
     def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
         """Make a machine's word its run's outcome, and tell of it."""
-        self.storage.write_outcome(_prefix(tags), outcome)
+        self.storage.write_outcome(_prefix(tags), with_attempts(outcome, self.record(tags)))
         self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
 
     def write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
@@ -80,6 +82,25 @@ class Recorder:
         if outcome is None:
             outcome = self._from_outside(tags, ending, machine)
         self.promote(tags, outcome)
+
+    def end(
+        self,
+        tags: Mapping[str, str],
+        ending: Ending,
+        machine: Machine | None,
+        said: Mapping[str, Any] | None,
+    ) -> None:
+        """Give a run its outcome that gets no other machine.
+
+        Args:
+            said: what its last machine says of the end, if it does.
+        """
+        ids = {attempt.instance_id for attempt in self.record(tags).attempts}
+        if machine is not None and machine.instance_id in ids:
+            machine = None  # of an attempt before
+        words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
+        known = {**said, **words} if said else self._from_outside(tags, ending, machine)
+        self.promote(tags, known)
 
     def conclude(
         self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
@@ -103,6 +124,7 @@ class Recorder:
             words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
             outcome = {**outcome, **words}
         if outcome != found:
+            outcome = with_attempts(outcome, self.record(tags))
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
         self.tell(tags, outcome)
 
@@ -172,9 +194,10 @@ class Recorder:
 
     def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
         instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
-        if instance_id is None:
-            return None
-        return self.storage.find_machine_folder(_prefix(tags), instance_id)
+        if instance_id is not None:
+            return self.storage.find_machine_folder(_prefix(tags), instance_id)
+        earlier = reversed(self.record(tags).attempts)
+        return next((attempt.folder for attempt in earlier if attempt.folder), None)
 
 
 _INSTANCE = "parris:instance-id"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,15 @@ from ..contract import EndedBy, State
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..runs.lifecycle import Decision, Facts, Machine, judge
-from ..runs.outcome import read_time
-from ..runs.plan import KEEP_TAG
+from ..runs.names import KEEP_TAG
+from ..runs.times import read_time
 from ..settings import ReapSettings
 from .recorder import Recorder, run_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+
+    from .relaunch import Relaunches
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Review:
 
     cloudformation: CloudFormationClient
     recorder: Recorder
+    relaunches: Relaunches
     settings: ReapSettings
     now: datetime
 
@@ -86,6 +89,14 @@ class Review:
         try:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)
+            if _may_go_on(stack, decision, only_said):
+                said = outcome if only_said else None
+                found = self.relaunches.look(stack, tags, machine, decision, said)
+                if isinstance(found, Decision):
+                    return found, None
+                if found is not None:
+                    self.recorder.end(tags, found, machine, said)
+                    return replace(decision, delete=True, why="its run is over"), None
             if decision.ending is not None:
                 unmade = decision.ending.state == State.LAUNCH_FAILED
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending
@@ -128,6 +139,14 @@ def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
     if stack is None:
         return None
     return stack_tags(stack).get("parris:run-id", ""), stack_deadline(stack)
+
+
+def _may_go_on(stack: Mapping[str, Any], decision: Decision, only_said: bool) -> bool:
+    """Return whether a machine is over whose run may get another one."""
+    if stack["StackStatus"].startswith("DELETE_"):
+        return False
+    undone = stack["StackStatus"].startswith("UPDATE_ROLLBACK_")
+    return decision.ending is not None or only_said or undone
 
 
 def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:

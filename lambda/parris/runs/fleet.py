@@ -25,12 +25,13 @@ class Fleet:
     volume_key: str = ""
     """ARN of the KMS key of volumes; empty for the account's default."""
 
-    def subnet(self, run_id: str) -> str:
-        """Return a subnet, the same for the same run however often it is asked for."""
-        if not self.subnets:
-            return ""
-        number = int(sha256(run_id.encode()).hexdigest(), 16)
-        return self.subnets[number % len(self.subnets)]
+    def subnets_for(self, run_id: str) -> Sequence[str]:
+        """Return the subnets, the one first that this run begins with: runs are spread over them.
+
+        They are the same for the same run however often it is asked for.
+        """
+        first = int(sha256(run_id.encode()).hexdigest(), 16) % max(1, len(self.subnets))
+        return [*self.subnets[first:], *self.subnets[:first]]
 
     def refusals(self, instance_type: str, image: str) -> list[str]:
         """Return why a machine of that type and image may not be launched here."""

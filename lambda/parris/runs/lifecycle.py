@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from ..contract import EndedBy, State
+from .ending import Ending
 from .record import RunRecord
 
 KEEP_AT_MOST = timedelta(days=7)
@@ -15,11 +16,11 @@ KEEP_AT_MOST = timedelta(days=7)
 APPEARING = timedelta(minutes=5)
 """How long a machine may be missing from EC2's answers before it counts as gone."""
 
-_FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 POWERED_OFF_BY_ITSELF = "Client.InstanceInitiatedShutdown"
 """EC2's code for a shutdown from within (EC2 user guide, "Troubleshoot instance termination")."""
 
-_DEAD = ("terminated", "stopped")
+DEAD = ("terminated", "stopped")
 
 _CURES = {
     # EC2 user guide, "Troubleshoot instance launch issues"; EBS, "encrypted volumes".
@@ -42,6 +43,8 @@ class Machine:
     reason: str
     """EC2's code for its last change of state, such as ``Client.UserInitiatedShutdown``."""
     launched: datetime
+    ended: datetime | None = None
+    """When it was told to end, if EC2 says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +64,6 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
-    """How a run ended that could not say so itself."""
-
-    state: str
-    reason: str
-    ended_by: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Decision:
     """Whether to delete the stack, why or why not, and what to write if nobody has."""
 
@@ -85,10 +79,11 @@ class Step(Enum):
     COMPLETE = "its stack is there, and its launch did not come to say so"
     LOOK = "whether there is a stack, and if not, free the run"
     CONCLUDE = "its stack is gone, and nobody has said how it ended"
+    RELAUNCH = "its machine is gone, and another one is to follow"
     TELL = "it is over, and that has not been told"
 
 
-MAX_ATTEMPTS = 10
+MAX_CLAIMS = 10
 """How often a launch that waits is sent again, although each time it ended without a word."""
 
 
@@ -102,10 +97,15 @@ def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool)
     """
     if record.outcome is not None:
         return Step.TELL
+    if record.state == State.RELAUNCHING:
+        asked_too_soon = record.next is not None and now < datetime.fromisoformat(
+            record.next.not_before
+        )
+        return Step.WAIT if now <= record.lease or asked_too_soon else Step.RELAUNCH
     leased = record.state in (State.LAUNCHING, State.QUEUED) and now <= record.lease
     if has_stack:
         return Step.COMPLETE if record.state == State.LAUNCHING and not leased else Step.WAIT
-    if leased or record.state == State.SKIPPED or (waits and record.attempt < MAX_ATTEMPTS):
+    if leased or record.state == State.SKIPPED or (waits and record.claims < MAX_CLAIMS):
         return Step.WAIT
     return Step.CONCLUDE if record.stack_id else Step.LOOK
 
@@ -123,8 +123,8 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
         return Decision(delete=True, why="an earlier deletion failed")
     settled = not facts.status.endswith("_IN_PROGRESS")
     late = now > facts.deadline + overdue
-    alive = facts.machine is not None and facts.machine.state not in _DEAD
-    if facts.status in _FAILED_CREATE:
+    alive = facts.machine is not None and facts.machine.state not in DEAD
+    if facts.status in FAILED_CREATE:
         ending = Ending(state=State.LAUNCH_FAILED, reason="", ended_by=EndedBy.CLOUDFORMATION)
         if late and alive:
             new = None if facts.outcome_state is not None else ending
@@ -136,7 +136,7 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
         if alive:
             return Decision(delete=True, why=f"its run is over ({facts.outcome_state})")
         return _unless_kept(facts, facts.outcome_state, now, None)
-    if facts.machine is not None and facts.machine.state in _DEAD and settled:
+    if facts.machine is not None and facts.machine.state in DEAD and settled:
         ending = vanished(facts.machine, facts.deadline, now)
         return _unless_kept(facts, ending.state, now, ending)
     if facts.machine is None and settled and now - facts.changed > APPEARING:
@@ -202,7 +202,7 @@ def deleted(who: str, deadline: datetime, when: datetime, machine: Machine | Non
     """
     if who == EndedBy.REAP and when < deadline:
         # Before its deadline the reap function deletes the stack of a run that is over, no other.
-        if machine is not None and machine.state in _DEAD:
+        if machine is not None and machine.state in DEAD:
             return vanished(machine, deadline, when)
         return Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
     if who in (EndedBy.SCHEDULE, EndedBy.REAP):

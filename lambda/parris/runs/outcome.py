@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
+from .times import read_time
 
 MAX_BYTES = 65_536
 """Of an outcome: a reason, warnings, and the end of a console."""
@@ -49,15 +49,6 @@ def read_outcome(
         if key in given and not sound(given[key]):
             return None, f"{key}: not of its kind"
     return {key: _cut(given[key]) for key in known if key in given}, ""
-
-
-def read_time(text: object) -> datetime | None:
-    """Return an aware time of this era; None for anything else."""
-    try:
-        time = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return time if time and time.tzinfo and 2000 <= time.year <= 2200 else None
 
 
 def _cut(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,14 +19,14 @@ from ..jobs.parameters import OF_NEW_DATA, environment_name, unknown_names
 from ..settings import Settings
 from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .images import default_image, has_gpu
+from .ladder import Ladder, Rung
+from .names import run_prefix
 from .record import RunRecord
+from .times import iso
 
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
 """AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
-
-KEEP_TAG = "parris:keep-stack"
-"""What a stack says of itself, so that the reap function needs no other word to delete it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,11 @@ class RunPlan:
     """``<name>:<unique id>`` of the machine's role; empty if only AWS STS can tell its id."""
     image: str
     """An image id, or the public SSM parameter that holds one."""
-    subnet_id: str
+    ladder: Ladder
+    rung: Rung
+    """The machine of this attempt."""
+    attempt: int
+    """Which machine of the run it is, from 1."""
     security_group_ids: tuple[str, ...]
     """The job's own, else the deployment's; empty for the default VPC's."""
     volume_size_gb: int
@@ -82,10 +86,6 @@ class RunPlan:
     def prefix(self) -> str:
         """Where in the results bucket everything about this run lies."""
         return run_prefix(self.job, self.run_id)
-
-
-def run_prefix(job: str, run_id: str) -> str:
-    return f"runs/{job}/{run_id}/"
 
 
 def event_digest(request: LaunchRequest) -> str:
@@ -130,9 +130,16 @@ def plan_run(
     profile = config.instance_profile or settings.instance_profiles[0]
     if refusals := unknown_role(profile, settings.instance_profiles):
         raise InvalidConfig(source, refusals)
-    image = config.image or default_image(config.instance_type)
-    if refusals := settings.fleet.refusals(config.instance_type, image):
+    subnets = config.subnet_ids or settings.fleet.subnets_for(run_id)
+    ladder = Ladder(instance_types=config.instance_types, markets=config.markets, subnets=subnets)
+    refusals = [
+        refusal
+        for kind in config.instance_types
+        for refusal in settings.fleet.refusals(kind, config.image or default_image(kind))
+    ]
+    if refusals:
         raise InvalidConfig(source, refusals)
+    rung = ladder.rungs()[0]
     notes = list(request.notes)
     minutes = cap = settings.max_run_hours * 60
     limited = config.termination_method != configuration.COMPLETION
@@ -157,13 +164,15 @@ def plan_run(
         price=None,
         instance_profile=profile,
         role=settings.instance_role if profile == settings.instance_profiles[0] else "",
-        image=image,
-        subnet_id=config.subnet_id or settings.fleet.subnet(run_id),
+        image=config.image or default_image(rung.instance_type),
+        ladder=ladder,
+        rung=rung,
+        attempt=1,
         security_group_ids=(config.security_group_id,)
         if config.security_group_id
         else tuple(settings.fleet.groups),
         volume_size_gb=config.volume_size_gb
-        or (GPU_VOLUME_GB if has_gpu(config.instance_type) else DEFAULT_VOLUME_GB),
+        or (GPU_VOLUME_GB if any(map(has_gpu, config.instance_types)) else DEFAULT_VOLUME_GB),
         parameters=_merged(_known(config, resumed), request.parameters),
         log_group=settings.training_log_group,
         log_stream=f"{request.job}/{run_id}/{nonce}",
@@ -241,8 +250,10 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",
         "price": plan.price.record() if plan.price else None,
         "trigger": {"kind": plan.request.kind, **plan.request.origin},
-        "instance-type": plan.config.instance_type,
-        "market": plan.config.market,
+        "attempt": plan.attempt,
+        **plan.rung.record(),
+        "ladder": plan.ladder.record(),
+        "retry": plan.config.retry.record(),
         "volume-size-gb": plan.volume_size_gb,
         "image": plan.image,
         "keep-stack": plan.config.keep_stack,
@@ -270,11 +281,6 @@ def checkpoints_of(run: RunRecord) -> str | None:
         return f"{prefix}checkpoints/"
     stored = run.outcome["machine"]  # None if its machine stored nothing
     return f"{prefix}machines/{stored}/checkpoints/" if stored else None
-
-
-def iso(time: datetime) -> str:
-    """Return `time` as ISO 8601 in UTC, to the second."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _known(config: TrainingConfig, resumed: RunRecord | None) -> Mapping[str, str]:

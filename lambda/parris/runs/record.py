@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..contract import State
+from .attempt import Attempt, Next, read_attempts, read_next
+from .ending import Ending
 
 LEASE = timedelta(seconds=120)
 """How long a claim without a stack belongs to the launch that made it: twice the function's
@@ -22,11 +24,12 @@ class RunRecord:
     job: str
     run_id: str
     state: str
-    """``launching`` until its stack is there and told of, ``accepted`` while that stands; one of an
-    outcome's states when it is over; ``launch-failed``, ``queued``, ``skipped`` without a stack."""
+    """``launching`` until its stack is there and told of, ``accepted`` while that stands,
+    ``relaunching`` between two machines; one of an outcome's states when it is over;
+    ``launch-failed``, ``queued``, ``skipped`` without a stack."""
     nonce: str
     """Of the launch that has claimed the run: only that one knows it."""
-    attempt: int
+    claims: int
     """How many launches have claimed it."""
     lease: datetime
     """Until when the claim holds without a stack."""
@@ -34,6 +37,12 @@ class RunRecord:
     """Its ``run.json`` when the run was planned; empty before."""
     stack_id: str | None
     reason: str
+    attempts: tuple[Attempt, ...]
+    """Those that are over."""
+    next: Next | None
+    """The one that is to come, or on its way; of a run that is ``relaunching``."""
+    refused: Ending | None
+    """How it ended if no launch will begin that one."""
     outcome: Mapping[str, Any] | None
     """Its ``outcome.json``; None while the run is not over."""
     is_open: bool
@@ -71,11 +80,19 @@ def read_record(item: Mapping[str, Any]) -> RunRecord:
         run_id=str(item["sk"]),
         state=str(item["state"]),
         nonce=str(item.get("nonce", "")),
-        attempt=int(item.get("attempt", 1)),
+        claims=int(item.get("claims", item.get("attempt", 1))),  # "attempt": until 0.2
         lease=datetime.fromisoformat(item["lease"]),
         receipt=json.loads(item.get("receipt", "{}")),
         stack_id=item.get("stack_id"),
         reason=str(item.get("reason", "")),
+        attempts=read_attempts(item.get("attempts", "[]")),
+        next=read_next(item["next"]) if "next" in item else None,
+        refused=_read_ending(item["refused"]) if "refused" in item else None,
         outcome=None if outcome is None else json.loads(outcome),
         is_open="open" in item,
     )
+
+
+def _read_ending(text: str) -> Ending:
+    held = json.loads(text)
+    return Ending(state=held["state"], reason=held["reason"], ended_by=held["ended-by"])

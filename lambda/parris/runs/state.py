@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..contract import EndedBy, State
-from .lifecycle import Ending
+from .ending import Ending
 
 _FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
 """How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
@@ -39,6 +39,8 @@ def state_of(
             reason=reason,
             ended_by=EndedBy.LAUNCH if claim == State.SKIPPED else EndedBy.NOTHING,
         )
+    if claim == State.RELAUNCHING:
+        return _going(claim, f"{reason}; another machine is on its way")
     if status is None and "stack-id" not in receipt:
         return _going(State.LAUNCHING, "claimed; its stack is not there yet")
     if status is None:

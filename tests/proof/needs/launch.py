@@ -38,6 +38,7 @@ NEEDS: Rows = [
     ("s3:GetObjectVersion", "{results}/agent.pyz", "storage.copy_agent"),
     ("s3:PutObject", f"{_RUN}/source/trainer-script.sh", "storage.snapshot"),
     ("s3:GetObject", f"{_RUN}/run.json", "storage.read_receipt"),
+    ("s3:GetObject", f"{_RUN}/source/training-config.json", "storage.read_source"),
     ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_outcome"),
     (
         "s3:GetObject",

@@ -36,6 +36,8 @@ NEEDS: Rows = [
         "stacks.first_failure, stacks.last_failed_deletion, stacks.last_deletion",
     ),
     ("ec2:DescribeInstances", "*", "machines.list_machines, machines.read_machine"),
+    ("ec2:DescribeSubnets", "*", "instances.offered_subnets"),
+    ("ec2:DescribeInstanceTypeOfferings", "*", "instances.offered_subnets"),
     ("cloudformation:DeleteStack", STACK, "stacks.delete_stack", OURS),
     ("ec2:GetConsoleOutput", _INSTANCE, "instances.read_console", OURS),
     ("s3:ListBucket", "{results}", "storage.list_folders; without it 403 stands for 404"),

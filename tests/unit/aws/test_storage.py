@@ -6,7 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from parris.aws.storage import Storage
+from parris.aws.results import Results
 
 RUN = "20261124-120000-01234567"
 FORGED = (
@@ -36,5 +36,5 @@ def test_only_what_a_launch_names_so_is_a_run(
         s3.create_bucket(Bucket="results")
         for key in (*FORGED, f"runs/j/{RUN}/run.json"):
             s3.put_object(Bucket="results", Key=key, Body=b"{}")
-        storage = Storage(s3=s3, config_bucket="", results_bucket="results")
+        storage = Results(s3=s3, config_bucket="", results_bucket="results")
         assert storage.list_runs(job) == [("j", RUN)]

@@ -9,6 +9,7 @@ import pytest
 
 from parris.errors import InvalidConfig
 from parris.jobs.config import read_config
+from parris.jobs.retry import Retry
 
 # The sample of the original Parris, value by value (its config/training-config.json).
 ORIGINAL = """{
@@ -36,7 +37,8 @@ def test_a_config_of_the_original_works_unchanged() -> None:
     assert config.stack_name == "Test-Training-Job"
     assert config.termination_method == "training-completion"
     assert (config.time_limit_minutes, config.cost_limit_usd) == (10, Decimal("300.0"))
-    assert (config.subnet_id, config.security_group_id) == ("subnet-634f5c06", "sg-2ff91848")
+    assert (config.instance_types, config.markets) == (("p2.xlarge",), ("on-demand",))
+    assert (config.subnet_ids, config.security_group_id) == (("subnet-634f5c06",), "sg-2ff91848")
     assert config.key_name == "Oregon-Key-Pair"
 
 
@@ -46,6 +48,46 @@ def test_an_empty_config_has_its_defaults() -> None:
     assert config.script == "trainer-script.sh"
     assert config.stack_replacement is False
     assert (config.sync_interval_seconds, config.stop_grace_seconds) == (60, 30)
+
+
+def test_a_ladder_is_a_list_or_one_value() -> None:
+    given = {
+        "instance-type": ["g5.xlarge", "g4dn.xlarge"],
+        "market": "spot-then-on-demand",
+        "subnet-id": "",
+        "retry": {"on": "failure", "exit_statuses": [75], "attempts": 3, "_why": "a comment"},
+        "max-wait-minutes": 0,
+    }
+    config = read_config(json.dumps(given), "c")
+    assert config.instance_types == ("g5.xlarge", "g4dn.xlarge")
+    assert (config.markets, config.subnet_ids) == (("spot", "on-demand"), ())
+    assert config.retry == Retry(
+        on=("failure",), exit_statuses=(75,), attempts=3, max_wait_minutes=0
+    )
+    assert read_config("{}", "c").retry == Retry(
+        on=("interruption", "capacity"), attempts=10, max_wait_minutes=60
+    )
+    assert read_config('{"retry": {"on": []}}', "c").retry.on == ()
+
+
+def test_what_a_ladder_may_not_be_is_said() -> None:
+    assert problems({"instance-type": []}) == (
+        "instance-type: [] is not a list of 1 to 10 different ones",
+    )
+    assert problems({"subnet-id": ["subnet-634f5c06", "subnet-634f5c06"]})[0].endswith(
+        "is not a list of 1 to 10 different ones"
+    )
+    assert problems({"market": "cheap"}) == (
+        'market: "cheap" is not one of on-demand, spot, or a list of such, or '
+        '"spot-then-on-demand"',
+    )
+    assert problems({"market": ["spot-then-on-demand"]})[0].startswith('market: "spot-then')
+    assert problems({"retry": {"on": ["capcity"], "exit-statuses": 0, "tries": 3}}) == (
+        "retry.tries: not a key of this file; keys are attempts, exit-statuses, on",
+        'retry.on: "capcity" is not one of interruption, capacity, failure',
+        "retry.exit-statuses: 0 is not a whole number (1 to 255), or a list of such",
+    )
+    assert problems({"retry": "always"}) == ('retry: "always" is not an object',)
 
 
 def test_underscores_and_hyphens_are_the_same() -> None:

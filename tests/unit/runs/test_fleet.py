@@ -86,9 +86,9 @@ def test_a_template_without_slots_stays_as_it_is() -> None:
 
 def test_runs_spread_over_the_subnets_and_each_keeps_its_own() -> None:
     fleet = Fleet(subnets=("subnet-a", "subnet-b", "subnet-c"))
-    found = [planned(fleet, event=f"e{number}").subnet_id for number in range(50)]
+    found = [planned(fleet, event=f"e{number}").rung.subnet_id for number in range(50)]
     assert set(found) == set(fleet.subnets)
-    assert found == [planned(fleet, event=f"e{number}").subnet_id for number in range(50)]
+    assert found == [planned(fleet, event=f"e{number}").rung.subnet_id for number in range(50)]
 
 
 def test_the_deployments_network_is_used_where_the_job_names_none() -> None:
@@ -116,7 +116,7 @@ def test_only_allowed_instance_types_are_launched(wanted: str, allowed: bool) ->
     fleet = Fleet(types=("t3.*", "g5.?large"))
     config = f'{{"instance-type": "{wanted}"}}'
     if allowed:
-        assert planned(fleet, config).config.instance_type == wanted
+        assert planned(fleet, config).rung.instance_type == wanted
         return
     with pytest.raises(InvalidConfig, match=r"t3\.\*.*allowed_instance_types"):
         planned(fleet, config)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parris.runs import messages
+from parris.runs import messages, messages_of_ends
 from parris.runs.messages import BODY_BYTES, Notice
 
 OUTCOME = {
@@ -30,7 +30,9 @@ def forms(told: Notice) -> dict[str, str]:
 
 
 def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
-    told = messages.ended("digits", "r-1", {"claimed": "2026-11-24T12:00:00Z"}, OUTCOME, "a\nb\n")
+    told = messages_of_ends.ended(
+        "digits", "r-1", {"claimed": "2026-11-24T12:00:00Z"}, OUTCOME, "a\nb\n"
+    )
     assert told.message()["Subject"] == "Parris: digits failed after 25 min, $0.02"
     assert forms(told)["email"].splitlines() == [
         "Job digits failed: trainer-script.sh exited with status 3",
@@ -64,7 +66,7 @@ def test_a_start_says_what_it_costs(prices: tuple[str | None, str | None], line:
 
 
 def test_a_machine_gets_the_same_as_json() -> None:
-    told = messages.ended("digits", "r-1", {}, OUTCOME, "")
+    told = messages_of_ends.ended("digits", "r-1", {}, OUTCOME, "")
     record = json.loads(forms(told)["default"])
     assert (record["event"], record["job"], record["run-id"]) == ("failed", "digits", "r-1")
     assert (record["cost-usd"], record["log"]) == (0.0193, [])
@@ -83,7 +85,7 @@ def test_a_machine_gets_the_same_as_json() -> None:
     ],
 )
 def test_each_end_has_words_of_its_own(state: str, subject: str) -> None:
-    told = messages.ended("digits", "r-1", {}, {"state": state}, "")
+    told = messages_of_ends.ended("digits", "r-1", {}, {"state": state}, "")
     assert told.message()["Subject"] == subject
 
 
@@ -105,8 +107,8 @@ def test_a_status_says_on_the_phones_screen_whether_anything_runs() -> None:
 def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -> None:
     outcome = {"state": "failed", "reason": reason}
     for told in (
-        messages.ended("j", "r", {}, outcome, log),
-        messages.failed(event, reason, "InvalidEvent"),
+        messages_of_ends.ended("j", "r", {}, outcome, log),
+        messages_of_ends.failed(event, reason, "InvalidEvent"),
         messages.held_back("skipped", "j", "r", reason),
     ):
         message = told.message()
@@ -122,7 +124,7 @@ def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -
 
 @pytest.mark.parametrize(("kind", "launched"), [("LaunchFailed", False), ("LaunchUnclear", True)])
 def test_what_nobody_knows_is_not_told_as_a_refusal(kind: str, launched: bool) -> None:
-    told = messages.failed({"job": "digits"}, "CloudFormation did not say", kind)
+    told = messages_of_ends.failed({"job": "digits"}, "CloudFormation did not say", kind)
     assert told.subject == f"Parris: digits {'may have been' if launched else 'was not'} launched"
     assert ("Nothing was launched" in forms(told)["email"]) != launched
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from parris.runs.lifecycle import MAX_ATTEMPTS, Machine, Step, deleted, next_step
+from parris.runs.lifecycle import MAX_CLAIMS, Machine, Step, deleted, next_step
 from parris.runs.record import RunRecord, read_record
 from tests.plans import NOW
 
@@ -35,10 +35,10 @@ def record(**changes: Any) -> RunRecord:
         ({"state": "accepted", "stack_id": "arn"}, True, False, Step.WAIT, Step.WAIT),
         ({"state": "accepted", "stack_id": "arn"}, False, False, Step.CONCLUDE, Step.CONCLUDE),
         ({"state": "queued"}, False, True, Step.WAIT, Step.WAIT),
-        ({"attempt": 2}, True, True, Step.WAIT, Step.COMPLETE),  # it has not left the queue yet
+        ({"claims": 2}, True, True, Step.WAIT, Step.COMPLETE),  # it has not left the queue yet
         ({"state": "skipped"}, False, False, Step.WAIT, Step.WAIT),
         ({"state": "queued"}, False, False, Step.WAIT, Step.LOOK),
-        ({"state": "launching", "attempt": MAX_ATTEMPTS}, False, True, Step.WAIT, Step.LOOK),
+        ({"state": "launching", "claims": MAX_CLAIMS}, False, True, Step.WAIT, Step.LOOK),
         ({"state": "failed", "outcome": '{"state": "failed"}'}, True, False, Step.TELL, Step.TELL),
         ({"state": "failed", "outcome": '{"state": "failed"}'}, False, False, Step.TELL, Step.TELL),
     ],

@@ -114,19 +114,19 @@ def test_the_real_user_data_fits_ec2() -> None:
 
 def test_the_template_carries_user_data_as_base64() -> None:
     user_data = render_user_data(USER_DATA, plan())
-    body = render_template(TEMPLATE, user_data, "training-stack.yaml")
+    body = render_template(TEMPLATE, user_data, 1, "training-stack.yaml")
     assert base64.b64encode(user_data.encode()).decode() in body
     assert len(body.encode()) <= MAX_TEMPLATE_BYTES
 
 
 def test_a_template_without_a_slot_is_refused() -> None:
     with pytest.raises(InvalidConfig, match=r"\{\{user-data\}\}"):
-        render_template("Resources: {}", "x", "own.yaml")
+        render_template("Resources: {}", "x", 1, "own.yaml")
 
 
 def test_a_template_that_is_too_long_is_refused_before_aws_does() -> None:
     with pytest.raises(InvalidConfig, match="51200"):
-        render_template("{{user-data}}" + "#" * 51_200, "x", "own.yaml")
+        render_template("{{user-data}}" + "#" * 51_200, "x", 1, "own.yaml")
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_a_template_that_is_too_long_is_refused_before_aws_does() -> None:
 )
 def test_a_template_that_reaches_beyond_a_run_is_refused(line: str, said: str) -> None:
     with pytest.raises(InvalidConfig, match=said):
-        render_template(f"{line}\n{{{{user-data}}}}", "x", "own.yaml")
+        render_template(f"{line}\n{{{{user-data}}}}", "x", 1, "own.yaml")
 
 
 def test_a_template_may_say_that_all_goes_with_its_stack() -> None:
     said = '{"DeletionPolicy": "Delete"}\nUpdateReplacePolicy: Delete # as always\n'
     parameters = "Type: AWS::EC2::Subnet::Id\nType: AWS::SSM::Parameter::Value<String>\n"
-    assert render_template(f"{said}{parameters}{{{{user-data}}}}", "x", "own.yaml")
+    assert render_template(f"{said}{parameters}{{{{user-data}}}}", "x", 1, "own.yaml")
 
 
 def test_the_parameters_are_exactly_those_of_the_template() -> None:
@@ -164,7 +164,7 @@ def test_the_parameters_are_exactly_those_of_the_template() -> None:
 
 
 def test_the_stack_is_tagged_as_ours_and_as_theirs() -> None:
-    tags = stack_tags(plan(), {"team": "vision", "parris:job": "forged"}, 1)
+    tags = stack_tags(plan(), {"team": "vision", "parris:job": "forged"})
     assert tags["team"] == "vision"
     assert tags["parris:job"] == "default"
     assert tags["parris:deadline"] == "2026-11-25T12:00:00Z"

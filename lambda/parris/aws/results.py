@@ -1,0 +1,123 @@
+"""S3: what machines and functions have said of runs, read strictly, and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ..events.request import is_run_key
+from ..runs.outcome import MAX_BYTES, read_outcome
+from .storage import Storage
+
+_LOG_END_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Storage):
+    """The two buckets of one deployment, for whoever looks at what came of runs."""
+
+    def list_runs(self, job: str | None) -> list[tuple[str, str]]:
+        """Return (job, run id) of every run (of `job`, where given), newest receipt first."""
+        prefix = f"runs/{job}/" if job else "runs/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix
+        )
+        found = [
+            (item["LastModified"], tuple(item["Key"].split("/")[1:3]))
+            for page in pages
+            for item in page.get("Contents", [])
+            if item["Key"].count("/") == 3 and item["Key"].endswith("/run.json")
+        ]
+        return [(key[0], key[1]) for _, key in sorted(found, reverse=True) if is_run_key(*key)]
+
+    def read_outcome(self, prefix: str) -> Mapping[str, Any] | None:
+        """Return how a run ended; None if no function has written it yet, or nothing sound.
+
+        Only the functions write it there, from what a run's own machine said (docs/contracts.md,
+        "What is believed").
+        """
+        job, run_id = prefix.split("/")[1:3]
+        body = self._read_bounded(prefix + "outcome.json")
+        return None if body is None else read_outcome(body, job, run_id, by_machine=False)[0]
+
+    def read_machine_outcome(self, prefix: str, folder: str) -> tuple[dict[str, Any] | None, str]:
+        """Return what a machine says of how its run ended, and what is wrong with it.
+
+        Args:
+            folder: of the machine, as `find_machine_folder` returns it.
+        """
+        job, run_id = prefix.split("/")[1:3]
+        body = self._read_bounded(f"{prefix}machines/{folder}/outcome.json")
+        if body is None:
+            return None, ""
+        return read_outcome(body, job, run_id, by_machine=True)
+
+    def find_machine_folder(self, prefix: str, instance_id: str) -> str | None:
+        """Return the name of the folder that a machine wrote in a run's; None if it wrote nothing.
+
+        Its name is the writer's ``aws:userid``, ``<role id>:<instance id>``, to which the
+        machines' policy holds them: nobody else can have written there.
+        """
+        folders = self.list_folders(f"{prefix}machines/")
+        return next((name for name in folders if name.endswith(f":{instance_id}")), None)
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Return the names of the folders right below `prefix` in the results bucket."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for found in page.get("CommonPrefixes", []):
+                yield found["Prefix"].split("/")[-2]
+
+    def last_write(self, prefix: str) -> datetime | None:
+        """Return when something below `prefix` was stored last, by S3's clock; None if never."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix
+        )
+        times = (item["LastModified"] for page in pages for item in page.get("Contents", []))
+        return max(times, default=None)
+
+    def _read_bounded(self, key: str) -> bytes | None:
+        """Return an object of the results bucket, and no more of it than an outcome may have."""
+        try:
+            body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            return None
+        try:
+            return body.read(MAX_BYTES + 1)
+        finally:
+            body.close()
+
+    def write_outcome(
+        self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False
+    ) -> None:
+        """Write how a run ended, unless another sweep has just done so (or `replace` that)."""
+        condition = {} if replace else {"IfNoneMatch": "*"}
+        try:
+            self.put(prefix + "outcome.json", outcome, **condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+            if self.read_outcome(prefix) is None:  # there is one, which nobody can read
+                self.write_outcome(prefix, outcome, replace=True)
+
+    def read_log_end(self, prefix: str, folder: str | None) -> str:
+        """Return the last of the log that a machine stored in its `folder`; "" if it did not."""
+        prefix += f"machines/{folder}/" if folder else ""  # older runs have it at their root
+        try:
+            answer = self.s3.get_object(
+                Bucket=self.results_bucket, Key=prefix + "log.txt", Range=f"bytes=-{_LOG_END_BYTES}"
+            )
+        except ClientError as error:
+            # An empty object has no range (S3 API reference, GetObject: InvalidRange).
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "InvalidRange"):
+                raise
+            return ""
+        return answer["Body"].read().decode(errors="replace")

@@ -1,0 +1,46 @@
+"""When a run gets another machine, as its job wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ON_DEMAND, SPOT = "on-demand", "spot"
+INTERRUPTION, CAPACITY, FAILURE = CAUSES = ("interruption", "capacity", "failure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """What a job's ``retry`` and ``max-wait-minutes`` say."""
+
+    on: tuple[str, ...] = ()
+    """Of CAUSES."""
+    exit_statuses: tuple[int, ...] = ()
+    """Of the trainer, after which a failure counts; any if empty."""
+    attempts: int = 1
+    """How many machines a run may have, or ask for, in all."""
+    max_wait_minutes: int = 0
+    """How long it may wait for a machine that EC2 has not."""
+
+    def record(self) -> dict[str, Any]:
+        """Return it as ``run.json`` holds it."""
+        return {
+            "on": list(self.on),
+            "exit-statuses": list(self.exit_statuses),
+            "attempts": self.attempts,
+            "max-wait-minutes": self.max_wait_minutes,
+        }
+
+
+def read_retry(receipt: Mapping[str, Any]) -> Retry:
+    """Return what a ``run.json`` holds of it; one of an older version has no second attempt."""
+    held = receipt.get("retry")
+    if held is None:
+        return Retry()
+    return Retry(
+        on=tuple(held["on"]),
+        exit_statuses=tuple(held["exit-statuses"]),
+        attempts=int(held["attempts"]),
+        max_wait_minutes=int(held["max-wait-minutes"]),
+    )

@@ -1,0 +1,254 @@
+"""Another machine for a run whose machine is over: decided here, begun by the launch function.
+
+Two witnesses say that a machine is gone: EC2 names its state, or, where EC2 does not list it,
+nothing of it has reached S3 for a while. Of a stack whose machine EC2 calls terminated, UpdateStack
+makes the next one; any other stack is deleted before the next one is made, with all it may hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..aws.attempts import Attempts
+from ..aws.instances import offered_subnets
+from ..aws.ledger import Ledger
+from ..aws.results import Results
+from ..aws.stacks import UPDATABLE, first_failure, stack_deadline, stack_tags
+from ..aws.told import told_key
+from ..aws.topic import Notifier
+from ..contract import EndedBy, State
+from ..events.router import relaunch_event
+from ..jobs.retry import read_retry
+from ..runs import messages_of_ends as messages
+from ..runs.attempt import Attempt, Next
+from ..runs.attempts import follow
+from ..runs.budget import cost
+from ..runs.ending import Ending
+from ..runs.ladder import Rung, read_ladder, read_rung
+from ..runs.lifecycle import APPEARING, DEAD, FAILED_CREATE, Decision, Machine, launch_failed
+from ..runs.names import run_prefix
+from ..runs.record import RunRecord
+from ..runs.refusals import cause_of
+from ..runs.times import iso
+from .launches import Launches
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+
+log = logging.getLogger(__name__)
+
+SILENT = timedelta(minutes=10)
+"""So long after it last stored something a machine that EC2 does not list counts as gone; a machine
+that runs stores a sign of life every two minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relaunches:
+    """Looks whether a run whose machine is over gets another one."""
+
+    ledger: Ledger
+    storage: Results
+    cloudformation: CloudFormationClient
+    ec2: EC2Client
+    notifier: Notifier
+    launches: Launches
+    now: datetime
+
+    def look(
+        self,
+        stack: Mapping[str, Any],
+        tags: Mapping[str, str],
+        machine: Machine | None,
+        decision: Decision,
+        said: Mapping[str, Any] | None,
+    ) -> Decision | Ending | None:
+        """Return what is to become of a stack while its run goes on, or how the run ended.
+
+        None if there is nothing to add to the `decision` on the stack.
+
+        Args:
+            tags: the stack's `run_tags`.
+            machine: the newest of the run that EC2 lists.
+            said: what that machine says of its run's end, if it does.
+        """
+        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
+        if record is None or record.outcome is not None:
+            return None
+        if self.holds_the_next(record, stack):
+            record = self.complete(record, stack)
+        if record.state == State.RELAUNCHING:
+            return self._between(stack, record)
+        if not read_retry(record.receipt).on:
+            return None
+        if machine is not None and machine.instance_id in _ids(record):
+            machine = None  # the one before; EC2 does not list the new one yet
+            if self._is_young(stack) and not _is_refused(stack, record):
+                return Decision(delete=False, why="EC2 has yet to list its new machine")
+        over = self._over(stack, tags, record, machine, decision, said)
+        return (
+            over
+            if over is None or isinstance(over, Decision)
+            else self._after(stack, record, machine, over, said)
+        )
+
+    def holds_the_next(self, record: RunRecord, stack: Mapping[str, Any]) -> bool:
+        """Return whether a stack has the machine of a run that, by its record, is still to come."""
+        return record.next is not None and _attempt_of(stack) == record.next.number
+
+    def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
+        """Note an attempt whose stack is there, and whose launch did not come to say so."""
+        prefix = run_prefix(record.job, record.run_id)
+        receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
+        Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
+        return self.ledger.read(record.job, record.run_id) or record
+
+    def start(self, record: RunRecord) -> None:
+        """Ask the launch function for the next machine of a run."""
+        if record.next is not None:
+            self.launches.start(relaunch_event(record.job, record.run_id, record.next.number))
+
+    def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Ending:
+        if record.refused is not None:
+            return record.refused
+        if self.now > stack_deadline(stack):
+            reason = f"{record.reason}; its deadline came before another machine"
+            return Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
+        status = str(stack["StackStatus"])
+        goes = not status.endswith("_IN_PROGRESS") and status not in UPDATABLE
+        return Decision(delete=goes, why="another machine of its run is on its way")
+
+    def _over(
+        self,
+        stack: Mapping[str, Any],
+        tags: Mapping[str, str],
+        record: RunRecord,
+        machine: Machine | None,
+        decision: Decision,
+        said: Mapping[str, Any] | None,
+    ) -> Attempt | Decision | None:
+        """Return the attempt that is over; None if none is, or a decision while that is unsure."""
+        if _is_refused(stack, record):
+            text = first_failure(self.cloudformation, stack["StackId"])
+            known = f"{text} {machine.reason if machine else ''}"
+            ending = launch_failed(text or f"CloudFormation: {stack['StackStatus']}", machine)
+            return self._attempt(record, machine, ending, cause_of(known).word)
+        if said is not None:
+            words = {key: str(said[key]) for key in ("state", "reason")}
+            return self._attempt(record, machine, Ending(**words, ended_by=str(said["ended-by"])))
+        if decision.ending is None:
+            return None
+        if machine is None and (at := self._last_sign(tags, record)):
+            why = f"EC2 does not list its machine, which stored something at {iso(at)}"
+            return Decision(delete=False, why=why)
+        return self._attempt(record, machine, decision.ending)
+
+    def _last_sign(self, tags: Mapping[str, str], record: RunRecord) -> datetime | None:
+        """Return when the machine that EC2 does not list stored something, if that is not long."""
+        prefix, instance_id = run_prefix(record.job, record.run_id), tags.get("parris:instance-id")
+        folder = instance_id and self.storage.find_machine_folder(prefix, instance_id)
+        if not folder:
+            return None
+        at = self.storage.last_write(f"{prefix}machines/{folder}/")
+        return at if at is not None and self.now - at < SILENT else None
+
+    def _attempt(
+        self, record: RunRecord, machine: Machine | None, ending: Ending, refusal: str | None = None
+    ) -> Attempt:
+        prefix, receipt = run_prefix(record.job, record.run_id), record.receipt
+        instance_id = machine.instance_id if machine else None
+        folder = instance_id and self.storage.find_machine_folder(prefix, instance_id)
+        # Written as the trainer begins: without it the folder may lack what was to be restored.
+        if folder and not self.storage.has_any(f"{prefix}machines/{folder}/alive.json"):
+            folder = None
+        began = machine.launched if machine else datetime.fromisoformat(_began(receipt))
+        ended = min(machine.ended or self.now, self.now) if machine else self.now
+        usd = 0.0 if refusal is not None and machine is None else cost(receipt, began, ended)
+        return Attempt(
+            number=int(receipt.get("attempt", 1)),
+            rung=read_rung(receipt),
+            began=iso(began),
+            ended=iso(ended),
+            state=ending.state,
+            reason=ending.reason[:500],
+            ended_by=ending.ended_by,
+            usd=usd,
+            instance_id=instance_id,
+            folder=folder or None,
+            refusal=refusal,
+        )
+
+    def _after(
+        self,
+        stack: Mapping[str, Any],
+        record: RunRecord,
+        machine: Machine | None,
+        over: Attempt,
+        said: Mapping[str, Any] | None,
+    ) -> Decision | Ending:
+        attempts = (*record.attempts, over)
+        then = follow(
+            attempts,
+            retry=read_retry(record.receipt),
+            rungs=self._rungs(record, over),
+            exit_status=(said or {}).get("exit-status"),
+            now=self.now,
+            deadline=stack_deadline(stack),
+        )
+        if isinstance(then, Ending):
+            return then
+        if machine is not None and machine.state not in DEAD:
+            return Decision(delete=False, why="its machine is going, and another one is to follow")
+        if Attempts(self.ledger.table).end(record, attempts, then, over.reason, self.now):
+            self._tell(record, over, then)
+        updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
+        if updatable and then.not_before <= iso(self.now):
+            self.launches.start(relaunch_event(record.job, record.run_id, then.number))
+        return Decision(delete=not updatable, why=f"attempt {then.number} of its run follows")
+
+    def _rungs(self, record: RunRecord, over: Attempt) -> list[Rung]:
+        ladder = read_ladder(record.receipt)
+        if not over.refusal:
+            return ladder.rungs()
+        offered = offered_subnets(self.ec2, ladder.instance_types, ladder.subnets)
+        return ladder.rungs(offered) or ladder.rungs()
+
+    def _tell(self, record: RunRecord, over: Attempt, then: Next) -> None:
+        """Tell of a machine that was lost, or of the first refusal after it."""
+        before = record.attempts[-1] if record.attempts else None
+        if over.refusal is not None and before is not None and before.refusal is not None:
+            return
+        key = told_key(record.job, record.run_id, f"attempt-{over.number}")
+        self.notifier.tell_once(
+            key, lambda: messages.goes_on_with(record.job, record.run_id, over, then)
+        )
+
+    def _is_young(self, stack: Mapping[str, Any]) -> bool:
+        changed: datetime = stack.get("LastUpdatedTime", stack["CreationTime"])
+        return self.now - changed < APPEARING
+
+
+def _attempt_of(stack: Mapping[str, Any]) -> int:
+    """Return which machine of its run a stack holds, by its tags, or had before an update."""
+    text = stack_tags(stack).get("parris:attempt", "1")
+    return int(text) if text.isdigit() else 1
+
+
+def _is_refused(stack: Mapping[str, Any], record: RunRecord) -> bool:
+    """Return whether the machine of the attempt that is under way could not be made."""
+    status = str(stack["StackStatus"])
+    undone = status.startswith("UPDATE_ROLLBACK_") and not status.endswith("_IN_PROGRESS")
+    earlier = _attempt_of(stack) < int(record.receipt.get("attempt", 1))
+    return status in FAILED_CREATE or (undone and earlier)
+
+
+def _ids(record: RunRecord) -> set[str]:
+    return {attempt.instance_id for attempt in record.attempts if attempt.instance_id}
+
+
+def _began(receipt: Mapping[str, Any]) -> str:
+    return str(receipt.get("attempt-began", receipt.get("claimed")))

@@ -1,0 +1,161 @@
+"""Whether a run gets another machine, and which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..contract import EndedBy, State
+from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, Retry
+from .attempt import Attempt, Next, spent_usd
+from .budget import MINIMUM_MINUTES
+from .ending import Ending
+from .ladder import Rung, read_rung
+from .record import RunRecord
+from .refusals import CAUSES, LATER, Cause
+from .times import iso
+
+PAUSE = timedelta(minutes=2)
+"""How long nobody asks EC2 again after all that would do was refused."""
+
+
+def follow(
+    attempts: Sequence[Attempt],
+    *,
+    retry: Retry,
+    rungs: Sequence[Rung],
+    exit_status: int | None,
+    now: datetime,
+    deadline: datetime,
+) -> Next | Ending:
+    """Return the attempt that follows the last one, or how the run ends with it.
+
+    Args:
+        attempts: those that are over, at least one.
+        rungs: the ladder, as far as it is known.
+        exit_status: of the trainer of the last one, if it has one.
+        now: aware UTC, as `deadline`.
+    """
+    last = attempts[-1]
+    over = Ending(state=last.state, reason=last.reason, ended_by=last.ended_by)
+    if not _wanted(last, retry, exit_status):
+        return _after_machines(attempts, over)
+    if last.number >= retry.attempts:
+        why = f"; it has had its {retry.attempts} attempts (retry.attempts)"
+        return _after_machines(attempts, _with(over, why if retry.attempts > 1 else ""))
+    number, rung, at = last.number + 1, rungs[0], now
+    if last.refusal is not None and CAUSES[last.refusal] is LATER:
+        if not _may_wait(attempts, retry, now):
+            return _after_machines(attempts, _with(over, _all_refused(attempts)))
+        rung, at = last.rung, now + PAUSE
+    elif last.refusal is not None:
+        found = _untried(_round(attempts), rungs)
+        if found is None and not _may_wait(attempts, retry, now):
+            return _after_machines(attempts, _with(over, _all_refused(attempts)))
+        rung, at = (found, now) if found else (rungs[0], now + PAUSE)
+    elif last.state == State.FAILED:
+        rung = last.rung
+    if at + timedelta(minutes=MINIMUM_MINUTES) > deadline:
+        why = f"; no {MINIMUM_MINUTES} minutes are left for another machine"
+        return _after_machines(attempts, _with(over, why))
+    return Next(number=number, rung=rung, not_before=iso(at))
+
+
+def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, Any]:
+    """Return an ``outcome.json`` with all attempts of its run, and what they cost together."""
+    if not record.attempts or "attempts" in outcome:
+        return dict(outcome)
+    receipt, earlier = record.receipt, record.attempts
+    number = int(receipt.get("attempt", 1))
+    usd = outcome.get("cost-usd")
+    words = ("state", "reason", "ended-by", "cost-usd", "instance-id", "machine")
+    last = {
+        "number": number,
+        **read_rung(receipt).record(),
+        "began": outcome.get("booted") or receipt.get("attempt-began"),
+        "ended": outcome.get("finished"),
+        **{word: outcome.get(word) for word in words},
+        "refusal": None,
+    }
+    known = [attempt.record() for attempt in earlier]
+    # While it waited for a machine, the last one is over already.
+    every = known if record.state == State.RELAUNCHING else [*known, last]
+    spent = spent_usd(earlier) + (0.0 if record.state == State.RELAUNCHING else usd or 0.0)
+    return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
+
+
+def _wanted(last: Attempt, retry: Retry, exit_status: int | None) -> bool:
+    if last.refusal is not None:
+        return CAPACITY in retry.on and bool(last.refusal)
+    if last.state == State.INTERRUPTED and last.ended_by in (EndedBy.SPOT, EndedBy.EC2):
+        return INTERRUPTION in retry.on
+    if last.state == State.FAILED and FAILURE in retry.on:
+        return not retry.exit_statuses or exit_status in retry.exit_statuses
+    return False
+
+
+def _round(attempts: Sequence[Attempt]) -> list[tuple[Rung, Cause]]:
+    """Return the refusals since EC2 was asked for the first rung last."""
+    found: list[tuple[Rung, Cause]] = []
+    for attempt in reversed(attempts):
+        if attempt.refusal is None or any(attempt.rung == rung for rung, _ in found):
+            break
+        if CAUSES[attempt.refusal] is not LATER:
+            found.append((attempt.rung, CAUSES[attempt.refusal]))
+    return found
+
+
+def _untried(refused: Sequence[tuple[Rung, Cause]], rungs: Sequence[Rung]) -> Rung | None:
+    """Return the first rung that no refusal rules out."""
+    return next(
+        (
+            rung
+            for rung in rungs
+            if not any(rung == one or cause.rules_out(one, rung) for one, cause in refused)
+        ),
+        None,
+    )
+
+
+def _refusals(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return the refusals since there was a machine."""
+    found: list[Attempt] = []
+    for attempt in reversed(attempts):
+        if attempt.refusal is None:
+            break
+        found.insert(0, attempt)
+    return found
+
+
+def _may_wait(attempts: Sequence[Attempt], retry: Retry, now: datetime) -> bool:
+    refused = _refusals(attempts)
+    if not any(CAUSES[attempt.refusal or ""].passes for attempt in refused):
+        return False
+    since = datetime.fromisoformat(refused[0].began)
+    return now + PAUSE <= since + timedelta(minutes=retry.max_wait_minutes)
+
+
+def _all_refused(attempts: Sequence[Attempt]) -> str:
+    refused = _refusals(attempts)
+    tried = {_named(attempt.rung): attempt.refusal for attempt in refused}
+    began = datetime.fromisoformat(refused[0].began)
+    minutes = (datetime.fromisoformat(refused[-1].ended) - began).total_seconds() / 60
+    words = ", ".join(f"{rung} ({why})" for rung, why in tried.items())
+    return f"; EC2 refused all that would do for {minutes:.0f} minutes: {words}"
+
+
+def _named(rung: Rung) -> str:
+    return " ".join(filter(None, (rung.instance_type, rung.market, rung.subnet_id)))
+
+
+def _after_machines(attempts: Sequence[Attempt], ending: Ending) -> Ending:
+    """Return an ending as it is called if the run has had a machine."""
+    had = any(attempt.refusal is None for attempt in attempts)
+    if not had or ending.state != State.LAUNCH_FAILED:
+        return ending
+    return Ending(state=State.INTERRUPTED, reason=ending.reason, ended_by=ending.ended_by)
+
+
+def _with(ending: Ending, more: str) -> Ending:
+    return Ending(state=ending.state, reason=ending.reason + more, ended_by=ending.ended_by)
