@@ -88,8 +88,7 @@ class Commit:
             call = prepare.stack_call(self.plan, self.settings, template, image, machine)
             for future in waiting:
                 future.result()
-            replacing = self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
-            stack_id = start_stack(cloudformation, call, replace=replacing)
+            stack_id = start_stack(cloudformation, call, replace=self._replaces())
         except (ParrisError, *_AWS) as error:
             begun: list[Future[Any]] = [ordering, *waiting]
             wait(begun)  # what they do comes before it is undone
@@ -121,6 +120,17 @@ class Commit:
                 "wait until one ends (make status), end one (make stop RUN=…), or raise "
                 "max_concurrent_runs and apply"
             )
+        if self.slot.previous and not self._replaces():
+            job, _, run_id = self.slot.previous.partition("/")
+            held_by = self.ledger.read(job, run_id)
+            # Between two machines there may be no stack that has the name.
+            if held_by is not None and held_by.state == State.RELAUNCHING:
+                text = f"run {run_id} waits for its next machine in stack {self.plan.stack_name}"
+                ends = f"wait until it is over, or end it: make stop RUN={run_id}"
+                raise StackInTheWay(f"{text}; {ends}", run_id, job=job, kept=False)
+
+    def _replaces(self) -> bool:
+        return self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
 
     def _copying(self, pool: Executor, files: Mapping[str, int]) -> list[Future[None]]:
         """Copy the job's files and the agent to the run, within S3."""

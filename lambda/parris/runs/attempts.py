@@ -50,15 +50,15 @@ def follow(
             return _after_machines(attempts, _with(over, _all_refused(attempts)))
         rung, at = last.rung, now + PAUSE
     elif last.refusal is not None:
-        found = _untried(_round(attempts), rungs)
+        found = _untried(_round(attempts, rungs[0]), rungs)
         if found is None and not _may_wait(attempts, retry, now):
             return _after_machines(attempts, _with(over, _all_refused(attempts)))
         rung, at = (found, now) if found else (rungs[0], now + PAUSE)
     elif last.state == State.FAILED:
         rung = last.rung
     if at + timedelta(minutes=MINIMUM_MINUTES) > deadline:
-        why = f"; no {MINIMUM_MINUTES} minutes are left for another machine"
-        return _after_machines(attempts, _with(over, why))
+        why = f"{last.reason}; no {MINIMUM_MINUTES} minutes are left for another machine"
+        return Ending(state=State.TIMED_OUT, reason=why, ended_by=last.ended_by)
     return Next(number=number, rung=rung, not_before=iso(at))
 
 
@@ -95,14 +95,16 @@ def _wanted(last: Attempt, retry: Retry, exit_status: int | None) -> bool:
     return False
 
 
-def _round(attempts: Sequence[Attempt]) -> list[tuple[Rung, Cause]]:
-    """Return the refusals since EC2 was asked for the first rung last."""
+def _round(attempts: Sequence[Attempt], first: Rung) -> list[tuple[Rung, Cause]]:
+    """Return the refusals since EC2 was asked for the `first` rung last."""
     found: list[tuple[Rung, Cause]] = []
     for attempt in reversed(attempts):
-        if attempt.refusal is None or any(attempt.rung == rung for rung, _ in found):
+        if attempt.refusal is None:
             break
         if CAUSES[attempt.refusal] is not LATER:
             found.append((attempt.rung, CAUSES[attempt.refusal]))
+        if attempt.rung == first:
+            break
     return found
 
 

@@ -1,0 +1,366 @@
+"""A run survives its machine: both functions by a clock of the test's, on moto."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from moto import mock_aws
+from moto.cloudformation import cloudformation_backends
+from moto.ec2 import ec2_backends
+
+from parris.contract import EndedBy, State
+from parris.errors import StackInTheWay
+from tests.plans import NOW
+from tests.reap_world import IMAGE, ROLE_ID, machine_event
+from tests.world import World
+
+SPOT = "Server.SpotInstanceTermination"
+CONFIG = {"training-job-name": "one", "market": "spot-then-on-demand", "time-limit": 600}
+CONFIG |= {"termination-method": "at-fixed-time"}
+
+
+class Runs(World):
+    """One deployment whose machines a test starts and takes away."""
+
+    def begin(self, **config: Any) -> str:
+        """Launch a run; return its id."""
+        self.put("training-config.json", json.dumps({**CONFIG, **config}))
+        return str(self.launch()["run-id"])
+
+    def machine(self, run_id: str, minutes: float = 0, *, began: bool = True) -> str:
+        """Start the machine that the run's stack would hold; return its id."""
+        tags: Any = {"parris:deployment": "parris", "parris:job": "default"}
+        tags |= {"parris:run-id": run_id, "parris:stack": self.stack()["StackId"]}
+        named = [{"Key": key, "Value": value} for key, value in tags.items()]
+        [instance] = self.ec2.run_instances(
+            ImageId=IMAGE,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
+        )["Instances"]
+        held = self.instance(instance["InstanceId"])
+        held.launch_time = NOW + timedelta(minutes=minutes)
+        if began:
+            self.store(run_id, held.id, "alive.json", "{}")
+        return str(held.id)
+
+    def instance(self, instance_id: str) -> Any:
+        return ec2_backends["123456789012"]["us-east-1"].get_instance(instance_id)
+
+    def store(self, run_id: str, instance_id: str, name: str, body: str) -> None:
+        key = f"runs/default/{run_id}/machines/{ROLE_ID}:{instance_id}/{name}"
+        self.s3.put_object(Bucket="parris-results", Key=key, Body=body.encode())
+
+    def take(self, instance_id: str, reason: str = SPOT) -> None:
+        """Let EC2 end a machine."""
+        self.ec2.terminate_instances(InstanceIds=[instance_id])
+        held = self.instance(instance_id)
+        held.state_reason.code = reason
+        held._reason = ""  # moto's has the time of the test
+
+    def stack(self) -> Any:
+        return self.cloudformation.describe_stacks(StackName="one")["Stacks"][0]
+
+    def attempt(self) -> str:
+        return {tag["Key"]: tag["Value"] for tag in self.stack()["Tags"]}["parris:attempt"]
+
+    def deliver(self, minutes: float = 0) -> list[Any]:
+        """Hand the launch function what the reap function sent; return its answers."""
+        sent, self.sent = self.sent, []
+        return [self.launch(event, minutes) for event in sent]
+
+    def outcome(self, run_id: str) -> Any:
+        key = f"runs/default/{run_id}/outcome.json"
+        return json.loads(self.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
+
+    def price(self, usd: str) -> None:
+        """Let EC2 and the Price List ask so much for an hour of any machine, its volume free."""
+        self.prices.usd["instanceType"] = usd
+
+
+@pytest.fixture
+def runs() -> Iterator[Runs]:
+    with mock_aws():
+        yield Runs()
+
+
+def interrupted(runs: Runs, minutes: float = 10, **config: Any) -> tuple[str, str]:
+    """Return a run whose first machine EC2 took after so many minutes, and that machine."""
+    run_id = runs.begin(**config)
+    first = runs.machine(run_id)
+    runs.take(first)
+    runs.reap(minutes, machine_event(first))
+    return run_id, first
+
+
+def test_a_run_whose_machine_is_taken_gets_another_one(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    assert runs.record(run_id).state == State.RELAUNCHING
+    [answer] = runs.deliver(10.05)
+    assert (answer["attempt"], answer["duplicate"]) == (2, False)
+    assert runs.attempt() == "2"
+    receipt = runs.receipt(run_id)
+    assert (receipt["attempt"], receipt["market"]) == (2, "spot")
+    assert receipt["earlier-attempt"] == f"runs/default/{run_id}/machines/{ROLE_ID}:{first}/"
+    record = runs.record(run_id)
+    assert (record.state, record.next, record.receipt["attempt"]) == (State.ACCEPTED, None, 2)
+    [over] = record.attempts
+    assert (over.number, over.instance_id, over.ended_by) == (1, first, "spot")
+    [said] = runs.topic.heard("relaunching")
+    assert said["subject"] == "Parris: default lost its machine, goes on"
+    assert (said["attempt"]["cost-usd"], said["next"]["number"]) == (over.usd, 2)
+
+
+def test_its_outcome_names_all_machines_and_what_they_cost_together(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    runs.deliver(11)
+    second = runs.machine(run_id, 11)
+    said = {"run-id": run_id, "job": "default", "state": "succeeded", "reason": "done"}
+    said |= {"ended-by": "trainer", "cost-usd": 0.5, "exit-status": 0}
+    runs.store(run_id, second, "outcome.json", json.dumps(said))
+    runs.reap(40)
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["machine"]) == ("succeeded", f"{ROLE_ID}:{second}")
+    assert [attempt["instance-id"] for attempt in outcome["attempts"]] == [first, second]
+    one, two = (attempt["cost-usd"] for attempt in outcome["attempts"])
+    assert outcome["cost-usd"] == pytest.approx(one + two)
+
+
+def test_two_hundred_deliveries_of_one_interruption_give_one_machine(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    for minutes in range(100):
+        runs.reap(10 + minutes / 100, machine_event(first))
+    answers = [runs.deliver(10 + minutes / 100) for minutes in range(3)]
+    for _ in range(100):
+        runs.reap(12, machine_event(first))
+    answers.append(runs.deliver(12))
+    begun = [one for some in answers for one in some if not one["duplicate"]]
+    assert len(begun) == 1
+    assert runs.attempt() == "2"
+    assert len(runs.record(run_id).attempts) == 1
+
+
+def test_a_machine_that_ec2_has_yet_to_list_is_not_taken_for_the_one_before(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    runs.deliver(11)
+    for minutes in (11.1, 12, 13):
+        runs.reap(minutes)
+        runs.reap(minutes, machine_event(first))
+    assert runs.sent == []
+    assert runs.record(run_id).state == State.ACCEPTED
+
+
+def test_a_request_for_the_next_machine_that_was_lost_is_sent_again(runs: Runs) -> None:
+    run_id, _ = interrupted(runs)
+    runs.sent.clear()
+    runs.reap(15)
+    [answer] = runs.deliver(15)
+    assert answer["attempt"] == 2
+    assert runs.record(run_id).state == State.ACCEPTED
+
+
+def test_a_launch_that_died_before_the_stack_is_followed_by_another(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, _ = interrupted(runs)
+
+    def die(*_: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.launch.relaunch.change_stack", die)
+        with pytest.raises(SystemExit):
+            runs.deliver(10.1)
+    runs.reap(11)
+    assert runs.sent == []  # it may still be at work
+    runs.reap(13)
+    [answer] = runs.deliver(13)
+    assert not answer["duplicate"]
+    assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)
+
+
+def test_a_launch_that_died_after_the_stack_is_completed(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, _ = interrupted(runs)
+
+    def die(*_: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.aws.attempts.Attempts.begin", die)
+        with pytest.raises(SystemExit):
+            runs.deliver(10.1)
+    runs.machine(run_id, 11)
+    runs.reap(13)
+    record = runs.record(run_id)
+    assert (record.state, record.receipt["attempt"], record.next) == (State.ACCEPTED, 2, None)
+    assert runs.sent == []
+
+
+def test_the_deadline_never_moves_and_the_rest_of_the_dollars_counts(runs: Runs) -> None:
+    runs.price("6.0000")
+    config = {"market": "on-demand", "cost-limit": 10, "volume-size-gb": 8}
+    run_id, _ = interrupted(runs, 30, **config)
+    before = runs.receipt(run_id)["deadline"]
+    [answer] = runs.deliver(60)  # it waited for half an hour, which costs nothing
+    assert not answer["duplicate"]
+    assert runs.receipt(run_id)["deadline"] <= before
+    spent = runs.record(run_id).attempts[0].usd
+    assert spent == pytest.approx(3.0, abs=0.05)
+    second = runs.machine(run_id, 60)
+    runs.price("60.0000")
+    runs.take(second)
+    runs.reap(70, machine_event(second))
+    runs.deliver(70)
+    # Of $10 are $4 spent; at ten times the price the rest buys hardly six minutes.
+    assert runs.receipt(run_id)["deadline"] == "2026-11-24T13:15:00Z"
+
+
+def test_what_dollars_are_left_for_no_machine_end_the_run(runs: Runs) -> None:
+    runs.price("6.0000")
+    config = {"market": "on-demand", "cost-limit": 5, "volume-size-gb": 8}
+    run_id, _ = interrupted(runs, 30, **config)
+    runs.price("60.0000")
+    [answer] = runs.deliver(30.1)
+    assert answer["over"] == "timed-out"
+    runs.reap(35)
+    outcome = runs.outcome(run_id)
+    assert outcome["state"] == "timed-out"
+    assert "of its cost-limit are spent" in outcome["reason"]
+    assert outcome["cost-usd"] == pytest.approx(3.0, abs=0.05)
+    runs.reap(36)
+    with pytest.raises(runs.cloudformation.exceptions.ClientError, match="does not exist"):
+        runs.stack()
+
+
+def test_a_run_that_has_no_five_minutes_left_ends(runs: Runs) -> None:
+    run_id, _ = interrupted(runs, 597)
+    assert runs.sent == []
+    outcome = runs.outcome(run_id)
+    assert outcome["state"] == "timed-out"
+    assert "no 5 minutes are left" in outcome["reason"]
+
+
+def test_a_run_that_is_asked_to_stop_between_two_machines_is_stopped(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    receipt = {**runs.receipt(run_id), "stop": {"by": "make stop"}}
+    key = f"runs/default/{run_id}/run.json"
+    runs.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+    [answer] = runs.deliver(10.2)
+    assert answer["over"] == "stopped"
+    runs.reap(15)
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["machine"]) == ("stopped", f"{ROLE_ID}:{first}")
+    assert not runs.record(run_id).is_open
+
+
+def test_a_failure_is_retried_where_the_job_asks_for_it(runs: Runs) -> None:
+    run_id = runs.begin(retry={"on": ["failure"], "exit-statuses": [75], "attempts": 2})
+    for status, goes_on in ((75, True), (75, False)):
+        machine = runs.machine(run_id)
+        said = {"run-id": run_id, "job": "default", "state": "failed", "reason": "gave up"}
+        said |= {"ended-by": "trainer", "exit-status": status}
+        runs.store(run_id, machine, "outcome.json", json.dumps(said))
+        runs.reap(10)  # it is still powering off
+        assert runs.sent == []
+        runs.take(machine, "Client.InstanceInitiatedShutdown")
+        runs.reap(11, machine_event(machine))
+        assert bool(runs.deliver(11)) is goes_on
+    assert "it has had its 2 attempts" in runs.outcome(run_id)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason", "state"),
+    [
+        ({"retry": {"on": []}}, SPOT, "interrupted"),
+        ({}, "Client.UserInitiatedShutdown", "stopped"),
+        ({}, "Client.InstanceInitiatedShutdown", "interrupted"),
+    ],
+)
+def test_what_is_no_interruption_ends_the_run(
+    runs: Runs, config: dict[str, Any], reason: str, state: str
+) -> None:
+    run_id = runs.begin(**config)
+    machine = runs.machine(run_id)
+    runs.take(machine, reason)
+    runs.reap(10, machine_event(machine))
+    assert runs.sent == []
+    assert runs.outcome(run_id)["state"] == state
+
+
+def test_a_folder_without_its_mark_is_not_gone_on_from(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    runs.deliver(11)
+    second = runs.machine(run_id, 11, began=False)  # it was still fetching
+    runs.store(run_id, second, "log.txt", "half")
+    runs.take(second)
+    runs.reap(12, machine_event(second))
+    runs.deliver(12)
+    earlier = runs.receipt(run_id)["earlier-attempt"]
+    assert (runs.attempt(), first in earlier) == ("3", True)
+
+
+def test_a_machine_that_stores_something_is_not_gone_whatever_ec2_says(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    machine = runs.machine(run_id)
+    backend = cloudformation_backends["123456789012"]["us-east-1"]
+    backend.get_stack("one").creation_time = NOW.replace(tzinfo=None)
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr(
+        "parris.reap.review.run_tags",
+        lambda stack: {
+            **{tag["Key"]: tag["Value"] for tag in stack["Tags"]},
+            "parris:instance-id": machine,
+        },
+    )
+    by_reap = (EndedBy.REAP, NOW + timedelta(minutes=31))  # moto keeps no token
+    monkeypatch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
+    at = NOW + timedelta(minutes=20)
+    monkeypatch.setattr("parris.aws.results.Results.last_write", lambda *_: at)
+    runs.reap(25)
+    assert runs.record(run_id).state == State.ACCEPTED
+    assert runs.stack()["StackStatus"] == "CREATE_COMPLETE"
+    runs.reap(31)
+    assert runs.record(run_id).state == State.RELAUNCHING
+    # It is deleted with whatever it may hold, and only then there is another machine.
+    assert runs.sent == []
+    with pytest.raises(runs.cloudformation.exceptions.ClientError, match="does not exist"):
+        runs.stack()
+    # Its name is not given away meanwhile.
+    with pytest.raises(StackInTheWay, match=f"run {run_id} waits for its next machine"):
+        runs.launch({"event-id": "e2", "time": "2026-11-24T12:35:00Z"}, 35)
+    runs.reap(36)
+    [answer] = runs.deliver(36)
+    assert not answer["duplicate"]
+    assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)
+
+
+def test_while_ec2_does_not_answer_no_run_gets_another_machine(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    runs.machine(run_id)
+
+    def down(*_: Any) -> None:
+        raise ValueError("EC2 is down")
+
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", down)
+    for minutes in range(5, 120, 5):
+        with pytest.raises(Exception, match="EC2 is down"):
+            runs.reap(minutes)
+    assert (runs.sent, runs.record(run_id).state) == ([], State.ACCEPTED)
+
+
+def test_the_name_of_a_run_between_two_machines_is_not_given_away(runs: Runs) -> None:
+    run_id, _ = interrupted(runs)
+    with pytest.raises(Exception, match=run_id):
+        runs.launch({"event-id": "e2", "time": "2026-11-24T12:11:00Z"}, 11)
+    runs.deliver(12)
+    assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)

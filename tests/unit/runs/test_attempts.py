@@ -1,0 +1,214 @@
+"""Whether a run gets another machine, and which: pure, for all that may happen to one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parris.contract import EndedBy, State
+from parris.jobs.retry import CAUSES, Retry
+from parris.runs.attempt import Attempt, Next, read_attempts, read_next, spent_usd
+from parris.runs.attempts import PAUSE, follow
+from parris.runs.budget import BudgetTooSmall, minutes_for_budget
+from parris.runs.ending import Ending
+from parris.runs.ladder import Ladder, Rung
+from parris.runs.refusals import CAUSES as REFUSALS
+from parris.runs.times import iso
+from tests.plans import NOW
+
+LADDER = Ladder(
+    instance_types=("g5.xlarge", "g4dn.xlarge"), markets=("spot", "on-demand"), subnets=("a", "b")
+)
+RUNGS = LADDER.rungs()
+RETRY = Retry(on=CAUSES, attempts=20, max_wait_minutes=60)
+LATER = NOW + timedelta(hours=10)
+
+
+def lost(number: int = 1, rung: Rung = RUNGS[0]) -> Attempt:
+    return Attempt(
+        number=number,
+        rung=rung,
+        began=iso(NOW),
+        ended=iso(NOW),
+        state=State.INTERRUPTED,
+        reason="EC2 took the spot machine",
+        ended_by=EndedBy.SPOT,
+        usd=0.1,
+        instance_id=f"i-{number}",
+        folder=f"A:i-{number}",
+        refusal=None,
+    )
+
+
+def refused(number: int, rung: Rung, word: str = "capacity", minutes: float = 0) -> Attempt:
+    at = iso(NOW + timedelta(minutes=minutes))
+    return replace(
+        lost(number, rung),
+        began=at,
+        ended=at,
+        state=State.LAUNCH_FAILED,
+        reason=f"no {word}",
+        ended_by=EndedBy.CLOUDFORMATION,
+        usd=0.0,
+        instance_id=None,
+        folder=None,
+        refusal=word,
+    )
+
+
+def after(*attempts: Attempt, minutes: float = 0, retry: Retry = RETRY) -> Next | Ending:
+    now = NOW + timedelta(minutes=minutes)
+    return follow(attempts, retry=retry, rungs=RUNGS, exit_status=1, now=now, deadline=LATER)
+
+
+def rung_after(*attempts: Attempt, minutes: float = 0) -> Rung:
+    then = after(*attempts, minutes=minutes)
+    assert isinstance(then, Next), then
+    return then.rung
+
+
+def test_a_machine_that_was_taken_is_followed_by_the_first_rung_at_once() -> None:
+    assert after(lost(3, RUNGS[5])) == Next(number=4, rung=RUNGS[0], not_before=iso(NOW))
+
+
+def test_refusals_go_down_the_ladder_and_each_rung_is_asked_for_once() -> None:
+    attempts: list[Attempt] = []
+    for number, rung in enumerate(RUNGS, 1):
+        attempts.append(refused(number, rung))
+        if number < len(RUNGS):
+            assert rung_after(*attempts) == RUNGS[number]
+    then = after(*attempts)
+    assert then == Next(number=9, rung=RUNGS[0], not_before=iso(NOW + PAUSE))
+
+
+def test_a_quota_of_spot_machines_goes_on_demand() -> None:
+    assert rung_after(refused(1, RUNGS[0], "spot-quota")) == RUNGS[4]
+
+
+def test_a_round_that_waited_begins_anew_and_remembers_nothing_of_the_last() -> None:
+    one = [refused(number, rung) for number, rung in enumerate(RUNGS, 1)]
+    assert rung_after(*one, refused(9, RUNGS[0], minutes=2), minutes=2) == RUNGS[1]
+
+
+def test_waiting_has_an_end_and_the_end_names_each_rung_and_its_reason() -> None:
+    attempts = [refused(number, rung) for number, rung in enumerate(RUNGS, 1)]
+    attempts.append(refused(9, RUNGS[0], minutes=59))
+    only = replace(RETRY, max_wait_minutes=60)
+    tried = [refused(1, RUNGS[0]), refused(2, RUNGS[0], minutes=59)]
+    then = follow(
+        tried, retry=only, rungs=RUNGS[:1], exit_status=None, now=NOW + timedelta(minutes=59),
+        deadline=LATER,
+    )  # fmt: skip
+    assert isinstance(then, Ending)
+    assert then.state == State.LAUNCH_FAILED
+    assert "refused all that would do for 59 minutes: g5.xlarge spot a (capacity)" in then.reason
+
+
+def test_a_run_that_had_a_machine_is_interrupted_when_no_other_can_be_had() -> None:
+    then = follow(
+        [lost(), refused(2, RUNGS[0], "quota")],
+        retry=RETRY,
+        rungs=RUNGS[:1],
+        exit_status=None,
+        now=NOW,
+        deadline=LATER,
+    )
+    assert isinstance(then, Ending)
+    assert (then.state, "g5.xlarge spot a (quota)" in then.reason) == (State.INTERRUPTED, True)
+
+
+def test_when_ec2_is_unwell_the_same_rung_waits() -> None:
+    then = after(refused(1, RUNGS[2], "later"))
+    assert then == Next(number=2, rung=RUNGS[2], not_before=iso(NOW + PAUSE))
+
+
+def test_what_no_machine_would_cure_ends_the_run_at_once() -> None:
+    then = after(refused(1, RUNGS[0], ""))
+    assert then == Ending(state=State.LAUNCH_FAILED, reason="no ", ended_by=EndedBy.CLOUDFORMATION)
+
+
+@pytest.mark.parametrize(("statuses", "goes_on"), [((), True), ((1, 75), True), ((75,), False)])
+def test_a_failure_counts_by_its_exit_status(statuses: tuple[int, ...], goes_on: bool) -> None:
+    failed = replace(lost(1, RUNGS[3]), state=State.FAILED, ended_by=EndedBy.TRAINER)
+    then = after(failed, retry=replace(RETRY, exit_statuses=statuses))
+    assert isinstance(then, Next) is goes_on
+    if isinstance(then, Next):
+        assert then.rung == RUNGS[3]
+
+
+@pytest.mark.parametrize("ended_by", [EndedBy.SHUTDOWN, EndedBy.STOP, EndedBy.SOMEBODY])
+def test_what_somebody_ended_stays_ended(ended_by: EndedBy) -> None:
+    assert isinstance(after(replace(lost(), ended_by=ended_by)), Ending)
+
+
+def test_what_is_written_is_read_as_it_was() -> None:
+    import json
+
+    attempts = (lost(), refused(2, RUNGS[3]))
+    assert read_attempts(json.dumps([one.record() for one in attempts])) == attempts
+    then = Next(number=3, rung=RUNGS[1], not_before=iso(NOW))
+    assert read_next(json.dumps(then.record())) == then
+
+
+events = st.one_of(st.just(None), st.sampled_from(sorted(REFUSALS)))
+
+
+@given(st.lists(events, max_size=60), st.integers(0, 120))
+def test_whatever_ec2_says_a_run_ends_in_time_and_no_machine_is_asked_for_twice_at_once(
+    said: list[str | None], wait: int
+) -> None:
+    retry = replace(RETRY, max_wait_minutes=wait)
+    attempts: list[Attempt] = []
+    now, rung = NOW, RUNGS[0]
+    waiting_since = now
+    for number, word in enumerate(said, 1):
+        minutes = (now - NOW).total_seconds() / 60
+        one = lost(number, rung) if word is None else refused(number, rung, word)
+        at = iso(NOW + timedelta(minutes=minutes))
+        attempts.append(replace(one, began=at, ended=at))
+        then = follow(attempts, retry=retry, rungs=RUNGS, exit_status=None, now=now, deadline=LATER)
+        if isinstance(then, Ending):
+            break
+        assert then.number == number + 1 <= retry.attempts
+        if word is None:
+            waiting_since = now
+        asked = now
+        now = max(now, NOW.fromisoformat(then.not_before))
+        assert now - waiting_since <= timedelta(minutes=wait)
+        if word is not None and now == asked:
+            assert then.rung != rung
+        rung = then.rung
+    else:
+        assert len(said) < retry.attempts
+
+
+@given(
+    st.decimals(Decimal("0.5"), Decimal(50), places=2),
+    st.lists(
+        st.tuples(st.decimals(Decimal("0.05"), Decimal(40), places=2), st.floats(0.1, 600)),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_all_machines_together_never_cost_more_than_the_limit_and_one_grace(
+    limit: Decimal, machines: list[tuple[Decimal, float]]
+) -> None:
+    grace = 15
+    spent, attempts = Decimal(0), []
+    for number, (hourly, minutes) in enumerate(machines, 1):
+        rest = limit - Decimal(str(spent_usd(attempts)))
+        try:
+            may = minutes_for_budget(rest, hourly)
+        except BudgetTooSmall:
+            break
+        ran = Decimal(str(min(minutes, may + grace)))  # layer 3 ends it so late at the latest
+        usd = hourly * ran / 60
+        spent += usd
+        attempts.append(replace(lost(number), usd=round(float(usd), 4)))
+    dearest = max(hourly for hourly, _ in machines)
+    assert spent <= limit + dearest * grace / 60 + Decimal("0.001")
