@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
-from moto.cloudformation import cloudformation_backends
-from moto.ec2 import ec2_backends
+from moto.cloudformation.models import cloudformation_backends
+from moto.ec2.models import ec2_backends
 
 from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
@@ -66,7 +66,7 @@ class Runs(World):
         return self.cloudformation.describe_stacks(StackName="one")["Stacks"][0]
 
     def attempt(self) -> str:
-        return {tag["Key"]: tag["Value"] for tag in self.stack()["Tags"]}["parris:attempt"]
+        return str({tag["Key"]: tag["Value"] for tag in self.stack()["Tags"]}["parris:attempt"])
 
     def deliver(self, minutes: float = 0) -> list[Any]:
         """Hand the launch function what the reap function sent; return its answers."""
@@ -119,7 +119,7 @@ def test_its_outcome_names_all_machines_and_what_they_cost_together(runs: Runs) 
     run_id, first = interrupted(runs)
     runs.deliver(11)
     second = runs.machine(run_id, 11)
-    said = {"run-id": run_id, "job": "default", "state": "succeeded", "reason": "done"}
+    said: Any = {"run-id": run_id, "job": "default", "state": "succeeded", "reason": "done"}
     said |= {"ended-by": "trainer", "cost-usd": 0.5, "exit-status": 0}
     runs.store(run_id, second, "outcome.json", json.dumps(said))
     runs.reap(40)
@@ -263,7 +263,7 @@ def test_a_failure_is_retried_where_the_job_asks_for_it(runs: Runs) -> None:
     run_id = runs.begin(retry={"on": ["failure"], "exit-statuses": [75], "attempts": 2})
     for status, goes_on in ((75, True), (75, False)):
         machine = runs.machine(run_id)
-        said = {"run-id": run_id, "job": "default", "state": "failed", "reason": "gave up"}
+        said: Any = {"run-id": run_id, "job": "default", "state": "failed", "reason": "gave up"}
         said |= {"ended-by": "trainer", "exit-status": status}
         runs.store(run_id, machine, "outcome.json", json.dumps(said))
         runs.reap(10)  # it is still powering off

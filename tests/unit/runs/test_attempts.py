@@ -199,7 +199,8 @@ def test_all_machines_together_never_cost_more_than_the_limit_and_one_grace(
     limit: Decimal, machines: list[tuple[Decimal, float]]
 ) -> None:
     grace = 15
-    spent, attempts = Decimal(0), []
+    spent = Decimal(0)
+    attempts: list[Attempt] = []
     for number, (hourly, minutes) in enumerate(machines, 1):
         rest = limit - Decimal(str(spent_usd(attempts)))
         try:
