@@ -82,6 +82,7 @@ def register(home: Path, endpoint: str) -> None:
         stack_operations,
         stack_role,
         stack_tags,
+        stack_updates,
         transport,
         universal_targets,
     )
@@ -109,6 +110,7 @@ def register(home: Path, endpoint: str) -> None:
         spot_prices,
         stack_operations,
         stack_tags,
+        stack_updates,
         transport,
         # Around what the others have put in place: who may is asked first.
         stack_role,
