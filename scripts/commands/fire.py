@@ -22,9 +22,13 @@ from scripts.cli.console import Refused
 from scripts.cli.which_cloud import hint, is_local
 from scripts.commands.launch import follow_hint, follow_to_the_end
 from scripts.deployment.fired import Fired, Heard, Listener, job_of
+from scripts.deployment.interruption import check_cloud, interrupt
 from scripts.deployment.outputs import Deployment, make_client, read_deployment
+from scripts.deployment.several import pick_run_to_change
 
 CLICKS = ("SINGLE", "DOUBLE", "LONG")
+INTERRUPTION = "interruption"
+"""The one kind that starts no run but meets one that is under way."""
 
 SCHEDULER_SECONDS = 120
 """How long a run may take to begin after its window: EventBridge Scheduler invokes within a minute
@@ -42,9 +46,11 @@ def main(argv: list[str]) -> int:
     options = parse("fire", argv)
     if not options.trigger:
         raise Refused(
-            f"TRIGGER is missing, one of {', '.join(TRIGGERS)}, "
+            f"TRIGGER is missing, one of {', '.join((*TRIGGERS, INTERRUPTION))}, "
             "e.g. make fire TRIGGER=button CLICK=DOUBLE"
         )
+    if options.trigger == INTERRUPTION:
+        return fire_interruption(options)
     deployment = read_deployment()
     job = job_of(deployment, options.trigger, options.name, options.job)
     listener = Listener(deployment, job)
@@ -61,6 +67,28 @@ def main(argv: list[str]) -> int:
         answer |= ended
     elif run:
         print(follow_hint(run["run-id"]))
+    if options.json:
+        console.print_json(answer)
+    return status
+
+
+def fire_interruption(options: argparse.Namespace) -> int:
+    """Take a run's machine away as EC2 does, and say so; with --wait, follow the run to its end."""
+    check_cloud()
+    deployment = read_deployment()
+    run = pick_run_to_change(
+        deployment, options.job or None, options.run or None, "make fire TRIGGER=interruption"
+    )
+    did = interrupt(deployment, run, options.notice)
+    print(did, flush=True)
+    status = 0
+    answer = {"trigger": INTERRUPTION, "did": did, "job": run.job, "run-id": run.run_id}
+    answer |= {"state": run.state, "reason": run.reason}
+    if options.wait:
+        status, ended = follow_to_the_end(deployment, run.job, run.run_id)
+        answer |= ended
+    else:
+        print(follow_hint(run.run_id))
     if options.json:
         console.print_json(answer)
     return status

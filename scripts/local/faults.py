@@ -7,7 +7,11 @@ changed while the cloud runs; `write` does so, and ``down`` removes it::
       "machines": {"<stack>": ["no-shutdown", "disk-full:64"], "*": ["no-endpoint"]},
       "scheduler": "down",
       "cloudformation": {"<stack>": "why its instance cannot be created"},
-      "throttle": 3
+      "throttle": 3,
+      "capacity": [{"instance-type": "g5.*", "market": "spot", "zone": "us-east-1a",
+                    "error": "InsufficientInstanceCapacity", "times": 2}],
+      "not-offered": {"p5.*": ["us-east-1c"]},
+      "spot-usd": {"m5.large": "0.05", "g5.xlarge": {"us-east-1b": "0.30"}}
     }
 
 Every key may be left out, and ``*`` is any stack. Faults of machines hold from the next boot on:
@@ -27,6 +31,13 @@ Every key may be left out, and ``*`` is any stack. Faults of machines hold from 
 ``scheduler: down`` holds every schedule of EventBridge Scheduler back; one-time schedules that were
 missed fire when it is lifted. ``throttle: N`` answers every N-th call of CloudFormation with
 ``Throttling``.
+
+``capacity`` is a list of rules, of which the first that fits refuses a launch with one of EC2's
+errors (capacity.py). ``instance-type``, ``market``, ``zone`` and ``subnet`` are patterns as of a
+shell, and what a rule leaves out is anything. ``times`` is how many launches it refuses, counted
+since the file was written; without it, all. A launch that names neither zone nor subnet is refused
+only where each zone refuses it. ``not-offered`` says in which zones a type cannot be had, and
+``spot-usd`` what a spot machine costs an hour now, everywhere or in one zone.
 """
 
 from __future__ import annotations
@@ -37,19 +48,35 @@ import logging
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from scripts.local.capacity import REFUSALS
 from scripts.local.guest_faults import DISK_KIB, MACHINE_FAULTS, NAMESPACE
 
 __all__ = ["DISK_KIB", "MACHINE_FAULTS"]
 
 _KEYS = {"machines", "scheduler", "cloudformation", "throttle"}
+_KEYS |= {"capacity", "not-offered", "spot-usd"}
+_PATTERNS = ("instance-type", "market", "zone", "subnet")
 _NAME = "faults.json"
 
 logger = logging.getLogger("faults")
 _home: Path | None = None
+_struck: Counter[tuple[int, int]] = Counter()  # by when the file was written, and the rule's place
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapacityRule:
+    """A rule of ``capacity`` that fits a launch."""
+
+    error: str
+    place: tuple[int, int]
 
 
 class UnknownFault(ValueError):
@@ -109,6 +136,39 @@ def scheduler_is_down() -> bool:
     return bool(_read().get("scheduler") == "down")
 
 
+def of_capacity(launch: Mapping[str, str]) -> CapacityRule | None:
+    """Return the rule that refuses a launch, or None; `strike` counts that it did.
+
+    Args:
+        launch: what rules have patterns for, each with its value.
+    """
+    written = _written()
+    for number, rule in enumerate(_read().get("capacity") or []):
+        place = (written, number)
+        spent = "times" in rule and _struck[place] >= rule["times"]
+        if not spent and all(fnmatchcase(launch[n], rule.get(n, "*")) for n in _PATTERNS):
+            return CapacityRule(error=rule["error"], place=place)
+    return None
+
+
+def strike(rule: CapacityRule) -> None:
+    """Count that a rule has refused a launch."""
+    _struck[rule.place] += 1
+
+
+def is_offered(instance_type: str, zone: str) -> bool:
+    """Return whether a type can be had in a zone at all."""
+    missing = _read().get("not-offered") or {}
+    return not any(fnmatchcase(instance_type, kind) and zone in missing[kind] for kind in missing)
+
+
+def spot_usd(instance_type: str, zone: str) -> Decimal | None:
+    """Return the spot price that a fault sets, or None."""
+    said = (_read().get("spot-usd") or {}).get(instance_type)
+    price = said.get(zone) if isinstance(said, Mapping) else said
+    return None if price is None else Decimal(str(price))
+
+
 def disk_can_be_full() -> bool:
     """Return whether ``disk-full`` works here."""
     if shutil.which(NAMESPACE[0]) is None:
@@ -131,6 +191,13 @@ def _read() -> dict[str, Any]:
     return dict(faults)
 
 
+def _written() -> int:
+    try:
+        return (_home / _NAME).stat().st_mtime_ns if _home else 0
+    except FileNotFoundError:
+        return 0
+
+
 def _check(faults: Mapping[str, Any]) -> None:
     if unknown := set(faults) - _KEYS:
         raise UnknownFault(f"no such faults: {', '.join(sorted(unknown))}")
@@ -139,3 +206,22 @@ def _check(faults: Mapping[str, Any]) -> None:
             kind, _, size = name.partition(":")
             if kind not in MACHINE_FAULTS or (size and (kind != "disk-full" or not size.isdigit())):
                 raise UnknownFault(f"{stack}: no such fault of a machine: {name}")
+    for rule in faults.get("capacity") or []:
+        _check_capacity(rule)
+    for kind, said in (faults.get("spot-usd") or {}).items():
+        for price in said.values() if isinstance(said, Mapping) else [said]:
+            _check_price(kind, price)
+
+
+def _check_capacity(rule: Mapping[str, Any]) -> None:
+    if unknown := set(rule) - {*_PATTERNS, "error", "times"}:
+        raise UnknownFault(f"no such faults of capacity: {', '.join(sorted(unknown))}")
+    if rule.get("error") not in REFUSALS:
+        raise UnknownFault(f"no such fault of capacity: {rule.get('error')}")
+
+
+def _check_price(kind: str, price: object) -> None:
+    try:
+        Decimal(str(price))
+    except InvalidOperation as error:
+        raise UnknownFault(f"{kind}: no such faults' price: {price}") from error

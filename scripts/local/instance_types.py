@@ -1,20 +1,28 @@
-"""DescribeInstanceTypes as EC2 answers it: MiniStack has every type that anybody asks for.
+"""DescribeInstanceTypes as EC2 answers it, and the offerings, which MiniStack lacks.
 
 A type that does not exist is refused by name (EC2 API reference, "Error codes for the Amazon EC2
-API", InvalidInstanceType). Those of the price table exist, all others do not.
+API", InvalidInstanceType); MiniStack has every type that anybody asks for. Those of the price table
+exist, all others do not. Each is offered in every zone of the default VPC but where a fault takes
+it away (faults.py, ``not-offered``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
+from ministack.core.responses import get_region
 from ministack.services import ec2
 
 from scripts.jobs import price_table
+from scripts.local import faults
+
+_FILTERS = {"instance-type", "location"}
 
 
 def register() -> None:
-    """Put the refusal before MiniStack's answer."""
+    """Put the refusal before MiniStack's answer, and add the other action."""
     describe = ec2._ACTION_MAP["DescribeInstanceTypes"]
 
     def describe_instance_types(parameters: dict[str, Any]) -> Any:
@@ -25,3 +33,40 @@ def register() -> None:
         return describe(parameters)
 
     ec2._ACTION_MAP["DescribeInstanceTypes"] = describe_instance_types
+    ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_offerings
+
+
+def _describe_offerings(parameters: dict[str, Any]) -> Any:
+    location = ec2._p(parameters, "LocationType") or "region"
+    filters = ec2._parse_filters(parameters)
+    if unknown := set(filters) - _FILTERS:
+        message = f"The filter '{min(unknown)}' is invalid"
+        return ec2._error("InvalidParameterValue", message, 400)
+    items = [
+        f"<item><instanceType>{kind}</instanceType><locationType>{location}</locationType>"
+        f"<location>{place}</location></item>"
+        for kind, place in _offerings(location)
+        if _fits(kind, filters.get("instance-type")) and _fits(place, filters.get("location"))
+    ]
+    inner = f"<instanceTypeOfferingSet>{''.join(items)}</instanceTypeOfferingSet>"
+    return ec2._xml(200, "DescribeInstanceTypeOfferingsResponse", inner)
+
+
+def _offerings(location: str) -> Iterator[tuple[str, str]]:
+    subnets = [subnet for subnet in ec2._subnets.values() if subnet.get("DefaultForAz")]
+    by_id = location == "availability-zone-id"
+    names = {
+        subnet["AvailabilityZone"]: subnet["AvailabilityZoneId" if by_id else "AvailabilityZone"]
+        for subnet in subnets
+    }
+    for kind in sorted(price_table.HOURLY_USD):
+        offered = [name for zone, name in sorted(names.items()) if faults.is_offered(kind, zone)]
+        if location == "region":
+            offered = [get_region()] if offered else []
+        for place in offered:
+            yield kind, place
+
+
+def _fits(value: str, patterns: list[str] | None) -> bool:
+    """Return whether one of a filter's values fits; ``*`` and ``?`` are wildcards there."""
+    return patterns is None or any(fnmatchcase(value, pattern) for pattern in patterns)

@@ -39,12 +39,15 @@ _STATES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Running:
+class Running:
+    """An instance with a machine that is on."""
+
+    record: dict[str, Any]
     machine: boot.Machine
     metadata: MetadataServer
 
 
-_running: dict[str, _Running] = {}
+_running: dict[str, Running] = {}
 _lock = threading.RLock()
 _home = Path()
 _endpoint = ""
@@ -94,6 +97,30 @@ def end(record: dict[str, Any], transition: str, final: str, grace: float) -> No
         running.machine.press_power_button(grace)
 
 
+def running() -> list[Running]:
+    """Return the instances whose machine is on."""
+    with _lock:
+        return list(_running.values())
+
+
+def take(record: dict[str, Any], code: str, message: str, grace: float) -> None:
+    """Terminate a running instance for a reason of EC2's own, and return at once.
+
+    Args:
+        code: as StateReason has it, which StateTransitionReason then says too.
+        grace: seconds its processes get to end by themselves; with 0 none of them is asked, as
+            when the host fails.
+    """
+    with _lock:
+        running = _running.get(record["InstanceId"])
+        if running is None or record["State"]["Name"] != "running":
+            return
+        record["StateTransitionReason"] = code
+        _give_reason(record, code, message)
+        set_state(record, "shutting-down")
+    running.machine.press_power_button(grace)
+
+
 def wait_until_off(instance_id: str, seconds: float) -> bool:
     """Wait for an instance's machine to be off; return whether it is."""
     with _lock:
@@ -103,8 +130,8 @@ def wait_until_off(instance_id: str, seconds: float) -> bool:
 
 def kill_all() -> None:
     """Kill every machine at once: the cloud is going down, and what they upload with it."""
-    for running in list(_running.values()):
-        running.machine.press_power_button(0)
+    for each in running():
+        each.machine.press_power_button(0)
     for instance_id in list(_running):
         wait_until_off(instance_id, 10)
 
@@ -135,7 +162,7 @@ def power_on(record: dict[str, Any], user_data: bytes | None) -> None:
             _give_reason(record, "Server.InternalError", "Internal error on launch")
             _settle(record, "terminated")
             raise
-        _running[instance_id] = _Running(machine=machine, metadata=metadata)
+        _running[instance_id] = Running(record=record, machine=machine, metadata=metadata)
         set_state(record, "running")
     spawn_background(_follow, record, thread_name=f"machine-{instance_id}")
 

@@ -14,7 +14,7 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import ec2
 
-from scripts.local import images, instances
+from scripts.local import images, instances, placement
 
 USER_DATA_LIMIT = 16384
 """Bytes of user data before base64 ("Run commands at launch", EC2 user guide)."""
@@ -40,6 +40,7 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         InvalidLaunch: for what EC2 refuses.
+        capacity.Refused: if it has no such machine where it should be.
     """
     user_data = _checked(request)
     profile, error = ec2._resolve_iam_instance_profile(
@@ -50,25 +51,26 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
         message = re.search(rb"<Message>(.*?)</Message>", error[2], re.DOTALL)
         raise InvalidLaunch(message[1].decode() if message else "Invalid IAM Instance Profile")
     interface = (request.get("NetworkInterfaces") or [{}])[0]
+    subnet = placement.subnet_for(request)
     (record,) = ec2._launch_instances_internal(
         image_id=request["ImageId"],
-        instance_type=request.get("InstanceType") or "m1.small",
-        subnet_id=request.get("SubnetId") or interface.get("SubnetId") or ec2._DEFAULT_SUBNET_ID,
+        instance_type=placement.instance_type(request),
+        subnet_id=subnet,
         count=1,
         key_name=request.get("KeyName") or "",
         user_data=request.get("UserData") or "",
         sg_ids=request.get("SecurityGroupIds") or interface.get("Groups"),
         iam_profile=profile,
     )
-    market = request.get("InstanceMarketOptions") or {}
     record |= {
+        "Placement": {**record["Placement"], "AvailabilityZone": placement.zone_of(subnet)},
         "Architecture": images.architecture(request["ImageId"]),
         "MetadataOptions": _METADATA_DEFAULTS | (request.get("MetadataOptions") or {}),
         "InstanceInitiatedShutdownBehavior": request.get("InstanceInitiatedShutdownBehavior")
         or "stop",
         "DisableApiTermination": is_true(request.get("DisableApiTermination")),
     }
-    if market.get("MarketType") == "spot":
+    if placement.is_spot(request):
         record["InstanceLifecycle"] = "spot"
         record["SpotInstanceRequestId"] = f"sir-{new_uuid()[:8]}"
     _apply_mappings(record, request)
@@ -125,6 +127,9 @@ def _apply_mappings(record: dict[str, Any], request: dict[str, Any]) -> None:
         volume["VolumeType"] = ebs.get("VolumeType", "gp2")
         volume["Size"] = int(ebs.get("VolumeSize", volume["Size"]))
     for mapping in record["BlockDeviceMappings"]:
+        # A volume is in its instance's zone ("Amazon EBS volumes", EBS user guide).
+        zone = record["Placement"]["AvailabilityZone"]
+        ec2._volumes[mapping["Ebs"]["VolumeId"]]["AvailabilityZone"] = zone
         ec2._tags[mapping["Ebs"]["VolumeId"]] = list(request.get("VolumeTags") or [])
 
 

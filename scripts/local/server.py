@@ -69,6 +69,8 @@ def register(home: Path, endpoint: str) -> None:
         instance_resource,
         instance_types,
         instances,
+        interruptions,
+        launch_template_resource,
         mail,
         object_events,
         passed_roles,
@@ -81,6 +83,7 @@ def register(home: Path, endpoint: str) -> None:
         stack_operations,
         stack_role,
         stack_tags,
+        stack_updates,
         transport,
         universal_targets,
     )
@@ -100,6 +103,8 @@ def register(home: Path, endpoint: str) -> None:
         images,
         instance_resource,
         instance_types,
+        interruptions,
+        launch_template_resource,
         object_events,
         pricing,
         rule_actions,
@@ -107,6 +112,7 @@ def register(home: Path, endpoint: str) -> None:
         spot_prices,
         stack_operations,
         stack_tags,
+        stack_updates,
         transport,
         # Around what the others have put in place: who may is asked first.
         stack_role,

@@ -1,7 +1,7 @@
 """EC2's spot price history, which MiniStack lacks.
 
 Stands in for DescribeSpotPriceHistory (EC2 API reference): for every type of the price table the
-price now in effect in each zone. It has no past: prices do not change here.
+price now in effect in each zone. It has no past; a fault moves a price (faults.py, ``spot-usd``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ministack.core.responses import get_region
 from ministack.services import ec2
 
 from scripts.jobs import price_table
+from scripts.local import placement
 
 _PRODUCT = "Linux/UNIX"
 _ASKED_AS = {_PRODUCT, f"{_PRODUCT} (Amazon VPC)"}
@@ -39,7 +40,7 @@ def _describe_spot_price_history(parameters: dict[str, Any]) -> tuple[int, dict[
     if not wanted["product-description"] or wanted["product-description"] & _ASKED_AS:
         for instance_type in sorted(wanted["instance-type"] or price_table.HOURLY_USD):
             for zone in (f"{region}{letter}" for letter in _ZONES):
-                usd = price_table.spot_usd(instance_type, zone)
+                usd = placement.spot_usd(instance_type, zone)
                 if usd is None or zone not in (wanted["availability-zone"] or {zone}):
                     continue
                 items.append(

@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-from ministack.core.responses import new_uuid
 from ministack.services import cloudformation, iam
 from ministack.services.cloudformation import handlers, helpers, provisioners
 
-from scripts.local import roles
+from scripts.local import handler_failure, roles
 from scripts.local.authorization import Denied, demand, session_arn
 from scripts.local.handler_calls import CALLS, Call
 
@@ -102,8 +101,10 @@ def _authorize(role: str, calls: Iterable[Call]) -> None:
             demand(principal, call.action, call.resource, call.context)
         except Denied as denied:
             service = call.action.partition(":")[0].capitalize()
-            raise Refused(
-                f'Resource handler returned message: "You are not authorized to perform this '
-                f"operation. {denied} (Service: {service}, Status Code: 403, Request ID: "
-                f'{new_uuid()})" (RequestToken: {new_uuid()}, HandlerErrorCode: AccessDenied)'
-            ) from denied
+            words = handler_failure.words(
+                f"You are not authorized to perform this operation. {denied}",
+                status=403,
+                code="AccessDenied",
+                service=service,
+            )
+            raise Refused(words) from denied

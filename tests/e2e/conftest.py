@@ -66,6 +66,10 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
         {"termination-method": "at-fixed-time", "time-limit": 10, "stop-grace-seconds": 5},
         "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n",
     ),
+    "taken": (
+        {"termination-method": "at-fixed-time", "time-limit": 10, "market": "spot"},
+        "#!/bin/bash\nsleep 600\n",
+    ),
     "thrifty": (
         {"termination-method": "around-cost", "cost-limit": 0.01, "market": "spot"},
         "#!/bin/bash\ntrue\n",

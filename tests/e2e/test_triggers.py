@@ -292,3 +292,25 @@ def test_the_policy_for_callers_allows_to_launch_and_no_more(clone: Clone) -> No
 def _stacks(clone: Clone) -> set[str]:
     stacks = clone.client("cloudformation").describe_stacks()["Stacks"]
     return {stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
+
+
+def test_a_runs_machine_is_taken_away_on_demand(clone: Clone) -> None:
+    answer = clone.invoke({"job": "taken", "event-id": "taken"})
+    run_id, wanted = answer["run-id"], ("fire", "TRIGGER=interruption", "LOCAL=1")
+    wait_for(lambda: [m for m in clone.instances("taken") if m["State"]["Name"] == "running"], 60)
+    (machine,) = clone.instances("taken")
+    identifier = machine["InstanceId"]
+    did = clone.make(*wanted, f"RUN={run_id}", "NOTICE=0").stdout
+    said = f"let EC2 take spot machine {identifier} without notice, run {run_id} of job taken"
+    assert said in did
+
+    def reason() -> str:
+        (found,) = [m for m in clone.instances("taken") if m["InstanceId"] == identifier]
+        ended = found["State"]["Name"] == "terminated"
+        return found["StateReason"]["Code"] if ended else ""
+
+    assert wait_for(reason, 60) == "Server.SpotInstanceTermination"
+    again = clone.make("fire", "TRIGGER=interruption", f"RUN={run_id}", check=False)
+    assert again.returncode == 2
+    assert "AWS Fault Injection Service" in again.stderr
+    clone.delete_stack(answer["stack-name"])

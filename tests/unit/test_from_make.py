@@ -101,7 +101,11 @@ def test_every_option_of_every_verb_has_its_variable(verb: str) -> None:
         ("local-up", "LOCAL_PORT=abc", "LOCAL_PORT=abc: abc is not a whole number"),
         ("launch", "PARAMETERS=a='b", "PARAMETERS=a='b: No closing quotation"),
         ("launch", "PARAMETERS=a", "PARAMETERS=a: a is not name=value, such as epochs=40"),
-        ("fire", "TRIGGER=bell", "TRIGGER=bell: not one of button, device, schedule, data"),
+        (
+            "fire",
+            "TRIGGER=bell",
+            "TRIGGER=bell: not one of button, device, schedule, data, interruption",
+        ),
         ("test", "job=mine", "make test: job is not known here; it takes no variables"),
         ("venv", "JOB=mine", "make venv: JOB is not known here; it takes no variables"),
     ],

@@ -1,0 +1,45 @@
+"""The end of UpdateStack: what it replaced or dropped is deleted once all else is done.
+
+Stands in for the phase and its events ("Understand update behaviors of stack resources" and "Stack
+status codes", CloudFormation user guide: UPDATE_COMPLETE_CLEANUP_IN_PROGRESS is the "ongoing
+removal of old resources ... after a successful stack update"). MiniStack deletes there too, but
+says UPDATE_IN_PROGRESS meanwhile and nothing of what it deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import stacks
+
+_CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+
+
+def register() -> None:
+    """Tell of the phase when the first resource is deleted in it."""
+    stacks._delete_resource = _told(stacks._delete_resource)
+
+
+def _told(delete: Callable[..., Any]) -> Callable[..., Any]:
+    def told(
+        kind: str, identifier: str, properties: dict[str, Any], stack_name: str, logical_id: str
+    ) -> Any:
+        stack = cloudformation._stacks.get(stack_name) or {}
+        arguments = (kind, identifier, properties, stack_name, logical_id)
+        # In an update MiniStack deletes nothing before it is sure to succeed.
+        if stack.get("StackStatus") not in ("UPDATE_IN_PROGRESS", _CLEANUP):
+            return delete(*arguments)
+        stack_id = stack["StackId"]
+        if stack["StackStatus"] != _CLEANUP:
+            stack["StackStatus"] = _CLEANUP
+            of_stack = (stack_id, stack_name, stack_name, "AWS::CloudFormation::Stack")
+            stacks._add_event(*of_stack, _CLEANUP, physical_id=stack_id)
+        of_resource = (stack_id, stack_name, logical_id, kind)
+        stacks._add_event(*of_resource, "DELETE_IN_PROGRESS", physical_id=identifier)
+        answer = delete(*arguments)
+        stacks._add_event(*of_resource, "DELETE_COMPLETE", physical_id=identifier)
+        return answer
+
+    return told
