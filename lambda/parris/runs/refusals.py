@@ -80,17 +80,22 @@ _TABLE: tuple[tuple[str, Cause], ...] = (
     (r"VcpuLimitExceeded|InstanceLimitExceeded|current (vCPU|instance) limit", QUOTA),
     (r"InsufficientFreeAddressesInSubnet|enough free addresses", ADDRESSES),
     (r"Insufficient(Instance|Host)?Capacity|sufficient .{0,60}capacity", CAPACITY),
-    (r"UnfulfillableCapacity|[Nn]o (Spot )?capacity available", CAPACITY),
+    (
+        r"UnfulfillableCapacity|[Nn]o (Spot )?capacity available|Unable to fulfill capacity",
+        CAPACITY,
+    ),
     (r"not supported in your requested Availability Zone", NOT_OFFERED),
     (r"Unsupported.{0,80}Availability Zone", NOT_OFFERED),
     (r"RequestLimitExceeded|Request limit exceeded|Throttling|Rate exceeded", LATER),
-    (r"InternalError|[Ii]nternal error|\bUnavailable\b|ServiceUnavailable", LATER),
+    (r"InternalError|[Ii]nternal error|\b[Uu]navailable\b|ServiceUnavailable", LATER),
 )
 
 
 def cause_of(text: str) -> Cause:
     """Return why a machine was refused, by what CloudFormation or EC2 says of it."""
-    return next((cause for words, cause in _TABLE if re.search(words, text)), FOR_GOOD)
+    # CloudFormation's own code for the handler says less than EC2's text, and may mislead.
+    said = re.sub(r"HandlerErrorCode: \w+", "", text)
+    return next((cause for words, cause in _TABLE if re.search(words, said)), FOR_GOOD)
 
 
 CAUSES = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from parris.runs import refusals
@@ -116,3 +119,32 @@ def test_what_no_other_machine_would_cure_ends_the_tries(text: str) -> None:
 def test_each_cause_is_known_by_its_word() -> None:
     assert all(refusals.CAUSES[cause.word] is cause for cause in refusals.CAUSES.values())
     assert len(refusals.CAUSES) == 8
+
+
+SEEN = json.loads((Path(__file__).parents[2] / "data" / "ec2-refusals.json").read_text())
+MEANS = {
+    "InsufficientInstanceCapacity": refusals.CAPACITY,
+    "UnfulfillableCapacity": refusals.CAPACITY,
+    "InsufficientFreeAddressesInSubnet": refusals.ADDRESSES,
+    "SpotMaxPriceTooLow": refusals.SPOT_PRICE,
+    "MaxSpotInstanceCountExceeded": refusals.SPOT_QUOTA,
+    "VcpuLimitExceeded": refusals.QUOTA,
+    "InstanceLimitExceeded": refusals.QUOTA,
+    "RequestLimitExceeded": refusals.LATER,
+    "InternalError": refusals.LATER,
+    "Unavailable": refusals.LATER,
+    "OptInRequired": refusals.FOR_GOOD,
+    "Blocked": refusals.FOR_GOOD,
+    "UnauthorizedOperation": refusals.FOR_GOOD,
+    "InvalidParameterValue": refusals.FOR_GOOD,
+}
+
+
+@pytest.mark.parametrize("seen", SEEN, ids=lambda seen: f"{seen['code']}-{len(seen['text'])}")
+def test_texts_as_they_were_seen_in_the_field_mean_what_their_codes_do(
+    seen: dict[str, str],
+) -> None:
+    means = MEANS.get(seen["code"])
+    if seen["code"] == "Unsupported":
+        means = refusals.NOT_OFFERED if "Availability Zone" in seen["text"] else refusals.FOR_GOOD
+    assert cause_of(seen["text"]) is means, seen["text"]
