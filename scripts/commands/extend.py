@@ -21,7 +21,7 @@ from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import change_receipt
 from scripts.deployment.several import pick_run_to_change
 
-_SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
 
 def main(argv: list[str]) -> int:

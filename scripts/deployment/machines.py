@@ -12,7 +12,7 @@ _VALUES = 200
 
 
 def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
-    """Return a run's instance; its state is "none" if EC2 does not know one (any more)."""
+    """Return a run's newest instance; its state is "none" if EC2 does not know one (any more)."""
     answer = deployment.client("ec2").describe_instances(
         Filters=[
             {"Name": "tag:parris:run-id", "Values": [run_id]},
@@ -20,7 +20,9 @@ def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
         ]
     )
     found = [found for each in answer["Reservations"] for found in each["Instances"]]
-    return dict(found[0]) if found else {"InstanceId": "", "State": {"Name": "none"}}
+    # A run may have had several, of which EC2 lists the last for about an hour after its end.
+    found.sort(key=lambda instance: instance["LaunchTime"])
+    return dict(found[-1]) if found else {"InstanceId": "", "State": {"Name": "none"}}
 
 
 def instance_of(stack: Mapping[str, Any] | None) -> str:

@@ -81,6 +81,7 @@ def with_stacks(
             sound(one.known, f"run {one.run_id} in the ledger"),
             one.outcome,
             standing,
+            attempts=one.attempts,
         )
         for one in records
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from parris.contract import State
 from parris.errors import plain
+from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
 from parris.runs.messages_of_ends import goes_on
 from scripts.cli.plain_text import one_line
@@ -30,7 +31,11 @@ def cost_of(run: Run, now: datetime) -> str:
     elif run.is_over or "claimed" not in run.receipt:
         spent = None
     else:
-        spent = cost(run.receipt, datetime.fromisoformat(run.receipt["claimed"]), now)
+        began = datetime.fromisoformat(run.receipt.get("attempt-began", run.receipt["claimed"]))
+        runs = run.state != State.RELAUNCHING
+        spent = cost(run.receipt, began, now) if runs else 0.0
+        if run.attempts and spent is not None:
+            spent += spent_usd(run.attempts)
     return "-" if spent is None else f"${spent:.4f}"
 
 
@@ -65,9 +70,24 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
     }
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
+    lines += [one_line(f"attempt   {said}") for said in attempts_of(run)]
     lines += [one_line(f"warning   {said}") for said in outcome.get("warnings", [])]
     lines += consoles_end(run)
     return [*lines, *(f"next      {hint(command)}" for command in next_commands(run))]
+
+
+def attempts_of(run: Run) -> list[str]:
+    """Return a line for each machine that a run has had, and each refusal, if there is more."""
+    records = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
+    lines = []
+    for one in records:
+        kind = " ".join(filter(None, map(one.get, ("instance-type", "market", "subnet-id"))))
+        usd = "" if one.get("cost-usd") is None else f", ${one['cost-usd']:.4f}"
+        name = one.get("instance-id") or "no machine"
+        times = f"{one.get('began')} to {one.get('ended')}"
+        why = f"{one.get('state')}: {one.get('reason')}"
+        lines.append(f"{one.get('number')}: {name}, {kind}, {times}{usd}, {why}")
+    return lines
 
 
 def consoles_end(run: Run) -> list[str]:

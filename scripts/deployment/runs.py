@@ -14,9 +14,10 @@ from parris.aws import stacks as cloudformation
 from parris.aws.stacks import first_failure, last_deletion, stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, State
 from parris.events.request import JOB_NAME, is_run_key
+from parris.runs.attempt import Attempt
 from parris.runs.ending import Ending
 from parris.runs.lifecycle import deleted, replaced
-from parris.runs.state import state_of
+from parris.runs.state import may_be_followed, state_of
 from parris.runs.times import iso, read_time
 from scripts.cli.console import Refused
 from scripts.deployment.machines import find_machine, instance_of, machine_states
@@ -55,6 +56,8 @@ class Run:
     reason: str
     ended_by: str
     """What ended it (docs/contracts.md, ``ended-by``); "" while it is not over."""
+    attempts: tuple[Attempt, ...] = ()
+    """Its machines that are over, and the refusals of some, while it goes on."""
 
     @property
     def prefix(self) -> str:
@@ -81,17 +84,24 @@ def read_runs(
 ) -> list[Run]:
     """Return the runs `keys`, in that order, from S3 and with what their stacks say."""
     s3, storage, keys = deployment.client("s3"), storage_of(deployment), list(keys)
+    ledger = ledger_of(deployment)
     standing = look(deployment, stacks, {run_id for _, run_id in keys})
 
     def read(key: tuple[str, str]) -> Run:
         job, run_id = key
         receipt: Mapping[str, Any] = {}
         outcome: Mapping[str, Any] | None = None
+        attempts: tuple[Attempt, ...] = ()
         if is_run_key(job, run_id):  # a stack's tags may be anything
             prefix = f"runs/{job}/{run_id}/"
             receipt = _receipt(s3, deployment.results_bucket, prefix + "run.json")
             outcome = storage.read_outcome(prefix)
-        return make_run(deployment, key, receipt, outcome, standing, hear=True)
+            record = None if outcome else ledger.read(job, run_id)
+            if record is not None and receipt:
+                attempts = record.attempts
+                if record.state == State.RELAUNCHING:
+                    receipt = {**receipt, "state": record.state, "reason": record.reason}
+        return make_run(deployment, key, receipt, outcome, standing, attempts=attempts, hear=True)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(read, keys))
@@ -130,11 +140,13 @@ def make_run(
     outcome: Mapping[str, Any] | None,
     standing: Standing,
     *,
+    attempts: tuple[Attempt, ...] = (),
     hear: bool = False,
 ) -> Run:
     """Return a run of which receipt and outcome are known, if it has one.
 
     Args:
+        attempts: its machines that are over, while it goes on.
         hear: whether its machine's own word is read also while the machine is still on.
     """
     job, run_id = key
@@ -143,6 +155,9 @@ def make_run(
     off = bool(machine) and machine not in _GOING
     if outcome is None and (hear or off) and is_run_key(job, run_id):
         outcome = _said(deployment, f"runs/{job}/{run_id}/", stack)
+        if outcome is not None and may_be_followed(receipt, outcome):
+            receipt = {**receipt, "state": State.RELAUNCHING, "reason": outcome["reason"]}
+            outcome = None
     now_of = standing.by_id.get(receipt.get("stack-id", ""))
     if stack is None and outcome is None and now_of is not None:
         stands = replaced(stack_tags(now_of).get("parris:run-id", "unknown"))
@@ -162,6 +177,7 @@ def make_run(
         state=stands.state,
         reason=stands.reason,
         ended_by=stands.ended_by,
+        attempts=attempts,
     )
 
 

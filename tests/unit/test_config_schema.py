@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from parris.errors import InvalidConfig
-from parris.jobs.config import FIELDS, LIMITS, read_config
-from parris.jobs.fields import Amount, Choice, Field, Flag, Text, Whole
+from parris.jobs.config import FIELDS, LIMITS, RETRY, read_config
+from parris.jobs.fields import MOST, Amount, Choice, Field, Flag, Several, Text, Whole
 from scripts.reference import config_schema
-from scripts.reference.config_schema import OPTIONS, spellings
+from scripts.reference.config_schema import AGAIN, GROUPS, OPTIONS, spellings
 
 VALIDATOR = Draft202012Validator(config_schema.schema())
 
@@ -56,6 +56,10 @@ PARAMETERS = st.dictionaries(PARAMETER_NAMES, PARAMETER_VALUES, max_size=3) | st
 
 def fitting(field: Field) -> st.SearchStrategy[Any]:
     """Return values that `field` allows."""
+    if isinstance(field, Several):
+        one = fitting(field.field)
+        some = st.lists(one, min_size=field.least, max_size=MOST, unique=True)
+        return st.one_of(one, some, *map(st.just, field.words))
     if isinstance(field, Text):
         return st.from_regex(field.pattern, fullmatch=True)
     if isinstance(field, Choice):
@@ -76,6 +80,10 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
 
 def near(field: Field) -> st.SearchStrategy[Any]:
     """Return values at the bounds of what `field` allows, and just outside."""
+    if isinstance(field, Several):
+        one = near(field.field)
+        some = st.lists(one | fitting(field.field), max_size=MOST + 1)
+        return st.one_of(one, some, *map(st.just, field.words))
     if isinstance(field, Text):
         ends = st.sampled_from(["\n", "\r", "\r\n", "\u2028", " ", "é", "x" * 200])
         return st.builds("{}{}".format, fitting(field), ends)
@@ -118,9 +126,10 @@ ODD = st.dictionaries(
     JSON,
     max_size=1,
 )
-NEAR = entries(dict(FIELDS), {OPTIONS: OPTIONS_NEAR}, 4)
+RETRY_NEAR = entries(dict(RETRY), {}, 3) | JSON
+NEAR = entries(dict(FIELDS), {OPTIONS: OPTIONS_NEAR, AGAIN: RETRY_NEAR}, 4)
 WRONG = st.dictionaries(
-    st.sampled_from([name for key in [*FIELDS, OPTIONS] for name in spellings(key)]),
+    st.sampled_from([name for key in [*FIELDS, *GROUPS] for name in spellings(key)]),
     JSON | TEXTS | LINES | NUMBERS | PARAMETERS,
     max_size=3,
 )
@@ -150,11 +159,13 @@ def test_the_schema_in_docs_is_the_one_that_is_generated() -> None:
 
 def test_an_editor_has_something_to_say_about_every_key() -> None:
     schema = config_schema.schema()
-    assert set(schema["$defs"]) == {*FIELDS, OPTIONS} == set(config_schema.MEANINGS)
-    for key, field in FIELDS.items():
+    assert set(schema["$defs"]) == {*FIELDS, *RETRY, *GROUPS} == set(config_schema.MEANINGS)
+    for key, field in {**FIELDS, **RETRY}.items():
         assert schema["$defs"][key]["description"]
-        if getattr(field, "default", None) is not None:
-            assert schema["$defs"][key]["default"] == getattr(field, "default")  # noqa: B009
+        default = getattr(field, "default", None)
+        if default is not None:
+            said = schema["$defs"][key]["default"]
+            assert default in ((said,), said) or list(default) == said
 
 
 @settings(max_examples=3 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])

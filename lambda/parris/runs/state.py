@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..contract import EndedBy, State
+from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, read_retry
 from .ending import Ending
 
 _FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
@@ -49,13 +50,25 @@ def state_of(
         return _going(State.ENDING, f"stack {status}")
     if status.startswith(_FAILED_STACK):
         reason = f"stack {status}"
+        if CAPACITY in read_retry(receipt).on:
+            return _going(State.RELAUNCHING, f"{reason}; perhaps another machine can be had")
         return Ending(state=State.LAUNCH_FAILED, reason=reason, ended_by=EndedBy.CLOUDFORMATION)
     if status.endswith("IN_PROGRESS") and not status.startswith("UPDATE_ROLLBACK"):
         return _going(State.LAUNCHING, f"stack {status}")
     if machine in _DEAD:
         reason = f"the machine is {machine} and left no outcome"
+        if INTERRUPTION in read_retry(receipt).on:
+            return _going(State.RELAUNCHING, f"{reason}; perhaps another one follows")
         return Ending(state=State.INTERRUPTED, reason=reason, ended_by=EndedBy.EC2)
     return _going(State.RUNNING, "")
+
+
+def may_be_followed(receipt: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    """Return whether another machine may follow the one that has `said` how it ended."""
+    on, state = read_retry(receipt).on, said.get("state")
+    if state == State.INTERRUPTED:
+        return INTERRUPTION in on and said.get("ended-by") == EndedBy.SPOT
+    return FAILURE in on and state == State.FAILED
 
 
 def _going(state: str, reason: str) -> Ending:
