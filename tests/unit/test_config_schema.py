@@ -12,9 +12,10 @@ from jsonschema import Draft202012Validator
 
 from parris.errors import InvalidConfig
 from parris.jobs.config import FIELDS, LIMITS, RETRY, read_config
+from parris.jobs.config import OPTIONS as GROUPS
 from parris.jobs.fields import MOST, Amount, Choice, Field, Flag, Several, Text, Whole
 from scripts.reference import config_schema
-from scripts.reference.config_schema import AGAIN, GROUPS, OPTIONS, spellings
+from scripts.reference.config_schema import AGAIN, OPTIONS, spellings
 
 VALIDATOR = Draft202012Validator(config_schema.schema())
 
