@@ -38,7 +38,8 @@ def s3() -> Iterator[Any]:
 
 
 def deployment(s3: Any, instances: tuple[str, ...] = ()) -> Deployment:
-    found = [{"Instances": [{"InstanceId": name, "LaunchTime": name} for name in instances]}] if instances else []
+    listed = [{"InstanceId": name, "LaunchTime": name} for name in instances]
+    found = [{"Instances": listed}] if instances else []
 
     def describe(**_: object) -> dict[str, Any]:
         return {"Reservations": found}
