@@ -18,6 +18,7 @@ from .words import say
 
 FOLDERS = ("output", "checkpoints")
 LOG = "log.txt"
+ALIVE = "alive.json"
 
 
 class FileState(NamedTuple):
