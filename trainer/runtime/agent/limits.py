@@ -13,10 +13,13 @@ SHUTDOWN_GRACE_SECONDS = 60
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
 END_SECONDS = 120
 """The most between the trainer's end and power-off while nothing gets through to AWS, and how far
-past its deadline an upload that works may go on. The next five share it out: `Store.finish` tries
-for RETRY_SECONDS, then the log has 5 s more, the outcome OUTCOME_SECONDS, and the power-off
-ORDERLY_SECONDS. What is left is for slow disks and the starts of processes."""
+past its deadline an upload that works may go on. The next six share it out: `Store.finish` tries
+for RETRY_SECONDS, the sign of life for LAST_SIGN_SECONDS, then the log has 5 s more, the outcome
+OUTCOME_SECONDS, and the power-off ORDERLY_SECONDS. What is left is for slow disks and the starts of
+processes."""
 RETRY_SECONDS = 60
+LAST_SIGN_SECONDS = 3
+"""For `alive.json`, if it is not there yet when all else is."""
 STREAM_SECONDS = 40
 OUTCOME_SECONDS = 30
 ORDERLY_SECONDS = 15
@@ -36,6 +39,8 @@ LAST_READ_SECONDS = 1
 """The most that a price is waited for once all else is stored."""
 NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
+ALIVE_SECONDS = 120
+"""How long a machine whose trainer runs may store nothing before it says that it is alive."""
 FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
 """Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
 

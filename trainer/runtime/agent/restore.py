@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from . import alive
 from .aws import Aws
 from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
-from .store import ALIVE, FOLDERS, LOG
+from .store import FOLDERS, LOG
 from .words import Events, disk_reason, say
 
 RESTORED = "restored"
@@ -135,7 +136,9 @@ class Restore:
     def _earlier(self) -> str:
         """Return which attempt it was that the run goes on from, by its own word."""
         try:
-            return f"attempt {int(json.loads((self._fetched / ALIVE).read_bytes())['attempt'])}"
+            return (
+                f"attempt {int(json.loads((self._fetched / alive.NAME).read_bytes())['attempt'])}"
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return "an earlier attempt"
 

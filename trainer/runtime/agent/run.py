@@ -145,8 +145,8 @@ class Run:
                 (self._home / name).mkdir(exist_ok=True)
             most_grace = float(receipt["stop-grace-seconds"])
             self._control.start()
-            resumed = False
-            if source := source_of(receipt):
+            resumed, source = False, source_of(receipt)
+            if source is not None:
                 fetch = Restore(self._aws, self._home, self._uri, receipt, source)
                 self._ending = restore(fetch, self._control, most_grace, self._events)
                 if self._ending is not None:
@@ -159,7 +159,8 @@ class Run:
         except OSError as error:
             self._ending = Ending(State.FAILED, disk_reason(str(error)), EndedBy.AGENT)
         else:
-            self._store.start(float(receipt["sync-interval-seconds"]))
+            interval = float(receipt["sync-interval-seconds"])
+            self._store.start(interval, receipt.get("attempt", 1), restored=source is not None)
             self._ending = supervise(self._trainer, self._control, most_grace, self._events)
 
     def take_over(self, ending: Ending) -> None:

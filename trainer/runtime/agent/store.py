@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from .alive import Alive
 from .aws import Answer, Aws
 from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
 from .words import say
 
 FOLDERS = ("output", "checkpoints")
 LOG = "log.txt"
-ALIVE = "alive.json"
 
 
 class FileState(NamedTuple):
@@ -53,17 +53,36 @@ class Store:
         self._lost: float | None = None  # since when nothing got through, time.monotonic()
         self._end_began = math.inf
         self._ending = threading.Event()
+        self._alive = Alive(aws, uri)
+        self._attempt: int | None = None  # none before the trainer runs
+        self._owed: set[Path] = set()  # of what the run goes on from, what its folder lacks
 
-    def start(self, interval: float) -> None:
-        """Store what changed every `interval` seconds, until `finish`."""
+    def start(self, interval: float, attempt: int, restored: bool) -> None:
+        """Store what changed every `interval` seconds, until `finish`.
+
+        Args:
+            attempt: which machine of the run this is.
+            restored: the run goes on from what lies here. It is stored at once, since before that
+                no other machine could go on from this one.
+        """
+        self._owed = set(self._files()) if restored else set()
+        self._attempt = attempt
 
         def sync() -> None:
-            while not self._ending.wait(interval):
+            self._say_alive()
+            # What is older than a tick is surely what was sent, and is not sent again.
+            pause = TICK_SECONDS if restored else interval
+            while not self._ending.wait(pause):
                 answer = self._upload(3600)
                 if answer.status and not answer.skipped_files:
                     say(f"could not store everything this time: {answer.said}")
+                pause = interval
 
         threading.Thread(target=sync, daemon=True, name="store").start()
+
+    def _say_alive(self) -> None:
+        if self._attempt is not None and not self._owed:
+            self._alive.begin(self._attempt)
 
     def finish(self, cut_off: float) -> list[str]:
         """Store what has changed, and return what could not be stored.
@@ -71,6 +90,12 @@ class Store:
         Args:
             cut_off: time.time() at which even an upload that works is killed.
         """
+        problems = self._store_last(cut_off)
+        if self._lost is None:
+            self._alive.end()
+        return problems
+
+    def _store_last(self, cut_off: float) -> list[str]:
         self._end_began = time.monotonic()
         self._ending.set()
         pause = 1.0
@@ -106,7 +131,9 @@ class Store:
             until = min(until, self._give_up())  # the one that was waited for may have failed
             before, began, moment = self._files(), time.time(), time.monotonic()
             changed = [path for path, state in before.items() if self._stored.get(path) != state]
+            self._owed &= before.keys()  # what the trainer has deleted is not owed
             if not changed:
+                self._say_alive()
                 return Answer(0, "")  # a call for nothing would cost most of a second
             for path in changed:
                 if self._seen.get(path, (None,))[0] != before[path]:
@@ -119,6 +146,10 @@ class Store:
             if answer.skipped_files:
                 self._skipped = answer.said
             failed = self._failed(answer, changed)
+            if len(failed) < len(changed):
+                self._alive.heard()
+            self._owed &= failed
+            self._say_alive()
             for path in changed:
                 if path in failed:
                     continue
