@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
 LAST_MOMENT_SECONDS = 3
@@ -63,3 +65,14 @@ def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]
     """
     margin = min(grace + RESERVE_SECONDS, max(deadline - now, 0.0) / 4)
     return deadline - margin, grace_within(margin, grace)
+
+
+def notice_times(seconds: float, grace: float) -> tuple[float, float]:
+    """Return how EC2's notice shares out the `seconds` that are left before the trainer is asked.
+
+    First how long the trainer may run on while what it has changed is stored: what its whole
+    `grace` and the last upload leave. Then when that upload is given up at the latest, in seconds
+    from now: it may go on through the grace, and the last upload has its time all the same.
+    """
+    wait = max(0.0, seconds - RESERVE_SECONDS - grace)
+    return wait, max(0.0, grace_within(seconds, math.inf))

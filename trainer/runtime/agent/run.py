@@ -23,6 +23,7 @@ from .limits import (
     SHUTDOWN_GRACE_SECONDS,
     STREAM_SECONDS,
     grace_within,
+    notice_times,
     stop_times,
 )
 from .log import LogStreamer
@@ -44,7 +45,9 @@ def next_event(events: Events, until: float) -> Event:
     return "time"
 
 
-def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Ending:
+def supervise(
+    trainer: Trainer, control: Control, store: Store, most_grace: float, events: Events
+) -> Ending:
     """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
     event: Event = "deadline"
     while event == "deadline":
@@ -57,6 +60,8 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
         trainer.ended.wait(LAST_MOMENT_SECONDS)
         grace = min(grace, SHUTDOWN_GRACE_SECONDS)
     elif isinstance(event, Ending):
+        if event.ended_by == EndedBy.SPOT:
+            store.sync_now(*notice_times(deadline - time.time(), most_grace))
         grace = grace_within(deadline - time.time(), most_grace)
     ended_by_itself = trainer.ended.is_set()
     trainer.stop(0 if ended_by_itself else grace)
@@ -161,7 +166,9 @@ class Run:
         else:
             interval = float(receipt["sync-interval-seconds"])
             self._store.start(interval, receipt.get("attempt", 1), restored=source is not None)
-            self._ending = supervise(self._trainer, self._control, most_grace, self._events)
+            self._ending = supervise(
+                self._trainer, self._control, self._store, most_grace, self._events
+            )
 
     def take_over(self, ending: Ending) -> None:
         """Let `keep` end a run that another process began."""
