@@ -34,7 +34,7 @@ TOOLS = (
 )
 
 FAKE_AWS = """
-import fnmatch, json, os, pathlib, subprocess, sys, time
+import fnmatch, hashlib, json, os, pathlib, subprocess, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
 left_out = []
@@ -91,6 +91,12 @@ elif words[:2] == ["s3", "sync"]:
         name = str(path.relative_to(local(source)))
         if path.is_file() and not any(fnmatch.fnmatchcase(name, each) for each in left_out):
             copy(path, local(target) / name)
+elif words[:2] == ["s3api", "list-objects-v2"]:
+    bucket = root / "s3" / words[words.index("--bucket") + 1]
+    prefix = words[words.index("--prefix") + 1]
+    names = [str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()]
+    etags = {{name: hashlib.md5((bucket / name).read_bytes()).hexdigest() for name in names}}
+    print(json.dumps([[name, etag] for name, etag in etags.items() if name.startswith(prefix)]))
 elif words[:2] == ["sts", "get-caller-identity"]:
     print({own_name!r})
 elif words[:2] == ["logs", "put-log-events"]:

@@ -113,6 +113,18 @@ def test_a_second_machine_without_a_checkpoint_begins_anew(second: Machine) -> N
     assert resumed == "resumed no"
 
 
+def test_a_second_machine_says_of_what_it_does_not_know_whether_it_is_whole(
+    second: Machine,
+) -> None:
+    keep(second, "checkpoints/epoch", "3\n", FIRST)
+    keep(second, "whole.json", '{"checkpoints/epoch": "of another"}', FIRST)
+    said = "An error occurred (AccessDenied) when calling"
+    second.break_aws({"match": "list-object-versions", "status": 254, "said": said})
+    assert second.run(SCRIPT)["state"] == "succeeded"
+    assert f"; whether all were stored whole is unknown: {said}" in log_of(second)[0]
+    assert log_of(second)[1:] == ["resumed 1", "3"]
+
+
 def test_a_second_machine_whose_first_never_began_goes_on_from_the_other_run(
     resuming: Machine,
 ) -> None:
@@ -178,7 +190,7 @@ def test_a_supervisor_that_is_killed_while_it_fetches_stores_nothing_half(second
     half.parent.mkdir(parents=True)
     half.write_text("half of it")
     agent.kill()
-    command = [second.bin / "python3", second.home / "agent.pyz", second.home, "died"]
+    command = [f"{second.bin}/python3", f"{second.home}/agent.pyz", str(second.home), "died"]
     subprocess.run(command, env=second.environ, check=True, timeout=30)
     assert second.outcome()["state"] == "failed"
     assert second.stored("checkpoints/half") is None

@@ -30,6 +30,8 @@ HUNG_SECONDS = 50
 READ_SECONDS, and the pauses between."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
 RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS = 4, 10
+RESTORE_THREADS = 4
+"""How many calls of the aws CLI fetch older versions side by side; each fetches one."""
 OUTCOME_PAUSES = (1, 3, 9, 0)
 """Seconds after each attempt to store the outcome."""
 CONTROL_SECONDS = 15

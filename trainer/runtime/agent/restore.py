@@ -14,6 +14,7 @@ from . import alive
 from .aws import Aws
 from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
 from .store import FOLDERS, LOG
+from .whole import mend
 from .words import Events, disk_reason, say
 
 RESTORED = "restored"
@@ -114,6 +115,8 @@ class Restore:
         began = time.monotonic()
         if not self._sync():
             return
+        uri = f"s3://{self._bucket}/{self._source.folder.rstrip('/')}"
+        mended = mend(self._aws, uri, self._fetched, self._given_up)
         counts = {name: len(list(self._files(name))) for name in FOLDERS}
         size = sum(path.stat().st_size for name in FOLDERS for path in self._files(name))
         self.resumed = counts["checkpoints"] > 0
@@ -126,6 +129,7 @@ class Restore:
             )
         else:
             self.told = f"attempt {self._attempt} begins: {self._how(counts)}, {fetched}"
+        self.told += f"; {mended}" if any(mended) else ""
 
     def _how(self, counts: dict[str, int]) -> str:
         earlier, output = self._earlier(), f"{counts['output']} output files"

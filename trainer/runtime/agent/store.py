@@ -15,6 +15,7 @@ from typing import NamedTuple, Optional
 from .alive import Alive
 from .aws import Answer, Aws
 from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
+from .whole import Whole
 from .words import say
 
 FOLDERS = ("output", "checkpoints")
@@ -55,7 +56,7 @@ class Store:
         self._ending = threading.Event()
         self._wake, self._asked, self._synced = (threading.Event() for _ in range(3))
         self._given_up = threading.Event()  # any upload before the last one
-        self._alive = Alive(aws, uri)
+        self._alive, self._whole = Alive(aws, uri), Whole(aws, uri)
         self._attempt: int | None = None  # none before the trainer runs
         self._owed: set[Path] = set()  # of what the run goes on from, what its folder lacks
 
@@ -85,6 +86,7 @@ class Store:
                     say(f"could not store everything this time: {answer.said}")
                 if asked:
                     self._synced.set()
+                self._whole.note(self._wake)  # which is set before the last upload begins
                 pause = interval
 
         threading.Thread(target=sync, daemon=True, name="store").start()
@@ -173,6 +175,7 @@ class Store:
             failed = self._failed(answer, changed)
             if len(failed) < len(changed):
                 self._alive.heard()
+            self._see_whole(before, [path for path in changed if path not in failed])
             self._owed &= failed
             self._say_alive()
             for path in changed:
@@ -188,6 +191,17 @@ class Store:
                     continue
                 self._stored[path] = state  # whatever is written from `began` on is another
             return answer
+
+    def _see_whole(self, before: dict[Path, FileState], sent: list[Path]) -> None:
+        """See which checkpoints were sent whole: those that nobody wrote from before till now."""
+        checkpoints = self._home / "checkpoints"
+        names = {
+            path: str(path.relative_to(self._home)) for path in sent if checkpoints in path.parents
+        }
+        if names:
+            after = self._files()
+            whole = {name for path, name in names.items() if after.get(path) == before[path]}
+            self._whole.sent(names.values(), whole)
 
     def _send(self, paths: list[Path], until: float, given_up: Optional[threading.Event]) -> Answer:
         """Send files in one call however many they are: as links, which the aws CLI follows."""
