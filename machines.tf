@@ -77,17 +77,17 @@ locals {
 data "aws_iam_policy_document" "instance" {
   source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
 
-  # aws s3 cp --recursive lists what it copies, with a slash at the end. Its own folder is listed by
-  # the agents of runs that began before an upgrade, by aws s3 sync.
+  # aws s3 cp and sync list what they copy, with a slash at the end: its source, and the folder of the
+  # machine that its run goes on from. Those of older versions have their checkpoints right below a run.
   statement {
-    sid       = "ListItsSourceAndItsOwn"
+    sid       = "ListWhatARunStartsFrom"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.store["results"].arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["runs/*/source/", "runs/*/checkpoints/", "runs/*/${local.own_folder}/*"]
+      values   = ["runs/*/source/", "runs/*/checkpoints/", "runs/*/machines/*/"]
     }
   }
 
@@ -96,16 +96,35 @@ data "aws_iam_policy_document" "instance" {
     actions = ["s3:GetObject"]
     resources = flatten([
       for run in local.run_ids : [ # agent.py: launched before an upgrade, booting during it
-        for name in ["run.json", "agent.py*", "source/*", "checkpoints/*", "machines/*/checkpoints/*"] : "${local.runs}/*/${run}/${name}"
+        for name in ["run.json", "agent.py*", "source/*", "checkpoints/*", "machines/*"] : "${local.runs}/*/${run}/${name}"
       ]
     ])
+  }
+
+  # A checkpoint that was half-written when its machine vanished has a whole version before it (whole.py).
+  statement {
+    sid       = "ListVersionsOfCheckpoints"
+    actions   = ["s3:ListBucketVersions"]
+    resources = [aws_s3_bucket.store["results"].arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["runs/*/machines/*/checkpoints/"]
+    }
+  }
+
+  statement {
+    sid       = "ReadVersionsOfCheckpoints"
+    actions   = ["s3:GetObjectVersion"]
+    resources = [for run in local.run_ids : "${local.runs}/*/${run}/machines/*/checkpoints/*"]
   }
 
   statement {
     sid     = "StoreItsOwn"
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
     resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json"] : "${local.runs}/*/${local.own_folder}/${name}"
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json", "alive.json", "whole.json"] : "${local.runs}/*/${local.own_folder}/${name}"
     ]
   }
 

@@ -25,10 +25,10 @@ try() { # what is expected, and what is tried
 }
 put() { try "$1" aws s3api put-object --bucket "${3:-$bucket}" --key "$2" --body "$forged"; }
 get() { try "$1" aws s3api get-object --bucket "$bucket" --key "$2" /dev/null; }
-for name in output/x outcome.json log.txt run.json source/x agent.pyz output/run.json; do
+for name in output/x outcome.json log.txt alive.json run.json source/x agent.pyz output/run.json; do
   put denied "$other/$name"
 done
-for name in output/x log.txt outcome.json; do
+for name in output/x log.txt outcome.json whole.json; do
   put denied "$other/machines/$stranger/$name"
   put denied "$own/machines/$stranger/$name"
 done
@@ -43,8 +43,12 @@ put denied events/forged/1.json
 put denied "jobs/$PARRIS_JOB/trainer-script.sh" "$config"
 get denied "$other/outcome.json"
 get denied "$own/outcome.json"
-get denied "$other/machines/$stranger/output/x"
-get denied "$other/machines/$stranger/output/source/x"
+get allowed "$other/machines/$stranger/output/x" # a run's next machine goes on from it
+get allowed "$other/machines/$stranger/log.txt"
+versions() { try "$1" aws s3api list-object-versions --bucket "$bucket" --prefix "$2"; }
+versions allowed "$other/machines/$stranger/checkpoints/"
+versions denied "$other/machines/$stranger/"
+versions denied ""
 get denied events/forged/1.json
 try denied aws s3 ls "s3://$bucket/runs/"
 try denied aws s3 ls "s3://$bucket/$other/machines/"
@@ -53,11 +57,11 @@ try denied aws logs describe-log-streams --log-group-name "$PARRIS_PARAM_GROUP"
 get allowed "$own/run.json"
 get allowed "$own/agent.pyz"
 try allowed aws s3 ls "s3://$bucket/$own/source/"
-for name in output/x checkpoints/x log.txt outcome.json; do
+for name in output/x checkpoints/x log.txt outcome.json alive.json whole.json; do
   put allowed "$own/machines/$me/$name"
 done
-get denied "$own/machines/$me/output/x"
 try allowed aws s3 ls "s3://$bucket/$own/machines/$me/output/"
+try allowed aws s3 ls "s3://$bucket/$other/machines/$stranger/"
 """
 
 
@@ -104,7 +108,7 @@ def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
     assert intruder["state"] == "succeeded", intruder
     text = (clone.read("fence", intruder["run-id"], "output/answers.txt") or b"").decode()
     answers = [line.split("\t") for line in text.splitlines()]
-    assert len(answers) == 44
+    assert len(answers) == 52
     assert [line for line in answers if line[0] != line[1]] == []
     assert objects(clone, prefix) == before
     role_id, _, instance_id = intruder["machine"].partition(":")

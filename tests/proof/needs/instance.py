@@ -9,6 +9,10 @@ _HERS = {"aws:userid": "AROAEXAMPLE:i-0123456789abcdef0"}
 _OWN = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
 _OTHERS = "{results}/runs/other/20261124-120000-fedcba01/machines/AROAEXAMPLE:i-0fedcba9876543210"
 _OLD = "{results}/runs/digits/r-0123456789abcdef"
+_STORED = (
+    *("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json"),
+    *("alive.json", "whole.json"),
+)
 _INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
@@ -22,9 +26,8 @@ NEEDS: Rows = [
     (
         "s3:ListBucket",
         "{results}",
-        "aws s3 sync, with which agents of earlier versions store",
-        {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/output/"},
-        "a run has to be under way while Parris is brought up to date",
+        "whole.py; aws s3 sync, with which agents of earlier versions store",
+        {**_HERS, "s3:prefix": f"{_OWN.removeprefix('{results}/')}/checkpoints/"},
     ),
     (
         "s3:GetObject",
@@ -35,7 +38,7 @@ NEEDS: Rows = [
     (
         "s3:GetObject",
         [
-            f"{_OTHERS}/checkpoints/1",
+            *(f"{_OTHERS}/{name}" for name in _STORED),
             f"{_OLD}/run.json",
             f"{_OLD}/agent.py",
             f"{_OLD}/source/x",
@@ -43,23 +46,39 @@ NEEDS: Rows = [
             f"{_RUN}/checkpoints/1",
             f"{_OLD}/{_INSIDE}/checkpoints/1",
         ],
-        "restore.py: a run may go on from another's checkpoints; ids of older versions",
+        "restore.py: a run may go on from another's checkpoints, and from what an earlier machine "
+        "of its own stored; ids of older versions",
         _HERS,
     ),
     (
         "s3:ListBucket",
         "{results}",
         "restore.py: aws s3 sync",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/"},
+    ),
+    (
+        "s3:ListBucket",
+        "{results}",
+        "restore.py: aws s3 sync, of a run of older versions",
+        {**_HERS, "s3:prefix": f"{_OLD.removeprefix('{results}/')}/checkpoints/"},
+        "a run of a version without machines' folders has to be there",
+    ),
+    (
+        "s3:ListBucketVersions",
+        "{results}",
+        "whole.py",
         {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/checkpoints/"},
     ),
     (
+        "s3:GetObjectVersion",
+        [f"{_OTHERS}/checkpoints/1", f"{_OLD}/{_INSIDE}/checkpoints/1"],
+        "whole.py",
+        _HERS,
+        "a machine has to vanish while it stores a checkpoint",
+    ),
+    (
         "s3:PutObject",
-        [
-            f"{_OWN}/output/model.joblib",
-            f"{_OWN}/checkpoints/1",
-            f"{_OWN}/log.txt",
-            f"{_OWN}/outcome.json",
-        ],
+        [f"{_OWN}/{name}" for name in _STORED],
         "agent.pyz; outcome.json also user-data.sh",
         _HERS,
     ),
@@ -102,12 +121,34 @@ REFUSALS: Rows = [
             "{results}/events/queue/parris-digits.json",
             "{config}/training-config.json",
             f"{_RUN}/outcome.json",
-            f"{_OTHERS}/output/model.joblib",
-            f"{_OTHERS}/output/source/model.joblib",
-            f"{_OTHERS}/output/run.json",
-            f"{_OTHERS}/output/agent.pyz",
         ],
-        "what is not a run's, what a run ended with, what another machine made",
+        "what is not a run's, what a run ended with",
+        _HERS,
+    ),
+    ("s3:ListBucketVersions", "{results}", "the whole bucket", _HERS),
+    (
+        "s3:ListBucketVersions",
+        "{results}",
+        "of receipts, and of what is not a checkpoint",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/"},
+    ),
+    (
+        "s3:ListBucketVersions",
+        "{config}",
+        "the jobs",
+        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/checkpoints/"},
+    ),
+    (
+        "s3:GetObjectVersion",
+        [
+            "{results}/agent.pyz",
+            "{config}/training-config.json",
+            f"{_RUN}/run.json",
+            f"{_RUN}/outcome.json",
+            f"{_OTHERS}/log.txt",
+            f"{_OTHERS}/output/model.joblib",
+        ],
+        "versions of what is not a machine's checkpoint",
         _HERS,
     ),
     (
@@ -115,7 +156,7 @@ REFUSALS: Rows = [
         [
             f"{folder}/{name}"
             for folder in (_RUN, _OTHERS, f"{_OTHERS}/output/{_INSIDE}", f"{_RUN}/source/{_INSIDE}")
-            for name in ("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json")
+            for name in _STORED
         ],
         "what is not in the machine's own folder, right below a run",
         _HERS,
@@ -142,8 +183,8 @@ REFUSALS: Rows = [
     (
         "s3:ListBucket",
         "{results}",
-        "another machine's folder",
-        {**_HERS, "s3:prefix": f"{_OTHERS.removeprefix('{results}/')}/output/"},
+        "the machines of a run",
+        {**_HERS, "s3:prefix": f"{_RUN.removeprefix('{results}/')}/machines/"},
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],

@@ -34,9 +34,14 @@ TOOLS = (
 )
 
 FAKE_AWS = """
-import json, os, pathlib, subprocess, sys, time
+import fnmatch, hashlib, json, os, pathlib, subprocess, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
+left_out = []
+while "--exclude" in words:
+    at = words.index("--exclude")
+    left_out.append(words[at + 1])
+    del words[at : at + 2]
 for limit in ("--cli-connect-timeout", "--cli-read-timeout"):
     while limit in words:
         at = words.index(limit)
@@ -83,8 +88,15 @@ if words[:2] == ["s3", "cp"]:
 elif words[:2] == ["s3", "sync"]:
     source, target = words[2:]
     for path in local(source).rglob("*"):
-        if path.is_file():
-            copy(path, local(target) / path.relative_to(local(source)))
+        name = str(path.relative_to(local(source)))
+        if path.is_file() and not any(fnmatch.fnmatchcase(name, each) for each in left_out):
+            copy(path, local(target) / name)
+elif words[:2] == ["s3api", "list-objects-v2"]:
+    bucket = root / "s3" / words[words.index("--bucket") + 1]
+    prefix = words[words.index("--prefix") + 1]
+    names = [str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()]
+    etags = {{name: hashlib.md5((bucket / name).read_bytes()).hexdigest() for name in names}}
+    print(json.dumps([[name, etag] for name, etag in etags.items() if name.startswith(prefix)]))
 elif words[:2] == ["sts", "get-caller-identity"]:
     print({own_name!r})
 elif words[:2] == ["logs", "put-log-events"]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.test_agent import RUN_URI, Machine, eventually, metadata
+from tests.unit.agent.test_agent import OWN_URI, RUN_URI, Machine, eventually, metadata
 from tests.unit.agent.test_agent import machine as machine
 from tests.unit.agent.test_agent_stop import STUBBORN
-from trainer.runtime.agent.limits import grace_within
+from trainer.runtime.agent.limits import grace_within, notice_times
+from trainer.runtime.agent.words import parse_iso
 
 pytestmark = pytest.mark.processes
 
@@ -288,6 +289,46 @@ def test_a_spot_machine_is_done_before_ec2_takes_it(watched: Machine) -> None:
     assert watched.stored("output/early") == b"early\n"
 
 
+def test_a_spot_notice_stores_what_there_is_before_the_trainer_is_told(watched: Machine) -> None:
+    watched.receipt["market"] = "spot"
+    stored = watched.folder / "s3" / OWN_URI.removeprefix("s3://")
+    with metadata({}) as service:
+        process = begin(
+            watched,
+            f"trap '[[ -e {stored}/checkpoints/c ]]; echo $? > $PARRIS_CHECKPOINT_DIR/d\n"
+            "exit' TERM; echo saved > $PARRIS_CHECKPOINT_DIR/c; echo ready; sleep 60 & wait",
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint,
+        )
+        service.documents |= spot_notice(120)
+        process.wait(30)
+    assert watched.stored("checkpoints/d") == b"0\n"
+
+
+def test_a_notice_s_upload_that_hangs_takes_neither_the_grace_nor_the_last_upload(
+    watched: Machine,
+) -> None:
+    watched.receipt |= {"market": "spot", "stop-grace-seconds": 3}
+    watched.patience["RESERVE_SECONDS"] = "8"
+    with metadata({}) as service:
+        process = begin(
+            watched,
+            "trap 'date +%s > $PARRIS_CHECKPOINT_DIR/told; sleep 1; exit' TERM\n"
+            "echo ready; sleep 60 & wait",
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint,
+        )
+        watched.break_aws({"match": "s3 cp /", "sleep": 60})
+        notice = spot_notice(16)
+        when = parse_iso(json.loads(notice[NOTICE])["time"])
+        service.documents |= notice
+        eventually(lambda: "could not store everything this time: was given up" in watched.console)
+        watched.break_aws()
+        process.wait(30)
+    assert watched.outcome()["ended-by"] == "spot"
+    told = float(watched.stored("checkpoints/told") or b"")
+    assert when - 12.5 < told < when - 8  # the upload had its time, and left the grace
+    assert watched.journal[-1][0] < when
+
+
 def test_an_on_demand_machine_asks_for_no_spot_notice(watched: Machine) -> None:
     with metadata(spot_notice(120)) as service:
         outcome = watched.run("sleep 1", AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint)
@@ -303,3 +344,13 @@ def test_the_upload_has_its_share_of_a_short_notice(
     left: float, grace: float, given: float
 ) -> None:
     assert grace_within(left, grace) == pytest.approx(given, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("left", "grace", "wait", "give_up"),
+    [(120, 30, 60, 90), (120, 90, 0, 90), (120, 600, 0, 90), (20, 5, 0, 13.3), (-5, 30, 0, 0)],
+)
+def test_a_notice_s_first_upload_leaves_the_grace_and_the_last_upload_their_time(
+    left: float, grace: float, wait: float, give_up: float
+) -> None:
+    assert notice_times(left, grace) == pytest.approx((wait, give_up), abs=0.1)

@@ -63,7 +63,7 @@ class Machine:
     def stored(self, name: str = "output/a") -> str:
         return self.s3[name].decode()
 
-    def call(self, *words: str, timeout: float) -> Any:
+    def call(self, *words: str, timeout: float, **_: Any) -> Any:
         """Do what `aws s3 cp --recursive` is documented to do with a folder of links."""
         assert timeout > 0
         assert words[:4] == ("s3", "cp", "--only-show-errors", "--recursive")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 RESERVE_SECONDS = 30
 """Kept before the deadline for the last upload, beside the trainer's own grace."""
 LAST_MOMENT_SECONDS = 3
@@ -13,10 +15,13 @@ SHUTDOWN_GRACE_SECONDS = 60
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
 END_SECONDS = 120
 """The most between the trainer's end and power-off while nothing gets through to AWS, and how far
-past its deadline an upload that works may go on. The next five share it out: `Store.finish` tries
-for RETRY_SECONDS, then the log has 5 s more, the outcome OUTCOME_SECONDS, and the power-off
-ORDERLY_SECONDS. What is left is for slow disks and the starts of processes."""
+past its deadline an upload that works may go on. The next six share it out: `Store.finish` tries
+for RETRY_SECONDS, the sign of life for LAST_SIGN_SECONDS, then the log has 5 s more, the outcome
+OUTCOME_SECONDS, and the power-off ORDERLY_SECONDS. What is left is for slow disks and the starts of
+processes."""
 RETRY_SECONDS = 60
+LAST_SIGN_SECONDS = 3
+"""For `alive.json`, if it is not there yet when all else is."""
 STREAM_SECONDS = 40
 OUTCOME_SECONDS = 30
 ORDERLY_SECONDS = 15
@@ -25,6 +30,8 @@ HUNG_SECONDS = 50
 READ_SECONDS, and the pauses between."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
 RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS = 4, 10
+RESTORE_THREADS = 4
+"""How many calls of the aws CLI fetch older versions side by side; each fetches one."""
 OUTCOME_PAUSES = (1, 3, 9, 0)
 """Seconds after each attempt to store the outcome."""
 CONTROL_SECONDS = 15
@@ -36,6 +43,8 @@ LAST_READ_SECONDS = 1
 """The most that a price is waited for once all else is stored."""
 NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
+ALIVE_SECONDS = 120
+"""How long a machine whose trainer runs may store nothing before it says that it is alive."""
 FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
 """Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
 
@@ -58,3 +67,14 @@ def stop_times(now: float, deadline: float, grace: float) -> tuple[float, float]
     """
     margin = min(grace + RESERVE_SECONDS, max(deadline - now, 0.0) / 4)
     return deadline - margin, grace_within(margin, grace)
+
+
+def notice_times(seconds: float, grace: float) -> tuple[float, float]:
+    """Return how EC2's notice shares out the `seconds` that are left before the trainer is asked.
+
+    First how long the trainer may run on while what it has changed is stored: what its whole
+    `grace` and the last upload leave. Then when that upload is given up at the latest, in seconds
+    from now: it may go on through the grace, and the last upload has its time all the same.
+    """
+    wait = max(0.0, seconds - RESERVE_SECONDS - grace)
+    return wait, max(0.0, grace_within(seconds, math.inf))

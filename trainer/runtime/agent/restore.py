@@ -1,36 +1,82 @@
-"""What a run begins with that goes on from another one: the checkpoints of that."""
+"""What a run begins with that goes on from another, or from an earlier machine of its own."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
+from . import alive
 from .aws import Aws
 from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
+from .store import FOLDERS, LOG
+from .whole import mend
 from .words import Events, disk_reason, say
 
 RESTORED = "restored"
 """The event that the fetch is over."""
+FETCHED = "fetched"
+"""The folder beside the run's own ones in which all gathers until it is whole."""
+
+
+class Source(NamedTuple):
+    """Where what a run begins with lies in the results bucket."""
+
+    folder: str
+    """The prefix that is fetched, with its slash."""
+    left_out: tuple[str, ...] = ()
+    """What is not fetched of it, in the aws CLI's patterns."""
+    below: str = ""
+    """Where in a machine's folder it belongs."""
+    run: str = ""
+    """The other run whose checkpoints they are; "" for an earlier machine of this run."""
+
+    @property
+    def what(self) -> str:
+        return (
+            f"the checkpoints of run {self.run}" if self.run else "what an earlier attempt stored"
+        )
+
+
+def source_of(receipt: dict[str, Any]) -> Optional[Source]:
+    """Return where what the run begins with lies; None if it begins with nothing."""
+    earlier, restore = receipt.get("earlier-attempt"), receipt.get("restore")
+    if earlier:
+        return Source(earlier)
+    if not restore:
+        return None
+    folder, run = restore.removesuffix("checkpoints/"), receipt["resumes"]
+    if "/machines/" in folder:
+        return Source(folder, ("output/*", LOG), "", run)
+    return Source(restore, (), "checkpoints", run)  # versions without machines' folders
 
 
 class Restore:
-    """The fetch of a run's checkpoints, beside whatever may end the run meanwhile.
+    """The fetch of what a run begins with, beside whatever may end the run meanwhile.
 
     The aws CLI fetches files side by side, each under another name until it is whole, and what a
-    try before has fetched it does not fetch again.
+    try before has fetched it does not fetch again. None of it is in the run's folders before all
+    is there: whatever ends the agent, half of it is never stored as if it were all.
     """
 
-    def __init__(self, aws: Aws, home: Path, uri: str, receipt: dict[str, Any]) -> None:
-        self._aws, self._folder = aws, home / "checkpoints"
-        bucket = uri.split("/", 3)[2]
-        self._run, self._source = receipt["resumes"], f"s3://{bucket}/{receipt['restore']}"
+    def __init__(
+        self, aws: Aws, home: Path, uri: str, receipt: dict[str, Any], source: Source
+    ) -> None:
+        self._aws, self._home, self._fetched = aws, home, home / FETCHED
+        self._bucket, self._source = uri.split("/", 3)[2], source
+        self._attempt = receipt.get("attempt", 1)
         self._given_up = threading.Event()
+        self.what = source.what
         self.problem = ""
         """Why it failed; "" if it did not."""
         self.told = ""
         """What was fetched."""
+        self.resumed = False
+        """Whether there are checkpoints to go on from."""
         self._thread: threading.Thread | None = None
 
     def start(self, events: Events) -> None:
@@ -38,6 +84,7 @@ class Restore:
 
         def fetch() -> None:
             try:
+                shutil.rmtree(self._fetched, ignore_errors=True)  # of the machine of its image
                 self._fetch()
             except OSError as error:
                 self.problem = disk_reason(str(error))
@@ -47,29 +94,75 @@ class Restore:
         self._thread.start()
 
     def give_up(self) -> None:
-        """Fetch no more, and leave nothing: half of them must not be stored as if it were all."""
+        """Fetch no more, and leave nothing."""
         self._given_up.set()
         if self._thread is not None:
             self._thread.join()
-        for path in sorted(self._folder.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        shutil.rmtree(self._fetched, ignore_errors=True)
+
+    def put_in_place(self) -> None:
+        """Let the run's own folders have what was fetched.
+
+        Raises:
+            OSError: if they are not empty.
+        """
+        for name in (*FOLDERS, LOG):
+            if (self._fetched / name).exists():
+                (self._fetched / name).replace(self._home / name)
+        shutil.rmtree(self._fetched, ignore_errors=True)
 
     def _fetch(self) -> None:
         began = time.monotonic()
-        call = ("s3", "sync", "--only-show-errors", self._source, str(self._folder))
+        if not self._sync():
+            return
+        uri = f"s3://{self._bucket}/{self._source.folder.rstrip('/')}"
+        mended = mend(self._aws, uri, self._fetched, self._given_up)
+        counts = {name: len(list(self._files(name))) for name in FOLDERS}
+        size = sum(path.stat().st_size for name in FOLDERS for path in self._files(name))
+        self.resumed = counts["checkpoints"] > 0
+        fetched = f"{size:,} bytes, fetched in {time.monotonic() - began:.1f} s"
+        if self._source.run:
+            self.problem = "" if self.resumed else "there are none any more"
+            self.told = (
+                f"this run goes on from run {self._source.run}: {counts['checkpoints']} checkpoint "
+                f"files, {fetched}"
+            )
+        else:
+            self.told = f"attempt {self._attempt} begins: {self._how(counts)}, {fetched}"
+        self.told += f"; {mended}" if any(mended) else ""
+
+    def _how(self, counts: dict[str, int]) -> str:
+        earlier, output = self._earlier(), f"{counts['output']} output files"
+        if self.resumed:
+            return f"it goes on from {earlier}'s {counts['checkpoints']} checkpoint and {output}"
+        return f"the training begins anew, since {earlier} left no checkpoint; {output}"
+
+    def _earlier(self) -> str:
+        """Return which attempt it was that the run goes on from, by its own word."""
+        try:
+            return (
+                f"attempt {int(json.loads((self._fetched / alive.NAME).read_bytes())['attempt'])}"
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return "an earlier attempt"
+
+    def _files(self, name: str) -> Iterator[Path]:
+        return (path for path in (self._fetched / name).rglob("*") if path.is_file())
+
+    def _sync(self) -> bool:
+        """Fetch all there is, and return whether that is done; else `problem` says why."""
+        words = [word for pattern in self._source.left_out for word in ("--exclude", pattern)]
+        source = f"s3://{self._bucket}/{self._source.folder}"
+        target = str(self._fetched / self._source.below)
+        call = ("s3", "sync", "--only-show-errors", *words, source, target)
         for attempt in range(1, RESTORE_ATTEMPTS + 1):
             answer = self._aws.call(*call, timeout=float("inf"), given_up=self._given_up)
             if answer.status == 0 or self._given_up.is_set():
                 break
-            say(f"could not fetch all checkpoints: {answer.said}")
+            say(f"could not fetch all of {self.what}: {answer.said}")
             self.problem = disk_reason(answer.said)
             if attempt == RESTORE_ATTEMPTS or self.problem != answer.said:
-                return
+                return False
             self._given_up.wait(RESTORE_PAUSE_SECONDS)
-        files = [path for path in self._folder.rglob("*") if path.is_file()]
-        size, took = sum(path.stat().st_size for path in files), time.monotonic() - began
-        self.problem = "" if files else "there are none any more"
-        self.told = (
-            f"this run goes on from run {self._run}: {len(files)} checkpoint files, {size:,} "
-            f"bytes, fetched in {took:.1f} s"
-        )
+        self.problem = ""
+        return not self._given_up.is_set()

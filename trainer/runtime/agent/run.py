@@ -23,11 +23,12 @@ from .limits import (
     SHUTDOWN_GRACE_SECONDS,
     STREAM_SECONDS,
     grace_within,
+    notice_times,
     stop_times,
 )
 from .log import LogStreamer
 from .machine import is_restarting, read_identity
-from .restore import RESTORED, Restore
+from .restore import RESTORED, Restore, source_of
 from .store import FOLDERS, Store
 from .trainer import Trainer
 from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
@@ -44,7 +45,9 @@ def next_event(events: Events, until: float) -> Event:
     return "time"
 
 
-def supervise(trainer: Trainer, control: Control, most_grace: float, events: Events) -> Ending:
+def supervise(
+    trainer: Trainer, control: Control, store: Store, most_grace: float, events: Events
+) -> Ending:
     """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
     event: Event = "deadline"
     while event == "deadline":
@@ -57,6 +60,8 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
         trainer.ended.wait(LAST_MOMENT_SECONDS)
         grace = min(grace, SHUTDOWN_GRACE_SECONDS)
     elif isinstance(event, Ending):
+        if event.ended_by == EndedBy.SPOT:
+            store.sync_now(*notice_times(deadline - time.time(), most_grace))
         grace = grace_within(deadline - time.time(), most_grace)
     ended_by_itself = trainer.ended.is_set()
     trainer.stop(0 if ended_by_itself else grace)
@@ -87,11 +92,12 @@ def supervise(trainer: Trainer, control: Control, most_grace: float, events: Eve
 def restore(
     fetch: Restore, control: Control, most_grace: float, events: Events
 ) -> Optional[Ending]:
-    """Fetch the checkpoints of another run; return how this one ended, if it did meanwhile.
+    """Fetch what the run goes on from; return how the run ended, if it did meanwhile.
 
     Raises:
-        RunError: if they could not be fetched. A training from its start would cost as much again,
+        RunError: if it could not be fetched. A training from its start would cost as much again,
             and nobody would know.
+        OSError: if it could not be put in place.
     """
     fetch.start(events)
     event: Event = "deadline"
@@ -100,13 +106,14 @@ def restore(
         event = next_event(events, stop_at)
     if event == RESTORED:
         if fetch.problem:
-            raise RunError(f"the checkpoints could not be fetched: {fetch.problem}")
+            raise RunError(f"{fetch.what} could not be fetched: {fetch.problem}")
+        fetch.put_in_place()
         say(fetch.told)
         return None
     fetch.give_up()
+    when = f"during the fetch of {fetch.what}"
     if isinstance(event, Ending):
-        return event
-    when = "while the checkpoints of another run were fetched"
+        return event._replace(reason=f"{event.reason} {when}")
     if event == "signal":
         reason = f"the machine was told to power off {when}"
         return Ending(State.INTERRUPTED, reason, EndedBy.SHUTDOWN)
@@ -143,20 +150,25 @@ class Run:
                 (self._home / name).mkdir(exist_ok=True)
             most_grace = float(receipt["stop-grace-seconds"])
             self._control.start()
-            if receipt.get("restore"):
-                fetch = Restore(self._aws, self._home, self._uri, receipt)
+            resumed, source = False, source_of(receipt)
+            if source is not None:
+                fetch = Restore(self._aws, self._home, self._uri, receipt, source)
                 self._ending = restore(fetch, self._control, most_grace, self._events)
                 if self._ending is not None:
                     return
                 self._trainer.note(f"parris: {fetch.told}", self._streamer)
-            self._trainer.start(self._streamer)
+                resumed = fetch.resumed
+            self._trainer.start(self._streamer, resumed)
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
         except OSError as error:
             self._ending = Ending(State.FAILED, disk_reason(str(error)), EndedBy.AGENT)
         else:
-            self._store.start(float(receipt["sync-interval-seconds"]))
-            self._ending = supervise(self._trainer, self._control, most_grace, self._events)
+            interval = float(receipt["sync-interval-seconds"])
+            self._store.start(interval, receipt.get("attempt", 1), restored=source is not None)
+            self._ending = supervise(
+                self._trainer, self._control, self._store, most_grace, self._events
+            )
 
     def take_over(self, ending: Ending) -> None:
         """Let `keep` end a run that another process began."""

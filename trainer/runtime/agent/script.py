@@ -13,18 +13,23 @@ TOO_MANY = "Too many arguments."
 """What systemd says to `poweroff now`, with status 1 (systemctl-compat-halt.c)."""
 
 
-def trainer_environment(home: Path, receipt: dict[str, Any]) -> dict[str, str]:
-    """Return what the trainer finds in its environment, beside the machine's own."""
+def trainer_environment(home: Path, receipt: dict[str, Any], resumed: bool) -> dict[str, str]:
+    """Return what the trainer finds in its environment, beside the machine's own.
+
+    Args:
+        resumed: whether there are checkpoints to go on from.
+    """
     limit = receipt.get("time-limit-minutes")
     values = {
         "PARRIS_JOB": receipt["job"],
         "PARRIS_RUN_ID": receipt["run-id"],
+        "PARRIS_ATTEMPT": str(receipt.get("attempt", 1)),
         "PARRIS_OUTPUT_DIR": str(home / "output"),
         "PARRIS_CHECKPOINT_DIR": str(home / "checkpoints"),
         "PARRIS_DEADLINE": receipt["deadline"],
         "TERMINATION_TIME_LIMIT": "never" if limit is None else str(limit),
     }
-    if receipt.get("resumes"):
+    if resumed:
         values["PARRIS_RESUMED"] = "1"
     for name, value in receipt.get("parameters", {}).items():
         values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(value)

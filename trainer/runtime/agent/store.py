@@ -10,10 +10,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
+from .alive import Alive
 from .aws import Answer, Aws
 from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
+from .whole import Whole
 from .words import say
 
 FOLDERS = ("output", "checkpoints")
@@ -52,17 +54,61 @@ class Store:
         self._lost: float | None = None  # since when nothing got through, time.monotonic()
         self._end_began = math.inf
         self._ending = threading.Event()
+        self._wake, self._asked, self._synced = (threading.Event() for _ in range(3))
+        self._given_up = threading.Event()  # any upload before the last one
+        self._alive, self._whole = Alive(aws, uri), Whole(aws, uri)
+        self._attempt: int | None = None  # none before the trainer runs
+        self._owed: set[Path] = set()  # of what the run goes on from, what its folder lacks
 
-    def start(self, interval: float) -> None:
-        """Store what changed every `interval` seconds, until `finish`."""
+    def start(self, interval: float, attempt: int, restored: bool) -> None:
+        """Store what changed every `interval` seconds, until `finish`.
+
+        Args:
+            attempt: which machine of the run this is.
+            restored: the run goes on from what lies here. It is stored at once, since before that
+                no other machine could go on from this one.
+        """
+        self._owed = set(self._files()) if restored else set()
+        self._attempt = attempt
 
         def sync() -> None:
-            while not self._ending.wait(interval):
-                answer = self._upload(3600)
+            self._say_alive()
+            # What is older than a tick is surely what was sent, and is not sent again.
+            pause = TICK_SECONDS if restored else interval
+            while True:
+                self._wake.wait(pause)
+                self._wake.clear()  # and only then see what for
+                if self._ending.is_set() or self._given_up.is_set():
+                    return
+                asked = self._asked.is_set()
+                answer = self._upload(3600, self._given_up)
                 if answer.status and not answer.skipped_files:
                     say(f"could not store everything this time: {answer.said}")
+                if asked:
+                    self._synced.set()
+                self._whole.note(self._wake)  # which is set before the last upload begins
+                pause = interval
 
         threading.Thread(target=sync, daemon=True, name="store").start()
+
+    def sync_now(self, wait: float, give_up: float) -> None:
+        """Store what changed, while the trainer runs; return when that is done, or after `wait`.
+
+        Args:
+            wait: seconds; the upload goes on behind them.
+            give_up: seconds from now at which it is killed if it still goes on, since the last
+                upload, of what is newer, is to have its time.
+        """
+        timer = threading.Timer(give_up, self._given_up.set)
+        timer.daemon = True
+        timer.start()
+        self._asked.set()
+        self._wake.set()
+        self._synced.wait(wait)
+
+    def _say_alive(self) -> None:
+        if self._attempt is not None and not self._owed:
+            self._alive.begin(self._attempt)
 
     def finish(self, cut_off: float) -> list[str]:
         """Store what has changed, and return what could not be stored.
@@ -70,8 +116,15 @@ class Store:
         Args:
             cut_off: time.time() at which even an upload that works is killed.
         """
+        problems = self._store_last(cut_off)
+        if self._lost is None:
+            self._alive.end()
+        return problems
+
+    def _store_last(self, cut_off: float) -> list[str]:
         self._end_began = time.monotonic()
         self._ending.set()
+        self._wake.set()
         pause = 1.0
         while True:
             answer = self._upload(cut_off - time.time())
@@ -95,7 +148,7 @@ class Store:
         """Return the time.monotonic() at which an S3 that is lost at the end is given up."""
         return math.inf if self._lost is None else max(self._lost, self._end_began) + RETRY_SECONDS
 
-    def _upload(self, timeout: float) -> Answer:
+    def _upload(self, timeout: float, given_up: Optional[threading.Event] = None) -> Answer:
         # One at a time: an older copy must not arrive after the last one.
         until = time.monotonic() + timeout
         if not self._lock.acquire(timeout=max(timeout, 1)):
@@ -105,12 +158,14 @@ class Store:
             until = min(until, self._give_up())  # the one that was waited for may have failed
             before, began, moment = self._files(), time.time(), time.monotonic()
             changed = [path for path, state in before.items() if self._stored.get(path) != state]
+            self._owed &= before.keys()  # what the trainer has deleted is not owed
             if not changed:
+                self._say_alive()
                 return Answer(0, "")  # a call for nothing would cost most of a second
             for path in changed:
                 if self._seen.get(path, (None,))[0] != before[path]:
                     self._seen[path] = before[path], moment
-            answer = self._send(changed, until)
+            answer = self._send(changed, until, given_up)
             if answer.status == 0 or answer.skipped_files:
                 self._lost = None
             elif self._lost is None:  # it may have worked for long, and failed just now
@@ -118,6 +173,11 @@ class Store:
             if answer.skipped_files:
                 self._skipped = answer.said
             failed = self._failed(answer, changed)
+            if len(failed) < len(changed):
+                self._alive.heard()
+            self._see_whole(before, [path for path in changed if path not in failed])
+            self._owed &= failed
+            self._say_alive()
             for path in changed:
                 if path in failed:
                     continue
@@ -132,7 +192,18 @@ class Store:
                 self._stored[path] = state  # whatever is written from `began` on is another
             return answer
 
-    def _send(self, paths: list[Path], until: float) -> Answer:
+    def _see_whole(self, before: dict[Path, FileState], sent: list[Path]) -> None:
+        """See which checkpoints were sent whole: those that nobody wrote from before till now."""
+        checkpoints = self._home / "checkpoints"
+        names = {
+            path: str(path.relative_to(self._home)) for path in sent if checkpoints in path.parents
+        }
+        if names:
+            after = self._files()
+            whole = {name for path, name in names.items() if after.get(path) == before[path]}
+            self._whole.sent(names.values(), whole)
+
+    def _send(self, paths: list[Path], until: float, given_up: Optional[threading.Event]) -> Answer:
         """Send files in one call however many they are: as links, which the aws CLI follows."""
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
         try:
@@ -142,7 +213,8 @@ class Store:
                     link.parent.mkdir(parents=True, exist_ok=True)
                     link.symlink_to(path.absolute())
                 words = ("s3", "cp", "--only-show-errors", "--recursive", folder, self._uri)
-                answer = self._aws.call(*words, timeout=until - time.monotonic())
+                left = until - time.monotonic()
+                answer = self._aws.call(*words, timeout=left, given_up=given_up)
                 return answer._replace(said=answer.said.replace(f"{folder}/", ""))
         except OSError as error:
             return Answer(1, str(error))

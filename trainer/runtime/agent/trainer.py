@@ -52,17 +52,23 @@ class Trainer:
         self._reading, self._pipe = False, -1
 
     def note(self, text: str, streamer: LogStreamer) -> None:
-        """Put a line of ours into the log before the trainer's.
+        """Put a line of ours into the log before the trainer's, behind those of earlier attempts.
 
         Raises:
             OSError: if log.txt cannot be made.
         """
-        with (self._home / LOG).open("ab") as log:
+        with (self._home / LOG).open("ab+") as log:
+            if log.tell():  # what an earlier attempt printed last may have been cut short
+                log.seek(-1, os.SEEK_END)
+                log.write(b"" if log.read() == b"\n" else b"\n")
             log.write(text.encode() + b"\n")
         streamer.add([text.encode()])
 
-    def start(self, streamer: LogStreamer) -> None:
+    def start(self, streamer: LogStreamer, resumed: bool) -> None:
         """Start the script.
+
+        Args:
+            resumed: whether there are checkpoints to go on from.
 
         Raises:
             RunError: if it cannot be started.
@@ -78,7 +84,7 @@ class Trainer:
             process = subprocess.Popen(
                 command,
                 cwd=self._home / "source",
-                env={**os.environ, **trainer_environment(self._home, self._receipt)},
+                env={**os.environ, **trainer_environment(self._home, self._receipt, resumed)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,116 @@
+"""A machine says that its trainer has begun, and that it lives, in `alive.json`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from tests.unit.agent.test_agent import OWN_URI, Machine, eventually
+from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.test_agent_restore import FIRST, keep
+from tests.unit.agent.test_agent_restore import second as second
+
+pytestmark = pytest.mark.processes
+
+UNTIL_END = "echo ready; until [[ -e end ]]; do sleep 0.1; done"
+PUT = f"aws s3 cp - {OWN_URI}/alive.json"
+UPLOAD = "s3 cp /"
+
+
+def begin(machine: Machine, script: str = UNTIL_END) -> subprocess.Popen[bytes]:
+    machine.script(script)
+    process = machine.start()
+    eventually(lambda: machine.messages)
+    return process
+
+
+def end(machine: Machine, process: subprocess.Popen[bytes]) -> None:
+    (machine.home / "source/end").touch()
+    process.wait(30)
+    assert machine.outcome()["state"] == "succeeded"
+
+
+def test_a_machine_whose_trainer_has_begun_says_so(machine: Machine) -> None:
+    machine.receipt["attempt"] = 3
+    process = begin(machine)
+    content = json.loads(eventually(lambda: machine.stored("alive.json")))
+    assert content["attempt"] == 3
+    assert content["time"].startswith("20")
+    end(machine, process)
+    assert machine.calls.count(PUT) == 1
+
+
+def test_a_machine_whose_trainer_does_not_begin_does_not_say_so(machine: Machine) -> None:
+    assert machine.run()["state"] == "failed"  # there is no script
+    assert machine.stored("alive.json") is None
+
+
+def test_a_silent_machine_says_again_that_it_lives(machine: Machine) -> None:
+    machine.patience["ALIVE_SECONDS"] = "0.3"
+    process = begin(machine)
+    eventually(lambda: machine.calls.count(PUT) >= 3)
+    end(machine, process)
+
+
+def test_an_upload_is_sign_enough(machine: Machine) -> None:
+    machine.patience["ALIVE_SECONDS"] = "2"
+    machine.receipt["sync-interval-seconds"] = 0.3
+    process = begin(machine, "until [[ -e end ]]; do echo ready; sleep 0.1; done")
+    time.sleep(5)
+    assert machine.calls.count(PUT) == 1
+    end(machine, process)
+
+
+def test_a_long_upload_delays_no_sign(machine: Machine) -> None:
+    machine.patience["ALIVE_SECONDS"] = "0.3"
+    machine.receipt["sync-interval-seconds"] = 0.3
+    machine.break_aws({"match": UPLOAD, "sleep": 6})
+    process = begin(machine)
+    eventually(lambda: machine.calls.count(PUT) >= 3, 5)
+    machine.break_aws()
+    end(machine, process)
+
+
+def test_a_sign_that_failed_is_tried_again(machine: Machine) -> None:
+    machine.patience["FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE"] = "0.5, 4.0, 0.3"
+    machine.break_aws({"match": "alive.json", "status": 1, "said": "AccessDenied"})
+    process = begin(machine)
+    eventually(lambda: "could not store alive.json: AccessDenied" in machine.console)
+    machine.break_aws()
+    eventually(lambda: machine.stored("alive.json"))
+    end(machine, process)
+
+
+def test_a_machine_says_so_only_when_its_folder_has_what_was_restored(second: Machine) -> None:
+    keep(second, "checkpoints/epoch", "3\n", FIRST)
+    second.patience["TICK_SECONDS"] = "0.2"
+    second.receipt["sync-interval-seconds"] = 1
+    fault = {"match": UPLOAD, "status": 1, "said": "fatal error: no network"}
+    second.break_aws(fault)
+    process = begin(second)
+    eventually(lambda: second.console.count("could not store everything this time") >= 2)
+    assert second.stored("alive.json") is None
+    second.break_aws()
+    eventually(lambda: second.stored("alive.json"))
+    assert second.stored("checkpoints/epoch") == b"3\n"
+    assert second.stored("log.txt") is not None
+    end(second, process)
+
+
+def test_what_was_restored_and_is_deleted_again_is_not_waited_for(second: Machine) -> None:
+    keep(second, "checkpoints/epoch", "3\n", FIRST)
+    second.patience["TICK_SECONDS"] = "0.2"
+    process = begin(second, f"rm $PARRIS_CHECKPOINT_DIR/epoch; {UNTIL_END}")
+    eventually(lambda: second.stored("alive.json"))
+    end(second, process)
+
+
+def test_a_trainer_that_ends_at_once_has_begun_too(second: Machine) -> None:
+    keep(second, "checkpoints/epoch", "3\n", FIRST)
+    assert second.run("echo ready")["state"] == "succeeded"
+    assert json.loads(second.stored("alive.json") or b"")["attempt"] == 2
+    uploads = [call.startswith(f"aws {UPLOAD}") for call in second.calls]
+    assert uploads.index(True) < second.calls.index(PUT)
