@@ -91,12 +91,17 @@ class Review:
                 self.recorder.tell_of_failed_deletion(tags, stack)
             if _may_go_on(stack, decision, only_said):
                 said = outcome if only_said else None
-                found = self.relaunches.look(stack, tags, machine, decision, said)
+                unsure = replace(decision, delete=False, why="its run may go on")
+                try:
+                    found = self.relaunches.look(stack, tags, machine, decision, said)
+                except ANYTHING as error:
+                    return unsure, error  # a run that goes on would lose its stack
                 if isinstance(found, Decision):
                     return found, None
                 if found is not None:
+                    decision = replace(decision, delete=True, why="its run is over")
                     self.recorder.end(tags, found, machine, said)
-                    return replace(decision, delete=True, why="its run is over"), None
+                    return decision, None
             if decision.ending is not None:
                 unmade = decision.ending.state == State.LAUNCH_FAILED
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending
