@@ -22,7 +22,7 @@ from ..aws.stacks import UPDATABLE, change_stack, read_stack, stack_tags, start_
 from ..aws.storage import Storage
 from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import EndedBy, State
-from ..errors import LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
+from ..errors import InvalidConfig, LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
 from ..events.request import LaunchRequest
 from ..jobs.config import CONFIG_FILENAME, read_config
 from ..runs.attempt import Attempt, Next, spent_usd
@@ -117,13 +117,14 @@ def _begin(
             f"stack {record.receipt['stack-name']} is {status}; the next sweep looks"
         )
     stream = tags.get("parris:log-stream", "")
-    plan = plan_again(record, then, receipt, text, settings, stream, now)
+    try:
+        plan = plan_again(record, then, receipt, text, settings, stream, now)
+    except InvalidConfig as error:  # the deployment allows it no longer
+        reason = f"{record.reason}; another machine is not allowed: {error}"
+        raise _OverError(State.INTERRUPTED, reason, EndedBy.LAUNCH) from error
     plan = _within_budget(plan, record, clients, now)
     image = _image(plan, record, clients)
-    template = machine.template
-    if plan.config.template:
-        template = storage.read_source(prefix, plan.config.template) or template
-    call = prepare.stack_call(plan, settings, template, image, machine)
+    call = prepare.stack_call(plan, settings, _template(plan, storage, machine), image, machine)
     facts = _facts(plan, record, image, now)
     storage.change_receipt(prefix, lambda held: {**held, **facts})
     try:
@@ -210,6 +211,18 @@ def _within_budget(plan: RunPlan, record: RunRecord, clients: Clients, now: date
         deadline=deadline,
         delete_at=plan.delete_at + moved,
     )
+
+
+def _template(plan: RunPlan, storage: Storage, machine: Machine) -> str:
+    """Return the template that the run began with."""
+    if not plan.config.template:
+        return machine.template
+    try:
+        return storage.read_source(plan.prefix, plan.config.template)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return machine.template  # the original's own name for the packaged one
 
 
 def _image(plan: RunPlan, record: RunRecord, clients: Clients) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from botocore.exceptions import ClientError
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..errors import ParrisError
+from ..events.router import is_relaunch
 from ..runs import messages_of_ends as messages
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -53,6 +57,9 @@ class Launches:
                 "Capturing records of Lambda asynchronous invocations").
         """
         event = record["requestPayload"]
+        if is_relaunch(event):  # the next sweep asks again, until the run's deadline
+            log.warning("not relaunched yet: %s", record.get("responsePayload"))
+            return {"not-relaunched": event.get("run-id")}
         said = record.get("responsePayload") or {}
         context = record.get("requestContext") or {}
         error = said.get("errorMessage") or f"the function gave up: {context.get('condition')}"

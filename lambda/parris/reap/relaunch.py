@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from ..aws.attempts import Attempts
 from ..aws.instances import offered_subnets
 from ..aws.ledger import Ledger
@@ -220,7 +222,11 @@ class Relaunches:
         ladder = read_ladder(record.receipt)
         if not over.refusal:
             return ladder.rungs()
-        offered = offered_subnets(self.ec2, ladder.instance_types, ladder.subnets)
+        try:
+            offered = offered_subnets(self.ec2, ladder.instance_types, ladder.subnets)
+        except (ClientError, BotoCoreError):  # a role of an older version may not ask
+            log.exception("where EC2 offers %s is not known", ladder.instance_types)
+            return ladder.rungs()
         return ladder.rungs(offered) or ladder.rungs()
 
     def _is_young(self, stack: Mapping[str, Any]) -> bool:

@@ -99,7 +99,6 @@ class Review:
                 if isinstance(found, Decision):
                     return found, None
                 if found is not None:
-                    decision = replace(decision, delete=True, why="its run is over")
                     self.recorder.end(tags, found, machine, said)
                     return decision, None
             if decision.ending is not None:
