@@ -430,3 +430,20 @@ def test_a_deadline_that_comes_while_a_run_waits_ends_it(
     assert NO_SPOT in outcome["reason"]
     assert "its deadline came before another machine" in outcome["reason"]
     assert not runs.record(run_id).is_open
+
+
+@pytest.mark.parametrize("state", ["succeeded", "interrupted"])
+def test_the_stack_of_a_run_that_is_over_is_kept_where_its_job_says_so(
+    runs: Runs, state: str
+) -> None:
+    run_id = runs.begin(**{"keep-stack": "always", "retry": {"attempts": 1}})
+    machine = runs.machine(run_id)
+    if state == "succeeded":
+        said: Any = {"run-id": run_id, "job": "default", "state": state, "reason": "done"}
+        said |= {"ended-by": "trainer", "exit-status": 0}
+        runs.store(run_id, machine, "outcome.json", json.dumps(said))
+    runs.take(machine)
+    runs.reap(10, machine_event(machine))
+    assert runs.outcome(run_id)["state"] == state
+    runs.reap(15)
+    assert runs.stack()["StackStatus"] == "CREATE_COMPLETE"
