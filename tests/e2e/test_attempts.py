@@ -194,7 +194,8 @@ def test_a_run_that_is_interrupted_twice_succeeds_from_its_checkpoints(
         take(clone, first, notice=20)
         trace.wait(2, 8)
         second = watch.machine(2)
-        assert "state     running" in status(clone, run_id)
+        assert "state     running" in (shown := status(clone, run_id))
+        assert second in shown
         take(clone, second)
         outcome = clone.outcome("steady", run_id, 240)
         assert_nothing_is_left(clone, answer)
@@ -251,7 +252,9 @@ def test_a_run_that_is_interrupted_twice_succeeds_from_its_checkpoints(
     assert outcome["cost-usd"] == pytest.approx(sum(costs), abs=0.0002)
     told = [one for one in heard.heard("relaunching", "steady") if one["run-id"] == run_id]
     assert [one["attempt"]["number"] for one in told] == [1, 2]
-    assert "succeeded" in status(clone, run_id)
+    shown = status(clone, run_id)
+    assert "state     succeeded" in shown
+    assert shown.count("\nattempt ") == 3
 
 
 def test_machines_that_are_taken_before_they_have_begun_are_followed_by_another(

@@ -139,6 +139,9 @@ def test_its_outcome_names_all_machines_and_what_they_cost_together(runs: Runs) 
     assert [attempt["instance-id"] for attempt in outcome["attempts"]] == [first, second]
     one, two = (attempt["cost-usd"] for attempt in outcome["attempts"])
     assert outcome["cost-usd"] == pytest.approx(one + two)
+    [told] = runs.topic.heard("succeeded")
+    for heard in (runs.record(run_id).outcome or {}, told):
+        assert (heard["attempts"], heard["cost-usd"]) == (outcome["attempts"], outcome["cost-usd"])
 
 
 def test_two_hundred_deliveries_of_one_interruption_give_one_machine(runs: Runs) -> None:
