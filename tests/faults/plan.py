@@ -12,10 +12,13 @@ from botocore.config import Config
 from moto import mock_aws
 
 from tests import reap_world
-from tests.faults import launches, sweeps
+from tests.faults import attempts, launches, sweeps
 from tests.faults.case import Case
 from tests.faults.injector import KINDS, Call
+from tests.runs_world import Runs
 from tests.world import World
+
+SCENES = (*launches.KINDS, *sweeps.SCENES, *attempts.SCENES)
 
 _ONCE = Config(retries={"max_attempts": 0})
 """So that a lost answer is lost; `sent-again` is the fault that botocore tries again."""
@@ -28,7 +31,7 @@ def cases(share: float = 1, seed: int = 0, scenes: Sequence[str] | None = None) 
         AssertionError: if something is wrong without any fault.
     """
     chosen = random.Random(seed)  # noqa: S311 - which tests, no secret
-    for name in scenes or (*launches.KINDS, *sweeps.SCENES):
+    for name in scenes or SCENES:
         clean = run(Case(name=name))
         assert clean.violations == [], f"{clean}: {clean.violations}"
         for operation, count in sorted(clean.calls.items()):
@@ -44,6 +47,8 @@ def run(case: Case) -> Case:
     with _quick(), mock_aws():
         if case.name in sweeps.SCENES:
             return sweeps.play(replace(case), lambda: reap_world.World(config))
+        if case.name in attempts.SCENES:
+            return attempts.play(replace(case), lambda: Runs(config))
         return launches.play(replace(case), lambda: World(config))
 
 

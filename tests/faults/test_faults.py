@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.faults import launches, plan, sweeps
+from tests.faults import plan
 from tests.faults.case import Case
 from tests.faults.injector import Call
 
@@ -43,5 +43,5 @@ def test_the_harness_sees_a_launch_that_does_not_know_its_own_stack(
 
 
 def test_every_scene_holds_without_a_fault() -> None:
-    for name in (*launches.KINDS, *sweeps.SCENES):
+    for name in plan.SCENES:
         assert plan.run(Case(name=name)).violations == []

@@ -10,76 +10,12 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
-from moto.ec2.models import ec2_backends
 
 from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
 from tests.plans import NOW
-from tests.reap_world import IMAGE, ROLE_ID, machine_event
-from tests.world import World
-
-SPOT = "Server.SpotInstanceTermination"
-CONFIG = {"training-job-name": "one", "market": "spot-then-on-demand", "time-limit": 600}
-CONFIG |= {"termination-method": "at-fixed-time"}
-
-
-class Runs(World):
-    """One deployment whose machines a test starts and takes away."""
-
-    def begin(self, **config: Any) -> str:
-        """Launch a run; return its id."""
-        self.put("training-config.json", json.dumps({**CONFIG, **config}))
-        return str(self.launch()["run-id"])
-
-    def machine(self, run_id: str, minutes: float = 0, *, began: bool = True) -> str:
-        """Start the machine that the run's stack would hold; return its id."""
-        tags: Any = {"parris:deployment": "parris", "parris:job": "default"}
-        tags |= {"parris:run-id": run_id, "parris:stack": self.stack()["StackId"]}
-        named = [{"Key": key, "Value": value} for key, value in tags.items()]
-        [instance] = self.ec2.run_instances(
-            ImageId=IMAGE,
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
-        )["Instances"]
-        held = self.instance(instance["InstanceId"])
-        held.launch_time = NOW + timedelta(minutes=minutes)
-        if began:
-            self.store(run_id, held.id, "alive.json", "{}")
-        return str(held.id)
-
-    def instance(self, instance_id: str) -> Any:
-        return ec2_backends["123456789012"]["us-east-1"].get_instance(instance_id)
-
-    def store(self, run_id: str, instance_id: str, name: str, body: str) -> None:
-        key = f"runs/default/{run_id}/machines/{ROLE_ID}:{instance_id}/{name}"
-        self.s3.put_object(Bucket="parris-results", Key=key, Body=body.encode())
-
-    def take(self, instance_id: str, reason: str = SPOT) -> None:
-        """Let EC2 end a machine."""
-        self.ec2.terminate_instances(InstanceIds=[instance_id])
-        held = self.instance(instance_id)
-        held.state_reason.code = reason
-        held._reason = ""  # moto's has the time of the test
-
-    def stack(self) -> Any:
-        return self.cloudformation.describe_stacks(StackName="one")["Stacks"][0]
-
-    def attempt(self) -> str:
-        return str({tag["Key"]: tag["Value"] for tag in self.stack()["Tags"]}["parris:attempt"])
-
-    def deliver(self, minutes: float = 0) -> list[Any]:
-        """Hand the launch function what the reap function sent; return its answers."""
-        sent, self.sent = self.sent, []
-        return [self.launch(event, minutes) for event in sent]
-
-    def outcome(self, run_id: str) -> Any:
-        key = f"runs/default/{run_id}/outcome.json"
-        return json.loads(self.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
-
-    def price(self, usd: str) -> None:
-        """Let EC2 and the Price List ask so much for an hour of any machine, its volume free."""
-        self.prices.usd["instanceType"] = usd
+from tests.reap_world import ROLE_ID, machine_event
+from tests.runs_world import SPOT, Runs, interrupted
 
     def refuse(self, patch: pytest.MonkeyPatch, said: str) -> None:
         """Let CloudFormation say that the machine of the stack could not be made."""
@@ -97,15 +33,6 @@ NO_SPOT = "There is no Spot capacity available that matches your request."
 def runs() -> Iterator[Runs]:
     with mock_aws():
         yield Runs()
-
-
-def interrupted(runs: Runs, minutes: float = 10, **config: Any) -> tuple[str, str]:
-    """Return a run whose first machine EC2 took after so many minutes, and that machine."""
-    run_id = runs.begin(**config)
-    first = runs.machine(run_id)
-    runs.take(first)
-    runs.reap(minutes, machine_event(first))
-    return run_id, first
 
 
 def test_a_run_whose_machine_is_taken_gets_another_one(runs: Runs) -> None:

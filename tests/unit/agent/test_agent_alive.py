@@ -100,17 +100,11 @@ def test_a_machine_says_so_only_when_its_folder_has_what_was_restored(second: Ma
     end(second, process)
 
 
-def test_what_was_restored_and_is_deleted_again_is_not_waited_for(second: Machine) -> None:
-    keep(second, "checkpoints/epoch", "3\n", FIRST)
-    second.patience["TICK_SECONDS"] = "0.2"
-    process = begin(second, f"rm $PARRIS_CHECKPOINT_DIR/epoch; {UNTIL_END}")
-    eventually(lambda: second.stored("alive.json"))
-    end(second, process)
-
-
 def test_a_trainer_that_ends_at_once_has_begun_too(second: Machine) -> None:
     keep(second, "checkpoints/epoch", "3\n", FIRST)
+    second.break_aws({"match": "alive.json", "sleep": 1})
     assert second.run("echo ready")["state"] == "succeeded"
     assert json.loads(second.stored("alive.json") or b"")["attempt"] == 2
     uploads = [call.startswith(f"aws {UPLOAD}") for call in second.calls]
-    assert uploads.index(True) < second.calls.index(PUT)
+    outcome = f"aws s3 cp - {OWN_URI}/outcome.json"
+    assert uploads.index(True) < second.calls.index(PUT) < second.calls.index(outcome)

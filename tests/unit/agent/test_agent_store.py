@@ -278,6 +278,21 @@ def test_a_file_s_own_time_is_left_as_it_is(home: Path) -> None:
     assert (home / "output/a").stat().st_mtime_ns == before
 
 
+def test_what_was_restored_is_owed_until_it_is_stored_or_gone(home: Path) -> None:
+    machine, owed = Machine(home), {home / "output/a", home / "output/b"}
+    machine.write("1", "output/a")
+    machine.write("1", "output/b")
+    machine.write("1", "output/0")
+    machine.store._owed = set(owed)
+    machine.fails_after, machine.names_failures = 2, True
+    machine.elapsed += 3
+    machine.upload()
+    assert machine.store._owed == {home / "output/b"}
+    (home / "output/b").unlink()
+    machine.upload()
+    assert machine.store._owed == set()
+
+
 FILE = st.sampled_from(["output/a", "output/b/c"])
 WRITE = st.tuples(st.just("write"), FILE, st.sampled_from(["1", "2", "33"]), st.booleans())
 STEP = st.one_of(

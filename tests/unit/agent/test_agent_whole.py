@@ -6,12 +6,13 @@ import hashlib
 import json
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.unit.agent.test_agent import Machine, eventually
+from tests.unit.agent.test_agent import Machine, eventually, metadata
 from tests.unit.agent.test_agent import machine as machine
 from trainer.runtime.agent import whole
 from trainer.runtime.agent.aws import Answer
@@ -104,6 +105,24 @@ def test_a_note_that_hangs_does_not_delay_the_end(machine: Machine) -> None:
     assert machine.stored("whole.json") is None
 
 
+@pytest.mark.processes
+def test_a_note_that_hangs_does_not_delay_a_notice_s_upload(machine: Machine) -> None:
+    machine.receipt["market"] = "spot"
+    machine.patience["SPOT_SECONDS"] = "0.2"
+    machine.break_aws({"match": "list-objects-v2", "sleep": 60})
+    when = {"action": "terminate", "time": machine.iso_in(120)}
+    notice = {"meta-data/spot/instance-action": json.dumps(when)}
+    machine.receipt["sync-interval-seconds"] = 0.3
+    machine.script(f"echo 1 > $PARRIS_CHECKPOINT_DIR/c; echo ready; {UNTIL_END}")
+    with metadata({}) as service:
+        process = machine.start(AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint)
+        eventually(lambda: machine.stored("checkpoints/c"))
+        time.sleep(0.5)
+        service.documents |= notice
+        process.wait(20)
+    assert machine.outcome()["ended-by"] == "spot"
+
+
 class S3:
     """A versioned bucket, as the aws CLI shows it."""
 
@@ -118,7 +137,7 @@ class S3:
     def call(self, *words: str, **_: Any) -> Answer:
         self.calls.append(words[1])
         if self.denied and self.denied in words:
-            return Answer(254, "An error occurred (AccessDenied) when calling")
+            return Answer(254, "An error occurred (AccessDenied) when calling", b"[]")
         if words[1] == "get-object":
             named = dict(zip(words[2:8:2], words[3:9:2], strict=True))
             versions = self.versions[named["--key"].removeprefix(PREFIX)]

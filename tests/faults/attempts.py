@@ -1,0 +1,74 @@
+"""A fault in any call with which a run gets its next machine, then clean sweeps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from parris.contract import State
+from parris.errors import ParrisError
+from tests.faults.case import Case
+from tests.faults.injector import Death, Injector
+from tests.reap_world import machine_event
+from tests.runs_world import Runs, interrupted
+
+SCENES = ("machine taken", "machine taken, by a sweep", "next machine")
+"""What the fault strikes: the reap function as it hears of the end, or the launch function."""
+
+_EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
+
+
+def play(case: Case, make_world: Callable[[], Runs]) -> Case:
+    """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
+    runs = make_world()
+    if case.name == "next machine":
+        run_id, first = interrupted(runs)
+        act: Callable[[], Any] = runs.deliver
+    else:
+        run_id = runs.begin()
+        first = runs.machine(run_id)
+        runs.take(first)
+        event = None if "sweep" in case.name else machine_event(first)
+        act = lambda: runs.reap(10, event)  # noqa: E731 - one of two
+    injector = Injector(runs.clients, case.target, case.kind)
+    with injector.at_work(), contextlib.suppress(*_EXPECTED):
+        act()
+    case.calls, case.injected = injector.calls, injector.injected
+    for minutes in (10.5, 13, 15, 18, 20, 25):
+        for do in (lambda at: runs.reap(at), lambda at: runs.deliver(at + 0.1)):
+            try:
+                do(minutes)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours
+                case.violations.append(f"at {minutes} min: {error!r}")
+        runs.reap(minutes + 0.2, machine_event(first))  # it comes late, too
+    case.violations += _judge(runs, run_id)
+    return case
+
+
+def _judge(runs: Runs, run_id: str) -> Iterator[str]:
+    record, receipt = runs.record(run_id), runs.receipt(run_id)
+    if not runs.stacks():
+        yield f"no stack stands; the record says {record.state}: {record.reason}"
+        return
+    stands = (record.state, record.receipt.get("attempt"), len(record.attempts), record.next)
+    if stands != (State.ACCEPTED, 2, 1, None):
+        yield f"the record says {stands}"
+    if (receipt["attempt"], runs.attempt()) != (2, "2"):
+        yield f"run.json says attempt {receipt['attempt']}, the stack {runs.attempt()}"
+    events = runs.cloudformation.describe_stack_events(StackName="one")["StackEvents"]
+    begun = Counter(
+        event["ResourceStatus"]
+        for event in events
+        if event["PhysicalResourceId"] == event["StackId"]
+    )
+    if begun["UPDATE_IN_PROGRESS"] > 1 or begun["CREATE_IN_PROGRESS"] != 1:
+        yield f"the stack was made and changed {dict(begun)}"
+    told = len(runs.topic.heard("relaunching"))
+    if not 1 <= told <= 2:
+        yield f"the loss was told {told} times"
+    if any(name.endswith(f"{run_id}/outcome.json") for name in runs.objects()):
+        yield "the run has an outcome"
