@@ -301,6 +301,34 @@ def test_a_run_for_which_there_is_no_spot_machine_goes_on_demand(
     assert outcome["cost-usd"] == pytest.approx(last["cost-usd"], abs=0.0001)
 
 
+def test_an_update_for_which_there_is_no_machine_is_followed_by_the_next_rung(
+    clone: Clone, trace: Trace
+) -> None:
+    places = clone.client("ec2").describe_subnets()["Subnets"]
+    wanted: Any = {"instance-type": "c5.2xlarge", "market": "spot-then-on-demand"}
+    wanted |= {"subnet-id": places[0]["SubnetId"]}
+    with Watch(clone, "undone") as watch:
+        answer = begin(clone, "undone", trace, epochs=12, **wanted)
+        trace.wait(1, 2)
+        rule = {"instance-type": "c5.2xlarge", "market": "spot", "error": "UnfulfillableCapacity"}
+        faults.write(home(clone), {"capacity": [rule]})
+        take(clone, watch.machine(1), notice=15)
+        outcome = clone.outcome("undone", answer["run-id"], 240)
+        assert_nothing_is_left(clone, answer)
+    assert outcome["state"] == "succeeded", outcome
+    assert watch.most_alive == 1
+    attempts = outcome["attempts"]
+    assert [(one["market"], one["refusal"]) for one in attempts] == [
+        ("spot", None),
+        ("spot", "capacity"),
+        ("on-demand", None),
+    ]
+    assert "Unable to fulfill capacity" in attempts[1]["reason"]
+    assert [one["instance-id"] for one in (attempts[0], attempts[2])] == watch.machines
+    assert trace.epochs(3)[0] == trace.epochs(1)[-1] + 1
+    assert stack_events(clone, answer["stack-id"], "UPDATE_ROLLBACK_COMPLETE") != []
+
+
 def test_a_quota_ends_a_run_at_once_with_the_words_of_ec2(clone: Clone, trace: Trace) -> None:
     wanted: Any = {"instance-type": "c5.xlarge"}
     rule = {**wanted, "error": "VcpuLimitExceeded"}

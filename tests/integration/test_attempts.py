@@ -17,16 +17,16 @@ from tests.plans import NOW
 from tests.reap_world import ROLE_ID, machine_event
 from tests.runs_world import SPOT, Runs, interrupted
 
-    def refuse(self, patch: pytest.MonkeyPatch, said: str) -> None:
-        """Let CloudFormation say that the machine of the stack could not be made."""
-        backend = cloudformation_backends["123456789012"]["us-east-1"]
-        backend.get_stack("one").status = "ROLLBACK_COMPLETE"
-        patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
-        by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
-        patch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
-
-
 NO_SPOT = "There is no Spot capacity available that matches your request."
+
+
+def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
+    """Let CloudFormation say that the machine of the stack could not be made."""
+    backend = cloudformation_backends["123456789012"]["us-east-1"]
+    backend.get_stack("one").status = "ROLLBACK_COMPLETE"
+    patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
+    by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
+    patch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def test_a_machine_that_is_taken_before_its_stack_is_made_is_followed_by_another
     run_id = runs.begin()
     first = runs.machine(run_id, began=False)
     runs.take(first)
-    runs.refuse(monkeypatch, f"{first} failed to stabilize. Current state: terminated. {SPOT}")
+    refuse(monkeypatch, f"{first} failed to stabilize. Current state: terminated. {SPOT}")
     runs.reap(1)
     runs.reap(1.1)
     [answer] = runs.deliver(1.2)
@@ -332,7 +332,7 @@ def test_capacity_that_comes_back_is_waited_for(
     [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
     run_id = runs.begin(**{"market": "spot", "subnet-id": subnet["SubnetId"]})
     for minutes in (1, 4):
-        runs.refuse(monkeypatch, NO_SPOT)
+        refuse(monkeypatch, NO_SPOT)
         runs.reap(minutes)
         runs.reap(minutes + 1)  # the stack is gone, and nobody asks EC2 again so soon
         assert runs.sent == []
@@ -350,7 +350,7 @@ def test_a_deadline_that_comes_while_a_run_waits_ends_it(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = runs.begin(**{"market": "spot", "time-limit": 20})
-    runs.refuse(monkeypatch, NO_SPOT)
+    refuse(monkeypatch, NO_SPOT)
     runs.reap(2)
     runs.reap(3)
     assert runs.sent  # which Lambda loses
