@@ -24,7 +24,10 @@ from scripts.local import owners
 
 PROGRESS_SECONDS = 20.0
 
-_HEADINGS = ("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE", "SAVED", "")
+_HEADINGS = (
+    *("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE"),
+    *("ATTEMPTS", "COST", "SURVIVORS", "SAVED", ""),
+)
 
 
 def main(argv: list[str]) -> int:
@@ -91,6 +94,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
             _seconds(row["machine-off"]),
             _seconds(row["stack-gone"]),
             row["state"],
+            str(row["attempts"]),
+            "-" if row["cost-usd"] is None else f"${row['cost-usd']:.4f}",
+            str(row["survivors"]),
             row["saved"],
             "no" if row["problems"] else "ok",
         )

@@ -81,6 +81,8 @@ def _break(deployment: Deployment, name: str, cases: tuple[Case, ...]) -> None:
             _name(number): case.creation for number, case in enumerate(cases) if case.creation
         },
     }
+    for case in cases:
+        wanted |= case.shortage
     if name in ("scheduler-down", "machine-alone"):
         wanted["scheduler"] = "down"
     faults.write(LOCAL_HOME, wanted)
@@ -99,6 +101,7 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
         "time-limit": case.minutes,
         "sync-interval-seconds": 5,
         "stop-grace-seconds": 1,
+        **case.config,
     }
     s3, folder = deployment.client("s3"), f"jobs/{_name(number)}"
     for key, text in (
@@ -123,7 +126,7 @@ def _wait(deployment: Deployment, name: str, watches: list[Watch]) -> None:
     while datetime.now(UTC) < limit:
         for watch in watches:
             _look(deployment, watch)
-        if all(watch.machine_off and watch.stack_gone for watch in watches):
+        if all(_is_over(deployment, watch) for watch in watches):
             return
         if name == "machine-alone" and all(watch.machine_off for watch in watches):
             # Nothing that costs is left. The stack waits for Scheduler, which tries for a day.
@@ -131,19 +134,25 @@ def _wait(deployment: Deployment, name: str, watches: list[Watch]) -> None:
         time.sleep(1)
 
 
+def _is_over(deployment: Deployment, watch: Watch) -> bool:
+    """Return whether a run has neither machine nor stack, and gets none any more."""
+    if not (watch.machine_off and watch.stack_gone):
+        return False
+    return watch.case.attempts == 1 or find_run(deployment, watch.job, watch.run_id).is_over
+
+
 def _look(deployment: Deployment, watch: Watch) -> None:
-    now = datetime.now(UTC)
-    if watch.machine_off is None:
-        machine = find_machine(deployment, watch.run_id)
-        if machine["State"]["Name"] in ("terminated", "none"):
-            watch.machine_off = now
-            watch.off_reason = machine.get("StateReason", {}).get("Code", "")
-    if watch.stack_gone is None:
-        cloudformation = deployment.client("cloudformation")
-        stack = read_stack(cloudformation, watch.stack_id)
-        status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
-        if status == "DELETE_COMPLETE":
-            watch.stack_gone = now
+    now, machine = datetime.now(UTC), find_machine(deployment, watch.run_id)
+    if machine["State"]["Name"] not in ("terminated", "none"):
+        watch.machine_off = None  # it may be another one
+    elif watch.machine_off is None:
+        watch.machine_off = now
+        watch.off_reason = machine.get("StateReason", {}).get("Code", "")
+    stack = read_stack(deployment.client("cloudformation"), watch.job)
+    if stack is not None:
+        watch.stack_id, watch.stack_gone = stack["StackId"], None
+    elif watch.stack_gone is None:
+        watch.stack_gone = now
 
 
 def _deleter(deployment: Deployment, watch: Watch) -> str:
@@ -172,7 +181,8 @@ def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
     believed = believed_folder(deployment, run)
     names = {item["Key"].removeprefix(believed).removeprefix(run.prefix) for item in objects}
     saved = [name for name in ("output/kept.txt", "log.txt", "outcome.json") if name in names]
-    problems = list(watch.problems)
+    problems, attempts = list(watch.problems), (run.outcome or {}).get("attempts", [None])
+    survivors = _survivors(deployment, watch)
     latest = timedelta(minutes=GRACE_MINUTES, seconds=DELETION_SECONDS)
     for what, when in (("machine", watch.machine_off), ("stack", watch.stack_gone)):
         if when is None:
@@ -183,6 +193,10 @@ def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
         problems.append(f"layer {layer} ended it, and not {' or '.join(case.layers)}")
     if run.state not in case.states:
         problems.append(f"its state is {run.state} ({run.reason}), not {' or '.join(case.states)}")
+    if len(attempts) != case.attempts:
+        problems.append(f"it had {len(attempts)} attempts, not {case.attempts}")
+    if survivors:
+        problems.append(f"machines are left: {', '.join(survivors)}")
     if not run.ended_by:
         problems.append("its record does not say what ended it")
     if case.saves and "output/kept.txt" not in names:
@@ -195,8 +209,19 @@ def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
         "state": f"{run.state} ({run.ended_by})",
         "reason": run.reason,
         "saved": ", ".join(saved) or "-",
+        "attempts": len(attempts),
+        "cost-usd": (run.outcome or {}).get("cost-usd"),
+        "survivors": len(survivors),
         "problems": problems,
     }
+
+
+def _survivors(deployment: Deployment, watch: Watch) -> list[str]:
+    """Return the machines of a run that still cost something."""
+    going = {"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down"]}
+    of_run = {"Name": "tag:parris:run-id", "Values": [watch.run_id]}
+    answer = deployment.client("ec2").describe_instances(Filters=[of_run, going])
+    return [found["InstanceId"] for each in answer["Reservations"] for found in each["Instances"]]
 
 
 def _after(watch: Watch, when: datetime | None) -> float | None:

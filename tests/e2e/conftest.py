@@ -67,7 +67,7 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
         "#!/bin/bash\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n",
     ),
     "taken": (
-        {"termination-method": "at-fixed-time", "time-limit": 10, "market": "spot"},
+        {"market": "spot", "retry": {"on": []}},
         "#!/bin/bash\nsleep 600\n",
     ),
     "thrifty": (

@@ -17,6 +17,17 @@ from tests.plans import NOW
 from tests.reap_world import ROLE_ID, machine_event
 from tests.runs_world import SPOT, Runs, interrupted
 
+NO_SPOT = "There is no Spot capacity available that matches your request."
+
+
+def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
+    """Let CloudFormation say that the machine of the stack could not be made."""
+    backend = cloudformation_backends["123456789012"]["us-east-1"]
+    backend.get_stack("one").status = "ROLLBACK_COMPLETE"
+    patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
+    by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
+    patch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
+
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
@@ -55,6 +66,9 @@ def test_its_outcome_names_all_machines_and_what_they_cost_together(runs: Runs) 
     assert [attempt["instance-id"] for attempt in outcome["attempts"]] == [first, second]
     one, two = (attempt["cost-usd"] for attempt in outcome["attempts"])
     assert outcome["cost-usd"] == pytest.approx(one + two)
+    [told] = runs.topic.heard("succeeded")
+    for heard in (runs.record(run_id).outcome or {}, told):
+        assert (heard["attempts"], heard["cost-usd"]) == (outcome["attempts"], outcome["cost-usd"])
 
 
 def test_two_hundred_deliveries_of_one_interruption_give_one_machine(runs: Runs) -> None:
@@ -291,3 +305,75 @@ def test_the_name_of_a_run_between_two_machines_is_not_given_away(runs: Runs) ->
         runs.launch({"event-id": "e2", "time": "2026-11-24T12:11:00Z"}, 11)
     runs.deliver(12)
     assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)
+
+
+def test_a_machine_that_is_taken_before_its_stack_is_made_is_followed_by_another(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    first = runs.machine(run_id, began=False)
+    runs.take(first)
+    refuse(monkeypatch, f"{first} failed to stabilize. Current state: terminated. {SPOT}")
+    runs.reap(1)
+    runs.reap(1.1)
+    [answer] = runs.deliver(1.2)
+    assert not answer["duplicate"]
+    record = runs.record(run_id)
+    [over] = record.attempts
+    assert (over.refusal, over.instance_id) == ("capacity", first)
+    assert over.usd is not None
+    assert over.usd > 0
+    assert (record.receipt["market"], record.receipt["subnet-id"] != "") == ("spot", True)
+
+
+def test_capacity_that_comes_back_is_waited_for(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
+    run_id = runs.begin(**{"market": "spot", "subnet-id": subnet["SubnetId"]})
+    for minutes in (1, 4):
+        refuse(monkeypatch, NO_SPOT)
+        runs.reap(minutes)
+        runs.reap(minutes + 1)  # the stack is gone, and nobody asks EC2 again so soon
+        assert runs.sent == []
+        runs.reap(minutes + 2.1)
+        [answer] = runs.deliver(minutes + 2.2)
+        assert not answer["duplicate"]
+    record = runs.record(run_id)
+    assert [over.usd for over in record.attempts] == [0.0, 0.0]
+    assert (record.state, record.receipt["attempt"]) == (State.ACCEPTED, 3)
+    [told] = runs.topic.heard("relaunching")
+    assert NO_SPOT in told["attempt"]["reason"]
+
+
+def test_a_deadline_that_comes_while_a_run_waits_ends_it(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin(**{"market": "spot", "time-limit": 20})
+    refuse(monkeypatch, NO_SPOT)
+    runs.reap(2)
+    runs.reap(3)
+    assert runs.sent  # which Lambda loses
+    runs.reap(21)
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["ended-by"]) == ("timed-out", "reap")
+    assert NO_SPOT in outcome["reason"]
+    assert "its deadline came before another machine" in outcome["reason"]
+    assert not runs.record(run_id).is_open
+
+
+@pytest.mark.parametrize("state", ["succeeded", "interrupted"])
+def test_the_stack_of_a_run_that_is_over_is_kept_where_its_job_says_so(
+    runs: Runs, state: str
+) -> None:
+    run_id = runs.begin(**{"keep-stack": "always", "retry": {"attempts": 1}})
+    machine = runs.machine(run_id)
+    if state == "succeeded":
+        said: Any = {"run-id": run_id, "job": "default", "state": state, "reason": "done"}
+        said |= {"ended-by": "trainer", "exit-status": 0}
+        runs.store(run_id, machine, "outcome.json", json.dumps(said))
+    runs.take(machine)
+    runs.reap(10, machine_event(machine))
+    assert runs.outcome(run_id)["state"] == state
+    runs.reap(15)
+    assert runs.stack()["StackStatus"] == "CREATE_COMPLETE"

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..events.request import is_run_key
-from ..runs.outcome import MAX_BYTES, read_outcome
+from ..runs.outcome import MAX_BYTES, MAX_BYTES_OF_RUN, read_outcome
 from .storage import Storage
 
 _LOG_END_BYTES = 4096
@@ -41,7 +41,7 @@ class Results(Storage):
         "What is believed").
         """
         job, run_id = prefix.split("/")[1:3]
-        body = self._read_bounded(prefix + "outcome.json")
+        body = self._read_bounded(prefix + "outcome.json", MAX_BYTES_OF_RUN)
         return None if body is None else read_outcome(body, job, run_id, by_machine=False)[0]
 
     def read_machine_outcome(self, prefix: str, folder: str) -> tuple[dict[str, Any] | None, str]:
@@ -51,7 +51,7 @@ class Results(Storage):
             folder: of the machine, as `find_machine_folder` returns it.
         """
         job, run_id = prefix.split("/")[1:3]
-        body = self._read_bounded(f"{prefix}machines/{folder}/outcome.json")
+        body = self._read_bounded(f"{prefix}machines/{folder}/outcome.json", MAX_BYTES)
         if body is None:
             return None, ""
         return read_outcome(body, job, run_id, by_machine=True)
@@ -82,8 +82,8 @@ class Results(Storage):
         times = (item["LastModified"] for page in pages for item in page.get("Contents", []))
         return max(times, default=None)
 
-    def _read_bounded(self, key: str) -> bytes | None:
-        """Return an object of the results bucket, and no more of it than an outcome may have."""
+    def _read_bounded(self, key: str, most: int) -> bytes | None:
+        """Return an object of the results bucket, and no more of it than `most` bytes and one."""
         try:
             body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"]
         except ClientError as error:
@@ -91,7 +91,7 @@ class Results(Storage):
                 raise
             return None
         try:
-            return body.read(MAX_BYTES + 1)
+            return body.read(most + 1)
         finally:
             body.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ class Review:
                     return found, None
                 if found is not None:
                     self.recorder.end(tags, found, machine, said)
-                    return decision, None
+                    return self.judge(stack, machines)[0], None  # it may be kept
             if decision.ending is not None:
                 unmade = decision.ending.state == State.LAUNCH_FAILED
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending

@@ -15,7 +15,10 @@ from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
 from .times import read_time
 
 MAX_BYTES = 65_536
-"""Of an outcome: a reason, warnings, and the end of a console."""
+"""Of a machine's outcome: a reason and warnings."""
+MAX_BYTES_OF_RUN = 262_144
+"""Of a run's: its last machine's, the end of a console, and up to 100 attempts, each with its own
+reason."""
 
 MAX_TEXT = 4096
 MAX_WARNINGS = 100
@@ -27,11 +30,12 @@ def read_outcome(
     """Return the outcome in `body` and "", or None and what is wrong with it.
 
     Args:
-        body: at most MAX_BYTES + 1 bytes of the object.
+        body: of the object, at most one byte more than it may have.
         by_machine: whether a machine wrote it, which may say less than the functions.
     """
-    if len(body) > MAX_BYTES:
-        return None, f"over {MAX_BYTES} bytes"
+    most = MAX_BYTES if by_machine else MAX_BYTES_OF_RUN
+    if len(body) > most:
+        return None, f"over {most} bytes"
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -84,6 +88,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _is_attempts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(attempt, dict) for attempt in value)
+
+
 _text_or_null, _time_or_null = (
     _or_null(_is_text),
     _or_null(lambda text: read_time(text) is not None),
@@ -115,4 +123,5 @@ _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
     "console": _text_or_null,
     "machine": _text_or_null,
     "log-stream": _text_or_null,
+    "attempts": _is_attempts,
 }

@@ -75,6 +75,8 @@ _TABLE: tuple[tuple[str, Cause], ...] = (
     # whose words they may contain.
     (r"Client\.InternalError|OptInRequired|\bBlocked\b|PendingVerification", FOR_GOOD),
     (r"UnauthorizedOperation|not authorized to perform|AccessDenied|\bInvalid[A-Z]\w+", FOR_GOOD),
+    # It was granted, and taken before CloudFormation saw it run.
+    (r"Server\.Spot[A-Z]\w+", CAPACITY),
     (r"SpotMaxPriceTooLow|Spot request price .{0,40}is lower than", SPOT_PRICE),
     (r"MaxSpotInstanceCountExceeded|[Mm]ax spot instance count exceeded", SPOT_QUOTA),
     (r"VcpuLimitExceeded|InstanceLimitExceeded|current (vCPU|instance) limit", QUOTA),

@@ -63,8 +63,16 @@ def test_what_only_functions_may_say_is_not_a_machines() -> None:
     for key, value in (("state", "launch-failed"), ("ended-by", "reap")):
         assert read({**SOUND, key: value})[0] is None
         assert read({**SOUND, key: value}, by_machine=False)[0] is not None
-    said = read({**SOUND, "machine": "AROA:i-other", "log-stream": "x", "unknown": 1})[0]
-    assert said == SOUND
+    forged = {"machine": "AROA:i-other", "log-stream": "x", "attempts": [], "unknown": 1}
+    assert read({**SOUND, **forged})[0] == SOUND
+
+
+def test_a_run_of_a_hundred_attempts_has_an_outcome() -> None:
+    attempt = {"number": 100, "reason": "x" * 500, "instance-type": "x" * 300}
+    whole = {**SOUND, "attempts": [attempt] * 100, "console": "x" * MAX_TEXT}
+    assert len(json.dumps(whole)) > MAX_BYTES
+    assert read(whole, by_machine=False) == (whole, "")
+    assert read({**SOUND, "attempts": ["x"]}, by_machine=False)[0] is None
 
 
 def test_long_texts_are_cut_and_half_characters_written_out() -> None:

@@ -54,6 +54,8 @@ def test_another_place_comes_before_another_type_and_that_before_another_market(
         "SpotMaxPriceTooLow",
         "Your Spot request price of 0.001 is lower than the minimum required Spot request "
         "fulfillment price of 0.3.",
+        "Instance i-0123456789abcdef0 failed to stabilize. Current state: shutting-down. Reason: "
+        "Server.SpotInstanceTermination: Spot instance termination",
     ],
 )
 def test_want_of_capacity_rules_out_this_rung_alone(text: str) -> None:
