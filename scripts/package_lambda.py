@@ -66,7 +66,7 @@ def modules(package: Path, function: str) -> list[Path]:
 
 
 def without_words(source: str) -> str:
-    """Return Python `source` without comments, with empty docstrings, every statement on its line.
+    """Return Python `source` without comments and docstrings, every statement on its line.
 
     They are a third of a zip, and nobody reads them there; a traceback's line is the repository's.
     """
@@ -86,10 +86,11 @@ def without_words(source: str) -> str:
         begins = index == 0 or tokens[index - 1].type in layout
         if token.type == tokenize.STRING and begins and tokens[index + 1].type == tokenize.NEWLINE:
             (first, column), (last, end) = token.start, token.end
-            rest = lines[last - 1][end:]
-            lines[first - 1 : last] = [lines[first - 1][:column] + '""' + rest] + ["\n"] * (
-                last - first
-            )
+            # A block needs a statement; of one that has another, no word need stay.
+            follows = next(one.type for one in tokens[index + 1 :] if one.type != tokenize.NEWLINE)
+            alone = tokens[index - 1].type == tokenize.INDENT and follows == tokenize.DEDENT
+            left = lines[first - 1][:column] + '""' if alone else ""
+            lines[first - 1 : last] = [left + lines[last - 1][end:]] + ["\n"] * (last - first)
     return "".join(lines)
 
 

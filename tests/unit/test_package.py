@@ -41,6 +41,10 @@ class WithoutTypes(ast.NodeTransformer):
         return node
 
 
+def is_word(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
 def without(tree: ast.Module) -> str:
     """Return a tree's dump with the lines that its parts begin in, and without words and types."""
     tree.body = [
@@ -51,8 +55,8 @@ def without(tree: ast.Module) -> str:
     ]
     tree = WithoutTypes().visit(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            node.value.value = ""
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            node.body = [one for one in node.body if not is_word(one)]
         if isinstance(node, ast.arg):
             node.annotation = None
         if isinstance(node, ast.FunctionDef):

@@ -71,9 +71,12 @@ class Attempts:
         return read_record(held) if ours and held else None
 
     def begin(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> bool:
-        """Note that the next attempt has its stack; `receipt` is the run's from now on."""
+        """Note that the next attempt has its stack; `receipt` is the run's from now on.
+
+        It is ``launching`` until that the one before is over has been told.
+        """
         changes: Item = {
-            "state": State.ACCEPTED,
+            "state": State.LAUNCHING,
             "stack_id": stack_id,
             "receipt": to_text(receipt),
             "next": None,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..runs import messages
 from ..runs.messages import Notice
-from .told import Told
+from ..runs.record import RunRecord
+from .told import Told, told_key
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -70,3 +72,15 @@ class Notifier:
         if lasting:
             self.told.done(key, telling)
         return True, False
+
+
+def tell_of_attempt(record: RunRecord, notifier: Notifier) -> bool:
+    """Tell that the last attempt of a run is over, and return whether it has been told by now.
+
+    Of refusals one after another the first is told; `make status` shows the others.
+    """
+    over, before = record.attempts[-1], record.attempts[:-1]
+    if over.refusal is not None and before and before[-1].refusal is not None:
+        return True
+    key = told_key(record.job, record.run_id, f"attempt-{over.number}")
+    return notifier.is_told(key, lambda: messages.goes_on(record.job, record.run_id, over))

@@ -90,6 +90,7 @@ def launch(
             machine=machine,
             ledger=Ledger(table),
             storage=storage,
+            notifier=notifier,
             now=now,
         )
     if is_settled(event):

@@ -20,6 +20,7 @@ from ..aws.attempts import Attempts
 from ..aws.ledger import Ledger
 from ..aws.stacks import UPDATABLE, change_stack, read_stack, stack_tags, start_stack
 from ..aws.storage import Storage
+from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import EndedBy, State
 from ..errors import LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
 from ..events.request import LaunchRequest
@@ -55,6 +56,7 @@ def relaunch(
     machine: Machine,
     ledger: Ledger,
     storage: Storage,
+    notifier: Notifier,
     now: datetime,
 ) -> dict[str, Any]:
     """Begin the attempt that `event` asks for, once; return what came of it.
@@ -72,7 +74,9 @@ def relaunch(
     if record is None or record.refused is not None:
         return {**answer, "duplicate": True}
     try:
-        stack_id = _begin(record, known.next, settings, clients, machine, attempts, storage, now)
+        stack_id = _begin(
+            record, known.next, settings, clients, machine, ledger, storage, notifier, now
+        )
     except _OverError as error:
         attempts.refuse(record, error.ending)
         return {**answer, "over": error.ending.state, "reason": error.ending.reason}
@@ -90,10 +94,12 @@ def _begin(
     settings: Settings,
     clients: Clients,
     machine: Machine,
-    attempts: Attempts,
+    ledger: Ledger,
     storage: Storage,
+    notifier: Notifier,
     now: datetime,
 ) -> str:
+    attempts = Attempts(ledger.table)
     prefix, cloudformation = run_prefix(record.job, record.run_id), clients.cloudformation()
     with ThreadPoolExecutor(max_workers=4) as pool:
         reading = pool.submit(storage.read_receipt, prefix)
@@ -135,6 +141,8 @@ def _begin(
         raise _OverError(State.INTERRUPTED, reason, EndedBy.CLOUDFORMATION) from error
     try:
         attempts.begin(record, stack_id, {**receipt, **facts, "stack-id": stack_id})
+        if tell_of_attempt(record, notifier):
+            ledger.accept(record)
     except (ClientError, BotoCoreError):
         log.exception("could not note attempt %d of %s", plan.attempt, record.name)  # a sweep does
     return stack_id

@@ -164,7 +164,8 @@ class OpenRuns:
         kind = str(receipt.get("trigger", {}).get("kind", ""))
         answer = answer_of(receipt, stack_id)
         key = told_key(record.job, record.run_id, "started")
-        if self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind)):
+        started = self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind))
+        if started and self.relaunches.is_told(record):
             self.ledger.accept(record)
 
     def _relaunch(self, record: RunRecord, stack: Mapping[str, Any] | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,11 @@ from ..aws.instances import offered_subnets
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.stacks import UPDATABLE, first_failure, stack_deadline, stack_tags
-from ..aws.told import told_key
-from ..aws.topic import Notifier
+from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import EndedBy, State
 from ..events.router import relaunch_event
 from ..jobs.retry import read_retry
-from ..runs import messages_of_ends as messages
-from ..runs.attempt import Attempt, Next
+from ..runs.attempt import Attempt
 from ..runs.attempts import follow
 from ..runs.budget import cost
 from ..runs.ending import Ending
@@ -105,7 +103,15 @@ class Relaunches:
         prefix = run_prefix(record.job, record.run_id)
         receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
-        return self.ledger.read(record.job, record.run_id) or record
+        begun = self.ledger.read(record.job, record.run_id) or record
+        if begun.state == State.LAUNCHING and self.is_told(begun):
+            self.ledger.accept(begun)
+            return replace(begun, state=State.ACCEPTED)
+        return begun
+
+    def is_told(self, record: RunRecord) -> bool:
+        """Tell that the last attempt of a run is over, if it has not been; return whether it is."""
+        return not record.attempts or tell_of_attempt(record, self.notifier)
 
     def start(self, record: RunRecord) -> None:
         """Ask the launch function for the next machine of a run."""
@@ -204,7 +210,7 @@ class Relaunches:
         if machine is not None and machine.state not in DEAD:
             return Decision(delete=False, why="its machine is going, and another one is to follow")
         if Attempts(self.ledger.table).end(record, attempts, then, over.reason, self.now):
-            self._tell(record, over, then)
+            tell_of_attempt(replace(record, attempts=attempts), self.notifier)
         updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
         if updatable and then.not_before <= iso(self.now):
             self.launches.start(relaunch_event(record.job, record.run_id, then.number))
@@ -216,16 +222,6 @@ class Relaunches:
             return ladder.rungs()
         offered = offered_subnets(self.ec2, ladder.instance_types, ladder.subnets)
         return ladder.rungs(offered) or ladder.rungs()
-
-    def _tell(self, record: RunRecord, over: Attempt, then: Next) -> None:
-        """Tell of a machine that was lost, or of the first refusal after it."""
-        before = record.attempts[-1] if record.attempts else None
-        if over.refusal is not None and before is not None and before.refusal is not None:
-            return
-        key = told_key(record.job, record.run_id, f"attempt-{over.number}")
-        self.notifier.tell_once(
-            key, lambda: messages.goes_on_with(record.job, record.run_id, over, then)
-        )
 
     def _is_young(self, stack: Mapping[str, Any]) -> bool:
         changed: datetime = stack.get("LastUpdatedTime", stack["CreationTime"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,11 @@ class Review:
                 self.recorder.tell_of_failed_deletion(tags, stack)
             if _may_go_on(stack, decision, only_said):
                 said = outcome if only_said else None
-                found = self.relaunches.look(stack, tags, machine, decision, said)
+                unsure = replace(decision, delete=False, why="its run may go on")
+                try:
+                    found = self.relaunches.look(stack, tags, machine, decision, said)
+                except ANYTHING as error:
+                    return unsure, error  # a run that goes on would lose its stack
                 if isinstance(found, Decision):
                     return found, None
                 if found is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..contract import State
 from ..errors import plain
+from .attempt import Attempt
 
 SUBJECT_LENGTH = 99
 """SNS takes less than 100 characters of ASCII, without line breaks (API reference, Publish)."""
@@ -80,6 +81,26 @@ KINDS = {
     "data": "new data",
     "direct": "a call",
 }
+
+
+def goes_on(job: str, run_id: str, over: Attempt) -> Notice:
+    """Return the notice of a run that lost its machine, or was refused one, and gets another."""
+    spent = "" if not over.usd else f", ${over.usd:.4f}"
+    what = "waits for a machine" if over.refusal is not None else "lost its machine and goes on"
+    return Notice(
+        event="relaunching",
+        job=job,
+        subject=f"Parris: {job} {what}",
+        lines=[
+            f"Attempt {over.number} of job {job} is over: {over.reason}",
+            f"run       {run_id}",
+            f"attempt   {over.began} to {over.ended}{spent}",
+            "Another machine follows as soon as one can be had.",
+            "",
+            f"Look closer: make status RUN={run_id}; end it: make stop RUN={run_id}",
+        ],
+        facts={"run-id": run_id, "attempt": over.record()},
+    )
 
 
 def held_back(event: str, job: str, run_id: str, why: str) -> Notice:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..contract import MAY_GO_ON, State
-from .attempt import Attempt, Next
 from .messages import KINDS, Notice, short
 
 _ENDS: Mapping[str, str] = {
@@ -63,29 +62,6 @@ def ended(
 def goes_on(outcome: Mapping[str, Any]) -> bool:
     """Return whether another run may be wanted that goes on from this one."""
     return outcome.get("state") in MAY_GO_ON and outcome.get("bytes-stored") != 0
-
-
-def goes_on_with(job: str, run_id: str, over: Attempt, then: Next) -> Notice:
-    """Return the notice of a run that lost its machine, or was refused one, and goes on."""
-    lost = over.refusal is None
-    rung = then.rung
-    where = f" in {rung.subnet_id}" if rung.subnet_id else ""
-    spent = "" if not over.usd else f", ${over.usd:.4f}"
-    return Notice(
-        event="relaunching",
-        job=job,
-        subject=f"Parris: {job} {'lost its machine' if lost else 'waits for a machine'}, goes on",
-        lines=[
-            f"Attempt {over.number} of job {job} is over: {over.reason}",
-            f"run       {run_id}",
-            f"attempt   {over.began} to {over.ended}{spent}",
-            f"next      {then.number}, {rung.instance_type} {rung.market}{where}, from "
-            f"{then.not_before}",
-            "",
-            f"Look closer: make status RUN={run_id}; end it: make stop RUN={run_id}",
-        ],
-        facts={"run-id": run_id, "attempt": over.record(), "next": then.record()},
-    )
 
 
 def not_deleted(job: str, run_id: str, stack_name: str, reason: str) -> Notice:
