@@ -74,8 +74,14 @@ VERBS = (
     Verb(
         name="demo",
         help="the whole system on this machine, no AWS account",
-        example="demo",
-        options=(_port(0),),
+        example="demo --interrupt",
+        options=(
+            _port(0),
+            Option(
+                name="interrupt",
+                help="also train on a spot machine that EC2 takes away midway",
+            ),
+        ),
         unanswered="it shows a person what each step prints",
         always_local=True,
     ),

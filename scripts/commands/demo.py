@@ -12,12 +12,15 @@ from pathlib import Path
 
 from scripts.cli import console
 from scripts.cli.arguments import parse
+from scripts.cli.plain_text import one_line
 from scripts.commands import clean_stacks, results, upload_config
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
 from scripts.deployment.follow import follow
-from scripts.deployment.outputs import ROOT, read_deployment
-from scripts.deployment.runs import find_run
+from scripts.deployment.interruption import interrupt
+from scripts.deployment.one_run import attempts_of
+from scripts.deployment.outputs import ROOT, Deployment, read_deployment
+from scripts.deployment.runs import Run, find_run
 from scripts.local import cloud, owners
 
 
@@ -28,7 +31,7 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     was_up = cloud.read_cloud() is not None
     try:
-        status = _demo(was_up, options.port)
+        status = _demo(was_up, options.port) or (_interrupted() if options.interrupt else 0)
     except KeyboardInterrupt:
         print("\nthe demo was stopped", file=sys.stderr)
         return 130
@@ -62,6 +65,49 @@ def _demo(was_up: bool, port: int) -> int:
     with _step("make clean-stacks: the reap function has been there before"):
         _must(clean_stacks.main, ["--wait"])
     return status
+
+
+SPOT_JOB = "demo-spot"
+_EPOCHS = 120
+_NOTICE_SECONDS = 8
+"""EC2's are two minutes; the machine asks for one every five seconds."""
+
+
+def _interrupted() -> int:
+    """Train the default job on a spot machine, and take that away midway."""
+    deployment = read_deployment()
+    taken: list[str] = []
+
+    def heard(run: Run, line: str) -> None:
+        if line.startswith("epoch 10:") and not taken:
+            taken.append(interrupt(deployment, run, _NOTICE_SECONDS))
+            print(f"== make fire TRIGGER=interruption: {taken[0]}", flush=True)
+
+    with _step("make launch of the same on a spot machine, which EC2 takes away midway"):
+        _upload_spot_job(deployment)
+        event = {"job": SPOT_JOB, "event-id": f"demo-{time.time()}"}
+        answer = launching.invoke(deployment, event)
+        launching.show(answer)
+        status = follow(deployment, SPOT_JOB, answer["run-id"], heard)
+        _must(clean_stacks.main, ["--wait"])
+        run = find_run(deployment, SPOT_JOB, answer["run-id"])
+        print(*(one_line(f"attempt {said}") for said in attempts_of(run)), sep="\n")
+    return status
+
+
+def _upload_spot_job(deployment: Deployment) -> None:
+    """Upload the default job once more, to train longer and on spot machines."""
+    config = json.loads((ROOT / "trainer/training-config.json").read_text())
+    config |= {"training-job-name": SPOT_JOB, "market": "spot-then-on-demand"}
+    config |= {"sync-interval-seconds": 5, "parameters": {"epochs": _EPOCHS}}
+    files = {
+        path.name: path.read_bytes() for path in (ROOT / "trainer").iterdir() if path.is_file()
+    }
+    files["training-config.json"] = json.dumps(config).encode()
+    for name, body in files.items():
+        deployment.client("s3").put_object(
+            Bucket=deployment.config_bucket, Key=f"jobs/{SPOT_JOB}/{name}", Body=body
+        )
 
 
 def _show(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,8 +19,17 @@ from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run, believed_folder, find_run, log_stream
 
 
-def follow(deployment: Deployment, job: str, run_id: str) -> int:
-    """Print the run's states and log lines until it is over; 0 if it succeeded, else RUN_FAILED."""
+def follow(
+    deployment: Deployment,
+    job: str,
+    run_id: str,
+    heard: Callable[[Run, str], None] = lambda *_: None,
+) -> int:
+    """Print the run's states and log lines until it is over; 0 if it succeeded, else RUN_FAILED.
+
+    Args:
+        heard: is told of each line.
+    """
     pause = 0.5 if is_local() else 3.0
     tail = LogTail(deployment)
     started = time.monotonic()
@@ -41,6 +50,7 @@ def follow(deployment: Deployment, job: str, run_id: str) -> int:
                 waiting = None
             # A carriage return begins a line too, which must not pass for one of ours.
             print(*(f"  | {part}" for part in plain(line).split("\n")), sep="\n", flush=True)
+            heard(run, line)
         if run.is_over:
             return conclude(run)
         if waiting:

@@ -81,7 +81,9 @@ def attempts_of(run: Run) -> list[str]:
     records = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
     lines = []
     for one in records:
-        kind = " ".join(filter(None, map(one.get, ("instance-type", "market", "subnet-id"))))
+        kind = " ".join(
+            filter(None, map(one.get, ("instance-type", "market", "subnet-id", "zone")))
+        )
         usd = "" if one.get("cost-usd") is None else f", ${one['cost-usd']:.4f}"
         name = one.get("instance-id") or "no machine"
         times = f"{one.get('began')} to {one.get('ended')}"

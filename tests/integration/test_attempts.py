@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 
+from parris.aws.results import Results
 from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
 from tests.plans import NOW
@@ -377,3 +378,32 @@ def test_the_stack_of_a_run_that_is_over_is_kept_where_its_job_says_so(
     assert runs.outcome(run_id)["state"] == state
     runs.reap(15)
     assert runs.stack()["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_a_reap_function_that_was_away_for_an_hour_begins_one_machine(runs: Runs) -> None:
+    run_id = runs.begin()
+    first = runs.machine(run_id)
+    runs.take(first)  # and its event is lost
+    for minutes in (75, 75.1, 80):
+        runs.reap(minutes)
+        runs.deliver(minutes)
+    assert (runs.attempt(), len(runs.record(run_id).attempts)) == ("2", 1)
+
+
+def test_a_machine_that_reaches_nothing_for_ten_minutes_is_left_alone(runs: Runs) -> None:
+    """Nothing of it comes to S3; EC2 lists it as running, and that is enough."""
+    run_id = runs.begin()
+    runs.machine(run_id, began=False)
+    for minutes in range(5, 60, 5):
+        runs.reap(minutes)
+    assert (runs.sent, runs.record(run_id).state) == ([], State.ACCEPTED)
+
+
+def test_whatever_time_a_machine_thinks_it_is_s3s_clock_counts(runs: Runs) -> None:
+    run_id = runs.begin()
+    machine = runs.machine(run_id)
+    runs.store(run_id, machine, "alive.json", '{"attempt": 1, "time": "2001-01-01T00:00:00Z"}')
+    folder = f"runs/default/{run_id}/machines/{ROLE_ID}:{machine}/"
+    at = Results(s3=runs.s3, config_bucket="", results_bucket="parris-results").last_write(folder)
+    assert at is not None
+    assert abs(at - datetime.now(UTC)) < timedelta(minutes=1)

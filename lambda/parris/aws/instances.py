@@ -93,6 +93,7 @@ def _machine(instance: Mapping[str, Any]) -> Machine:
         reason=instance.get("StateReason", {}).get("Code", ""),
         launched=instance["LaunchTime"],
         ended=_ended(instance.get("StateTransitionReason", "")),
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
     )
 
 

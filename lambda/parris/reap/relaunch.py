@@ -184,8 +184,10 @@ class Relaunches:
             state=ending.state,
             reason=ending.reason[:500],
             ended_by=ending.ended_by,
+            hourly_usd=(receipt.get("price") or {}).get("hourly-usd"),
             usd=usd,
             instance_id=instance_id,
+            zone=machine.zone if machine else "",
             folder=folder or None,
             refusal=refusal,
         )

@@ -26,9 +26,12 @@ class Attempt:
     state: str
     reason: str
     ended_by: str
+    hourly_usd: str | None
+    """Of machine, volume and address together; None without a price."""
     usd: float | None
     """What the machine cost; None without a price."""
     instance_id: str | None
+    zone: str
     folder: str | None
     """Its folder in the run's, if its trainer had begun: the next machine goes on from there."""
     refusal: str | None
@@ -44,8 +47,10 @@ class Attempt:
             "state": self.state,
             "reason": self.reason,
             "ended-by": self.ended_by,
+            "hourly-usd": self.hourly_usd,
             "cost-usd": self.usd,
             "instance-id": self.instance_id,
+            "zone": self.zone,
             "machine": self.folder,
             "refusal": self.refusal,
         }
@@ -62,8 +67,10 @@ def read_attempts(text: str) -> tuple[Attempt, ...]:
             state=str(held["state"]),
             reason=str(held["reason"]),
             ended_by=str(held["ended-by"]),
+            hourly_usd=held["hourly-usd"],
             usd=held["cost-usd"],
             instance_id=held["instance-id"],
+            zone=str(held["zone"]),
             folder=held["machine"],
             refusal=held["refusal"],
         )

@@ -76,6 +76,7 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
         "began": outcome.get("booted") or receipt.get("attempt-began"),
         "ended": outcome.get("finished"),
         **{word: outcome.get(word) for word in words},
+        "hourly-usd": (receipt.get("price") or {}).get("hourly-usd"),
         "refusal": None,
     }
     known = [attempt.record() for attempt in earlier]

@@ -45,6 +45,7 @@ class Machine:
     launched: datetime
     ended: datetime | None = None
     """When it was told to end, if EC2 says so."""
+    zone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ def ended(
             f"trained   {'not at all' if seconds is None else _duration(float(seconds))}",
             f"cost      {'unknown' if cost is None else f'${cost:.4f}'}",
             f"ended by  {outcome.get('ended-by', 'unknown')}",
+            *map(_attempt, outcome.get("attempts", [])),
             *outcome.get("warnings", []),
             *(["", "The end of its log:", *(f"  {line}" for line in tail)] if tail else []),
             "",
@@ -135,3 +136,11 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _attempt(one: Mapping[str, Any]) -> str:
+    """Return a line for one of the machines, or refusals, that a run has had."""
+    names = ("instance-type", "market", "subnet-id", "zone")
+    kind = " ".join(str(one[name]) for name in names if one.get(name))
+    usd = "" if one.get("cost-usd") is None else f", ${one['cost-usd']:.4f}"
+    return f"attempt {one.get('number')} {kind}{usd}: {one.get('state')}, {one.get('reason')}"

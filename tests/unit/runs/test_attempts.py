@@ -38,8 +38,10 @@ def lost(number: int = 1, rung: Rung = RUNGS[0]) -> Attempt:
         state=State.INTERRUPTED,
         reason="EC2 took the spot machine",
         ended_by=EndedBy.SPOT,
+        hourly_usd="0.36",
         usd=0.1,
         instance_id=f"i-{number}",
+        zone="us-east-1a",
         folder=f"A:i-{number}",
         refusal=None,
     )
