@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 
@@ -407,3 +408,24 @@ def test_whatever_time_a_machine_thinks_it_is_s3s_clock_counts(runs: Runs) -> No
     at = Results(s3=runs.s3, config_bucket="", results_bucket="parris-results").last_write(folder)
     assert at is not None
     assert abs(at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_stack_that_somebody_is_changing_is_asked_again(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, _ = interrupted(runs)
+    error = {"Error": {"Code": "ValidationError", "Message": "cannot be updated"}}
+    busy = {"StackStatus": "UPDATE_IN_PROGRESS", "Tags": []}
+    with monkeypatch.context() as patch:
+
+        def refuse(**_: Any) -> None:
+            patch.setattr("parris.aws.stacks.read_stack", lambda *_: busy)
+            raise ClientError(error, "UpdateStack")  # type: ignore[arg-type]
+
+        patch.setattr(runs.cloudformation, "update_stack", refuse)
+        with pytest.raises(StackInTheWay):
+            runs.deliver(10.1)
+    assert runs.record(run_id).refused is None
+    runs.reap(15)
+    runs.deliver(15)
+    assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)

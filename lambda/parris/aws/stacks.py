@@ -115,6 +115,7 @@ def change_stack(cloudformation: CloudFormationClient, call: StackCall) -> str:
     """Give a run's stack its next machine; return the stack's id.
 
     Raises:
+        StackInTheWay: if it is being changed by somebody else.
         LaunchFailed: if CloudFormation does not accept the template or its parameters.
         LaunchUnclear: if nobody knows whether it does.
     """
@@ -122,10 +123,14 @@ def change_stack(cloudformation: CloudFormationClient, call: StackCall) -> str:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except (ClientError, BotoCoreError) as error:
         # A request that botocore sends again meets the update that it has begun itself.
+        stack = None
         with contextlib.suppress(ClientError, BotoCoreError):
             stack = read_stack(cloudformation, call.name)
-            if stack and stack_tags(stack).get("parris:attempt") == str(call.attempt):
-                return str(stack["StackId"])
+        if stack and stack_tags(stack).get("parris:attempt") == str(call.attempt):
+            return str(stack["StackId"])
+        if stack and stack["StackStatus"].endswith("_IN_PROGRESS"):  # by make extend, say
+            status = stack["StackStatus"]
+            raise StackInTheWay(f"stack {call.name} is {status}", "", job="", kept=False) from error
         if isinstance(error, ClientError) and not _says_nothing(error):
             raise _failure(error, call.name) from error
         raise LaunchUnclear(
