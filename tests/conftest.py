@@ -22,7 +22,17 @@ settings.register_profile("daily", deadline=None, max_examples=20)  # make test-
 settings.load_profile("whole")
 
 _LONGEST = (
-    *("drill", "schedules", "interrupted_deploy", "destroy", "upgrade", "triggers", "commands"),
+    *(
+        "drill",
+        "five_interruptions",
+        "attempts",
+        "schedules",
+        "interrupted_deploy",
+        "destroy",
+        "upgrade",
+        "triggers",
+        "commands",
+    ),
     *("faults", "layers", "several", "operator", "agent_stop", "agent"),
 )
 """Files of which each takes minutes, mostly waiting. Those that begin last are waited for alone."""
