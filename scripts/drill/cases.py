@@ -36,7 +36,7 @@ COUNTING = """#!/bin/bash
 n=0
 [[ -f "${PARRIS_CHECKPOINT_DIR}/n" ]] && read -r n <"${PARRIS_CHECKPOINT_DIR}/n"
 echo kept > "${PARRIS_OUTPUT_DIR}/kept.txt"
-while ((n < 20)); do
+while ((n < 40)); do
   sleep 1
   n=$((n + 1))
   head --bytes "${PARRIS_PARAM_BYTES}" /dev/urandom > "${PARRIS_CHECKPOINT_DIR}/.weights"

@@ -19,7 +19,7 @@ _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 
 _MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
 
-_VPC_NEEDS, _VPC_REFUSALS = in_vpc("reap")
+_VPC_NEEDS, _VPC_REFUSALS = in_vpc("reap", sees=["ec2:DescribeNetworkInterfaces"])
 
 NEEDS: Rows = [
     *by_key("s3", "sns", "dynamodb"),
@@ -36,7 +36,11 @@ NEEDS: Rows = [
         "stacks.first_failure, stacks.last_failed_deletion, stacks.last_deletion",
     ),
     ("ec2:DescribeInstances", "*", "machines.list_machines, machines.read_machine"),
-    ("ec2:DescribeSubnets", "*", "instances.offered_subnets"),
+    (
+        "ec2:DescribeSubnets",
+        "*",
+        "instances.offered_subnets; Lambda itself, for a function in a VPC",
+    ),
     ("ec2:DescribeInstanceTypeOfferings", "*", "instances.offered_subnets"),
     ("cloudformation:DeleteStack", STACK, "stacks.delete_stack", OURS),
     ("ec2:GetConsoleOutput", _INSTANCE, "instances.read_console", OURS),

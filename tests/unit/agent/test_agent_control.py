@@ -312,7 +312,7 @@ def test_a_notice_s_upload_that_hangs_takes_neither_the_grace_nor_the_last_uploa
     with metadata({}) as service:
         process = begin(
             watched,
-            "trap 'date +%s > $PARRIS_CHECKPOINT_DIR/told; sleep 1; exit' TERM\n"
+            "trap 'printf \"%(%s)T\" > $PARRIS_CHECKPOINT_DIR/told; sleep 1; exit' TERM\n"
             "echo ready; sleep 60 & wait",
             AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint,
         )

@@ -72,11 +72,11 @@ def test_what_is_written_while_it_is_sent_keeps_its_whole_version(machine: Machi
     (checkpoints / "c").write_text("half")
     eventually(lambda: (machine.stored("checkpoints/c") or b"").startswith(b"half"))
     (checkpoints / "b").write_text("2")
-    eventually(lambda: noted(machine)["checkpoints/b"] == etag("2"))
+    eventually(lambda: noted(machine).get("checkpoints/b") == etag("2"))
     assert noted(machine)["checkpoints/c"] == etag("1\n")
     hook.unlink()
     now = (checkpoints / "c").read_text
-    eventually(lambda: noted(machine)["checkpoints/c"] == etag(now()))
+    eventually(lambda: noted(machine).get("checkpoints/c") == etag(now()))
     end(machine, process)
 
 
