@@ -101,11 +101,13 @@ NEEDS: Rows = [
     ),
     ("ec2:RunInstances", _TEMPLATE, _RUN, OURS),
     ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, _BORN),
+    ("ec2:DeleteLaunchTemplate", _TEMPLATE, _HANDLERS, OURS),
     (
-        ["ec2:CreateLaunchTemplateVersion", "ec2:DeleteLaunchTemplate"],
+        "ec2:CreateLaunchTemplateVersion",
         _TEMPLATE,
         _HANDLERS,
         OURS,
+        "only where a job's own template, or one of an older version, gives it no name",
     ),
     (
         "ec2:CreateTags",
