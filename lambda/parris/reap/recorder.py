@@ -186,7 +186,7 @@ class Recorder:
     ) -> dict[str, Any]:
         """Return the outcome of a run whose machine left none; its log may be there."""
         prefix = _prefix(tags)
-        folder = self._folder(tags, machine)
+        folder = self._folder(tags, machine) or self._last_folder(tags)
         lines = self.storage.read_log_end(prefix, folder).splitlines() if folder else []
         outcome = outcome_from_outside(self.ec2, self.receipt(tags), ending, machine, self.now)
         outcome.setdefault("last-log-line", lines[-1] if lines else None)
@@ -194,8 +194,12 @@ class Recorder:
 
     def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
         instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
-        if instance_id is not None:
-            return self.storage.find_machine_folder(_prefix(tags), instance_id)
+        if instance_id is None:
+            return None
+        return self.storage.find_machine_folder(_prefix(tags), instance_id)
+
+    def _last_folder(self, tags: Mapping[str, str]) -> str | None:
+        """Return the folder of the last machine of a run that has begun to train."""
         earlier = reversed(self.record(tags).attempts)
         return next((attempt.folder for attempt in earlier if attempt.folder), None)
 
