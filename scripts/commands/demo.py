@@ -13,6 +13,7 @@ from pathlib import Path
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.plain_text import one_line
+from scripts.cli.which_cloud import hint
 from scripts.commands import clean_stacks, results, upload_config
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
@@ -81,7 +82,7 @@ def _interrupted() -> int:
     def heard(run: Run, line: str) -> None:
         if line.startswith("epoch 10:") and not taken:
             taken.append(interrupt(deployment, run, _NOTICE_SECONDS))
-            print(f"== make fire TRIGGER=interruption: {taken[0]}", flush=True)
+            print(hint(f"== make fire TRIGGER=interruption: {taken[0]}"), flush=True)
 
     with _step("make launch of the same on a spot machine, which EC2 takes away midway"):
         _upload_spot_job(deployment)

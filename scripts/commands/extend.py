@@ -9,7 +9,8 @@ from typing import Any
 
 from botocore.exceptions import WaiterError
 
-from parris.aws.stacks import first_failure, stack_parameters
+from parris.aws.stack_events import first_failure
+from parris.aws.stacks import stack_parameters
 from parris.launch.render import schedule_time
 from parris.runs.budget import minutes_for_budget
 from parris.runs.times import iso, read_time

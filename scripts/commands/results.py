@@ -13,8 +13,9 @@ from scripts.cli.arguments import parse
 from scripts.cli.inside import NotInside, path_inside
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
+from scripts.deployment.folders import believed_folder
 from scripts.deployment.outputs import ROOT, Deployment, read_deployment
-from scripts.deployment.runs import Run, believed_folder
+from scripts.deployment.runs import Run
 from scripts.deployment.several import pick_run
 
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")

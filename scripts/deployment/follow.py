@@ -14,9 +14,10 @@ from parris.errors import plain
 from scripts.cli.console import RUN_FAILED, Moving, Refused
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint, is_local
+from scripts.deployment.folders import believed_folder, log_stream
 from scripts.deployment.one_run import consoles_end
 from scripts.deployment.outputs import Deployment
-from scripts.deployment.runs import Run, believed_folder, find_run, log_stream
+from scripts.deployment.runs import Run, find_run
 
 
 def follow(

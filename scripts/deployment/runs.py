@@ -11,7 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from parris.aws import stacks as cloudformation
-from parris.aws.stacks import first_failure, last_deletion, stack_parameters, stack_tags
+from parris.aws.stack_events import first_failure, last_deletion
+from parris.aws.stacks import stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, State
 from parris.events.request import JOB_NAME, is_run_key
 from parris.runs.attempt import Attempt
@@ -20,7 +21,7 @@ from parris.runs.lifecycle import deleted, replaced
 from parris.runs.state import may_be_followed, state_of
 from parris.runs.times import iso, read_time
 from scripts.cli.console import Refused
-from scripts.deployment.machines import find_machine, instance_of, machine_states
+from scripts.deployment.machines import instance_of, machine_states
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.receipts import read_receipt
 from scripts.deployment.run_ids import begun_with
@@ -28,9 +29,6 @@ from scripts.deployment.stores import ledger_of, storage_of
 
 _GOING = ("pending", "running")
 """States of a machine whose run goes on."""
-
-_FOLDER_NAME = re.compile(r"[A-Z0-9]+:i-[0-9a-f]+")
-"""What ``aws:userid`` is for a machine (IAM user guide, "IAM policy elements: Variables")."""
 
 _BEGINNING = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What may be the beginning of a run's id, or a job's name where that was meant to be one."""
@@ -252,35 +250,6 @@ def _said(
         return None
     said, _ = storage.read_machine_outcome(prefix, folder)
     return None if said is None else {**said, "machine": folder}
-
-
-def believed_folder(deployment: Deployment, run: Run) -> str:
-    """Return where in the results bucket the machine of a run stores, with a slash at its end.
-
-    That is the folder which the run's outcome names or, while it has none, that of the instance
-    with the run's tags: its name is the writer's ``aws:userid``, to which the machines' policy
-    holds them (docs/contracts.md, "What is believed"). A run of an older version has its objects
-    at its root; one that no machine has written for has them nowhere: the same.
-    """
-    name = (run.outcome or {}).get("machine")
-    if name is None and run.outcome is None:
-        instance = find_machine(deployment, run.run_id)["InstanceId"]
-        if instance:
-            name = storage_of(deployment).find_machine_folder(run.prefix, instance)
-    if isinstance(name, str) and _FOLDER_NAME.fullmatch(name):
-        return f"{run.prefix}machines/{name}/"
-    return run.prefix
-
-
-def log_stream(run: Run) -> str:
-    """Return the name of a run's stream in CloudWatch Logs; "" if nobody knows it any more."""
-    known = stack_tags(run.stack or {}), run.outcome or {}, run.receipt
-    names = (
-        known[0].get("parris:log-stream"),
-        known[1].get("log-stream"),
-        known[2].get("log-stream"),
-    )
-    return next((name for name in names if isinstance(name, str) and name), "")
 
 
 def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from parris.aws.stacks import deleter, read_stack
+from parris.aws.stack_events import deleter
+from parris.aws.stacks import read_stack
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import LOCAL_HOME
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
+from scripts.deployment.folders import believed_folder
 from scripts.deployment.machines import find_machine
 from scripts.deployment.outputs import Deployment, read_deployment
-from scripts.deployment.runs import believed_folder, find_run
+from scripts.deployment.runs import find_run
 from scripts.drill.cases import CASES, ONE, Case
 from scripts.local import cloud, faults
 

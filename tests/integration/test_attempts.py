@@ -28,7 +28,7 @@ def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
     backend.get_stack("one").status = "ROLLBACK_COMPLETE"
     patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
     by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
-    patch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
+    patch.setattr("parris.reap.between.last_deletion", lambda *_: by_reap)
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_a_machine_that_stores_something_is_not_gone_whatever_ec2_says(
         },
     )
     by_reap = (EndedBy.REAP, NOW + timedelta(minutes=31))  # moto keeps no token
-    monkeypatch.setattr("parris.reap.open_runs.last_deletion", lambda *_: by_reap)
+    monkeypatch.setattr("parris.reap.between.last_deletion", lambda *_: by_reap)
     at = NOW + timedelta(minutes=20)
     monkeypatch.setattr("parris.aws.results.Results.last_write", lambda *_: at)
     runs.reap(25)

@@ -16,8 +16,9 @@ from moto.s3.models import s3_backends
 from parris.runs.times import iso
 from scripts.cli.inside import NotInside, path_inside
 from scripts.commands import results
+from scripts.deployment.folders import believed_folder, log_stream
 from scripts.deployment.outputs import Deployment
-from scripts.deployment.runs import Run, believed_folder, find_run, log_stream
+from scripts.deployment.runs import Run, find_run
 
 RUN_ID = "r-0123456789abcdef"
 PREFIX = f"runs/job/{RUN_ID}/"

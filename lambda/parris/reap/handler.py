@@ -18,6 +18,7 @@ from ..aws.topic import Notifier
 from ..errors import ParrisError
 from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
+from .between import Between
 from .launches import Launches
 from .open_runs import OpenRuns
 from .reconcile import Reaper
@@ -98,6 +99,13 @@ def make_reaper(
         launches=launches,
         now=now,
     )
+    between = Between(
+        ledger=ledger,
+        cloudformation=cloudformation,
+        recorder=recorder,
+        relaunches=relaunches,
+        now=now,
+    )
     open_runs = OpenRuns(
         ledger=ledger,
         storage=storage,
@@ -105,6 +113,7 @@ def make_reaper(
         recorder=recorder,
         launches=launches,
         relaunches=relaunches,
+        between=between,
         now=now,
     )
     return Reaper(

@@ -14,14 +14,8 @@ from ..aws.ledger import Ledger
 from ..aws.queue import Queue, Waiting
 from ..aws.results import Results
 from ..aws.slots import Slots
-from ..aws.stacks import (
-    UPDATABLE,
-    last_deletion,
-    read_stack,
-    stack_deadline,
-    stack_of_run,
-    stack_tags,
-)
+from ..aws.stack_events import last_deletion
+from ..aws.stacks import read_stack, stack_deadline, stack_of_run, stack_tags
 from ..aws.told import told_key
 from ..contract import EndedBy, State
 from ..errors import ParrisError
@@ -29,7 +23,6 @@ from ..events.request import is_run_key
 from ..events.router import end_event
 from ..runs import messages, messages_of_ends
 from ..runs.answer import answer_of
-from ..runs.ending import Ending
 from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
@@ -39,6 +32,7 @@ from .recorder import Recorder, run_tags
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from .between import Between
     from .launches import Launches
     from .relaunch import Relaunches
 
@@ -68,6 +62,7 @@ class OpenRuns:
     recorder: Recorder
     launches: Launches
     relaunches: Relaunches
+    between: Between
     now: datetime
 
     def settle(
@@ -130,7 +125,7 @@ class OpenRuns:
         if step is Step.CONCLUDE and record.stack_id:
             self._conclude(record, record.stack_id, machine)
         elif step is Step.RELAUNCH:
-            self._relaunch(record, held.get(record.run_id))
+            self.between.relaunch(record, held.get(record.run_id))
         elif step is Step.COMPLETE:
             self._complete(record, held[record.run_id]["StackId"])
         elif step is Step.LOOK:
@@ -167,58 +162,6 @@ class OpenRuns:
         started = self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind))
         if started and self.relaunches.is_told(record):
             self.ledger.accept(record)
-
-    def _relaunch(self, record: RunRecord, stack: Mapping[str, Any] | None) -> None:
-        """Ask for the next machine of a run again, unless its end has come instead."""
-        if stack is not None:
-            if self.relaunches.holds_the_next(record, stack):
-                self.relaunches.complete(record, stack)
-            elif record.refused is None and stack["StackStatus"] in UPDATABLE:
-                self._begin_or_end(record)
-            return  # else its stack goes first, or `Review.look` records how it ended
-        if ending := self._taken_away(record):
-            self.recorder.write(record.tags, ending, None)
-        else:
-            self._begin_or_end(record)
-
-    def go_on(self, tags: Mapping[str, str]) -> bool:
-        """Ask for the next machine of a run whose stack is gone, if it gets one; return whether."""
-        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
-        if record is None or record.state != State.RELAUNCHING or record.refused is not None:
-            return False
-        if next_step(record, self.now, has_stack=False, waits=False) is Step.RELAUNCH:
-            self._begin_or_end(record)
-        return True
-
-    def _begin_or_end(self, record: RunRecord) -> None:
-        """Ask for the next machine of a run, or say how it ended if somebody has ended it."""
-        receipt = self.recorder.receipt(record.tags)
-        deadline = read_time(receipt.get("deadline")) or self.now
-        if "stop" in receipt:
-            by = (receipt["stop"] or {}).get("by", "on request")
-            reason = f"stopped by {by} before it had another machine"
-            ending = Ending(state=State.STOPPED, reason=reason, ended_by=EndedBy.STOP)
-            self.recorder.write(record.tags, ending, None)
-        elif self.now > deadline:
-            reason = f"{record.reason}; its deadline came before another machine"
-            ending = Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
-            self.recorder.write(record.tags, ending, None)
-        else:
-            self.relaunches.start(record)
-
-    def _taken_away(self, record: RunRecord) -> Ending | None:
-        """Return how a run ended that waits for a machine and whose stack somebody took."""
-        if record.refused is not None:
-            return record.refused
-        if record.stack_id is None:
-            return None
-        stack = read_stack(self.cloudformation, record.stack_id)
-        other = stack_tags(stack or {}).get("parris:run-id", record.run_id)
-        if stack is not None and other != record.run_id:
-            return replaced(other)
-        by, when = last_deletion(self.cloudformation, record.stack_id) or (EndedBy.REAP, self.now)
-        deadline = read_time(record.receipt.get("deadline")) or self.now
-        return None if by == EndedBy.REAP else deleted(by, deadline, when)
 
     def _give_up(self, known: RunRecord) -> None:
         """Free a run that its launch died on, and tell of it."""

@@ -11,14 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.instances import list_machines, read_machine
-from ..aws.stacks import (
-    delete_stack,
-    deleter,
-    list_stacks,
-    read_stack,
-    stack_deadline,
-    stack_tags,
-)
+from ..aws.stack_events import deleter
+from ..aws.stacks import delete_stack, list_stacks, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy
 from ..errors import ParrisError
 from ..runs.lifecycle import Machine, deleted, replaced
@@ -220,7 +214,7 @@ class Reaper:
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
             who, deadline = deleter(token), stack_deadline(stack)
-            if who == EndedBy.REAP and self.open_runs.go_on(tags):
+            if who == EndedBy.REAP and self.open_runs.between.go_on(tags):
                 return {"deleted": stack["StackName"], "by": who}
             self.recorder.conclude(
                 tags, deadline, deleted(who, deadline, self.now, machine), machine

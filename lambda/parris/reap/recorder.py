@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.slots import Slots
-from ..aws.stacks import first_failure, last_failed_deletion, stack_tags
+from ..aws.stack_events import first_failure, last_failed_deletion
+from ..aws.stacks import stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import EndedBy

@@ -19,7 +19,8 @@ from ..aws.attempts import Attempts
 from ..aws.instances import offered_subnets
 from ..aws.ledger import Ledger
 from ..aws.results import Results
-from ..aws.stacks import UPDATABLE, first_failure, stack_deadline, stack_tags
+from ..aws.stack_events import first_failure
+from ..aws.stacks import UPDATABLE, stack_deadline, stack_tags
 from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import EndedBy, State
 from ..events.router import relaunch_event

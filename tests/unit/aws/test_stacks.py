@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from parris.aws.stacks import first_failure
+from parris.aws.stack_events import first_failure
 
 STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/one/1"
 

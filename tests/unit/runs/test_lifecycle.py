@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parris.aws.stacks import deleter
+from parris.aws.stack_events import deleter
 from parris.runs.lifecycle import KEEP_AT_MOST, Decision, Facts, Machine, deleted, judge, vanished
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
