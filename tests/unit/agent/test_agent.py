@@ -48,7 +48,7 @@ for limit in ("--cli-connect-timeout", "--cli-read-timeout"):
         del words[at : at + 2]
 call = " ".join(words)
 for rule in json.loads((root / "faults.json").read_text()):
-    if rule["match"] in call:
+    if rule["match"] in call and time.time() < rule.get("before", time.time() + 1):
         time.sleep(rule.get("sleep", 0))
         if "status" in rule:
             print(rule["said"])
@@ -202,7 +202,7 @@ class Machine:
         self.put(command, RECORDER.format(name=command, root=self.folder, then=then))
 
     def break_aws(self, *faults: dict[str, Any]) -> None:
-        """Let calls of the aws CLI that contain `match` sleep or end with a status."""
+        """Let calls of the aws CLI that contain `match`, `before` a time, sleep or fail."""
         (self.folder / "faults.json").write_text(json.dumps(faults))
 
     def script(self, content: str | bytes, name: str = "trainer-script.sh") -> None:

@@ -316,13 +316,13 @@ def test_a_notice_s_upload_that_hangs_takes_neither_the_grace_nor_the_last_uploa
             "echo ready; sleep 60 & wait",
             AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint,
         )
-        watched.break_aws({"match": "s3 cp /", "sleep": 60})
         notice = spot_notice(16)
         when = parse_iso(json.loads(notice[NOTICE])["time"])
+        # The last upload begins when the first is given up, some five seconds before the end.
+        watched.break_aws({"match": "s3 cp /", "sleep": 60, "before": when - 7})
         service.documents |= notice
-        eventually(lambda: "could not store everything this time: was given up" in watched.console)
-        watched.break_aws()
         process.wait(30)
+    assert "could not store everything this time: was given up" in watched.console
     assert watched.outcome()["ended-by"] == "spot"
     told = float(watched.stored("checkpoints/told") or b"")
     assert when - 12.5 < told < when - 8  # the upload had its time, and left the grace
