@@ -429,3 +429,54 @@ def test_a_stack_that_somebody_is_changing_is_asked_again(
     runs.reap(15)
     runs.deliver(15)
     assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)
+
+
+def test_a_stop_that_is_none_ends_nothing(runs: Runs) -> None:
+    run_id, _ = interrupted(runs)
+    receipt = {**runs.receipt(run_id), "stop": "please"}
+    key = f"runs/default/{run_id}/run.json"
+    runs.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+    runs.sent.clear()
+    runs.reap(15)
+    runs.deliver(15)
+    assert (runs.attempt(), runs.record(run_id).state) == ("2", State.ACCEPTED)
+
+
+def test_the_results_of_a_run_whose_last_machine_never_began_are_those_before(runs: Runs) -> None:
+    run_id, first = interrupted(runs, retry={"attempts": 2})
+    runs.deliver(11)
+    second = runs.machine(run_id, 11, began=False)
+    runs.store(run_id, second, "log.txt", "half")
+    runs.take(second)
+    runs.reap(12, machine_event(second))
+    assert runs.outcome(run_id)["machine"] == f"{ROLE_ID}:{first}"
+
+
+def test_a_machine_that_was_refused_at_last_costs_nothing(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, _ = interrupted(runs, 60)
+    runs.deliver(61)
+    spent = runs.record(run_id).attempts[0].usd
+    monkeypatch.setattr("parris.reap.relaunch._is_refused", lambda *_: True)
+    monkeypatch.setattr("parris.reap.relaunch.first_failure", lambda *_: "OptInRequired")
+    monkeypatch.setattr("parris.reap.review._may_go_on", lambda *_: True)
+    runs.reap(100)
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["cost-usd"]) == ("interrupted", spent)
+
+
+def test_a_machine_that_a_failed_rollback_left_goes_before_there_is_another(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    machine = runs.machine(run_id)
+    text = "InsufficientInstanceCapacity"
+    monkeypatch.setattr("parris.reap.relaunch.first_failure", lambda *_: text)
+    backend = cloudformation_backends["123456789012"]["us-east-1"]
+    backend.get_stack("one").status = "ROLLBACK_FAILED"
+    runs.reap(5)
+    assert runs.instance(machine).state == "running"  # moto's stack does not hold it
+    with pytest.raises(runs.cloudformation.exceptions.ClientError, match="does not exist"):
+        runs.stack()
+    assert (runs.sent, runs.record(run_id).state) == ([], State.RELAUNCHING)

@@ -106,7 +106,7 @@ def _begin(
         configuring = pool.submit(storage.read_source, prefix, CONFIG_FILENAME)
         before = read_stack(cloudformation, record.stack_id) if record.stack_id else None
         receipt, text = reading.result().receipt, configuring.result()
-    if "stop" in receipt:
+    if isinstance(receipt.get("stop"), dict):  # as the machine itself reads it
         reason = f"{record.reason}; it was asked to stop before it had another machine"
         raise _OverError(State.STOPPED, reason, EndedBy.STOP)
     tags = stack_tags(before or {})

@@ -58,9 +58,9 @@ class Between:
         """Ask for the next machine of a run, or say how it ended if somebody has ended it."""
         receipt = self.recorder.receipt(record.tags)
         deadline = read_time(receipt.get("deadline")) or self.now
-        if "stop" in receipt:
-            by = (receipt["stop"] or {}).get("by", "on request")
-            reason = f"stopped by {by} before it had another machine"
+        stop = receipt.get("stop")
+        if isinstance(stop, dict):
+            reason = f"stopped by {stop.get('by', 'somebody')} before it had another machine"
             ending = Ending(state=State.STOPPED, reason=reason, ended_by=EndedBy.STOP)
             self.recorder.write(record.tags, ending, None)
         elif self.now > deadline:

@@ -45,9 +45,8 @@ def outcome_from_outside(
     """
     console = _console(ec2, machine)
     said = _last_words(console, str(receipt["job"]), str(receipt["run-id"]))
-    since = (
-        machine.launched if machine else datetime.fromisoformat(receipt.get("claimed", iso(now)))
-    )
+    asked = receipt.get("attempt-began", receipt.get("claimed", iso(now)))
+    since = machine.launched if machine else datetime.fromisoformat(asked)
     if said is not None:
         warning = "the machine could not store this outcome; it was read from its console"
         return {**said, "warnings": [*said.get("warnings", []), warning]}

@@ -96,11 +96,17 @@ class Recorder:
         Args:
             said: what its last machine says of the end, if it does.
         """
-        ids = {attempt.instance_id for attempt in self.record(tags).attempts}
+        earlier = self.record(tags).attempts
+        ids = {attempt.instance_id for attempt in earlier}
         if machine is not None and machine.instance_id in ids:
             machine = None  # of an attempt before
         words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
         known = {**said, **words} if said else self._from_outside(tags, ending, machine)
+        if ending.ended_by == EndedBy.CLOUDFORMATION and machine is None and earlier:
+            known["cost-usd"] = 0.0  # EC2 refused the last machine
+        mark = f"{_prefix(tags)}machines/{known.get('machine')}/alive.json"
+        if earlier and not self.storage.has_any(mark):  # it never had all that was to be restored
+            known["machine"] = self._last_folder(tags) or known.get("machine")
         self.promote(tags, known)
 
     def conclude(

@@ -212,11 +212,11 @@ class Relaunches:
         )
         if isinstance(then, Ending):
             return then
-        if machine is not None and machine.state not in DEAD:
+        updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
+        if updatable and machine is not None and machine.state not in DEAD:
             return Decision(delete=False, why="its machine is going, and another one is to follow")
         if Attempts(self.ledger.table).end(record, attempts, then, over.reason, self.now):
             tell_of_attempt(replace(record, attempts=attempts), self.notifier)
-        updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
         if updatable and then.not_before <= iso(self.now):
             self.launches.start(relaunch_event(record.job, record.run_id, then.number))
         return Decision(delete=not updatable, why=f"attempt {then.number} of its run follows")
