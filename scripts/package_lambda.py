@@ -25,8 +25,11 @@ AGENT_SHARES = ("__init__.py", "contract.py")
 MACHINE = ("cloudformation/training-stack.yaml", "trainer/runtime/user-data.sh")
 OF_TYPES = ("__future__", "typing", "collections.abc")
 """Modules that annotations need, for the most part."""
-MAX_BYTES = 64 * 1024
-"""A small zip starts fast and can be read in the console."""
+MAX_BYTES = 80 * 1024
+"""A small zip starts fast and can be read in the console.
+
+Its modules in a zip within would be 48 KB, and 40 ms slower to import than the 65 KB of files.
+"""
 
 
 def contents(function: str) -> dict[str, bytes]:
