@@ -6,10 +6,12 @@ reads (run.json) and what it leaves (outcome.json). Every way out of `main` ends
 
 from __future__ import annotations
 
+import os
 import queue
 import resource
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from .machine import force_later, power_off
@@ -27,8 +29,7 @@ def main(argv: list[str]) -> int:
         force_later()
         return 0
     events: Events = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):  # a second one does not end an upload either
-        signal.signal(number, lambda *_: events.put("signal"))
+    listen(events)
     run = Run(Path(argv[0]), events)
     try:
         run.train()
@@ -38,6 +39,26 @@ def main(argv: list[str]) -> int:
         finally:
             power_off()
     return 0
+
+
+def listen(events: Events) -> None:
+    """Put "signal" into `events` for each SIGTERM or SIGINT; none of them ends this process.
+
+    A handler in Python runs in the main thread alone, and one that is just about to wait for an
+    event learns of it only after that wait (Python library reference, "signal"). The interpreter
+    writes to a descriptor at once (set_wakeup_fd).
+    """
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(tell)
+
+    def hear() -> None:
+        while os.read(heard, 1):
+            events.put("signal")
+
+    threading.Thread(target=hear, daemon=True, name="signals").start()
 
 
 def start() -> None:
