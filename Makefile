@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
   launch status logs results stop extend jobs schedules fire clean-stacks destroy
-DEVELOPER := help test test-fast test-boot check check-image prove faults bench package format lock venv \
+DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
 export PYTHONPATH := lambda:.
@@ -42,6 +42,9 @@ test: venv-dev ## every test: unit, integration, contract, terraform, e2e
 
 test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
 	@.ci/test-fast
+
+coverage: venv-dev ## make test-fast, and the lines that it did not run
+	@.ci/test-fast --cov --cov-report=term-missing
 
 test-boot: venv-dev ## boot the real machine, in a virtual one; DRILLS=a,b
 	@$(PYTHON) -m tests.boot
