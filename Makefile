@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
-  launch status logs results stop extend jobs schedules fire clean-stacks destroy
+  launch status logs shell results stop extend jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
@@ -75,6 +75,7 @@ upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks
 logs: ## show a run's log, by default the newest run's
+shell: ## open a shell on a run's machine; needs shell = true
 results: ## fetch a run's results to results/<job>/<run-id>/
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30

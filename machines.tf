@@ -75,7 +75,10 @@ locals {
 }
 
 data "aws_iam_policy_document" "instance" {
-  source_policy_documents = [data.aws_iam_policy_document.more["instance"].json]
+  source_policy_documents = [
+    data.aws_iam_policy_document.more["instance"].json,
+    data.aws_iam_policy_document.inputs.json,
+  ]
 
   # aws s3 cp and sync list what they copy, with a slash at the end: its source, and the folder of the
   # machine that its run goes on from. Those of older versions have their checkpoints right below a run.
@@ -139,6 +142,82 @@ data "aws_iam_policy_document" "instance" {
     sid       = "StreamTheLog" # of whose name the last part is a secret of the run
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = local.log_resources["training"]
+  }
+}
+
+# What jobs have fetched for them, and who may look in: nothing of it by default.
+locals {
+  secrets = {
+    "ssm:GetParameter"              = sort([for arn in var.secret_arns : arn if split(":", arn)[2] == "ssm"])
+    "secretsmanager:GetSecretValue" = sort([for arn in var.secret_arns : arn if split(":", arn)[2] == "secretsmanager"])
+    "kms:Decrypt"                   = sort([for arn in var.secret_arns : arn if split(":", arn)[2] == "kms"])
+  }
+  data_objects = sort([for uri in var.data_sources : "arn:${local.partition}:s3:::${trimprefix(uri, "s3://")}${endswith(uri, "/") ? "*" : ""}"])
+  data_prefixes = { # by bucket; what is one object is not listed
+    for uri in sort([for uri in var.data_sources : uri if endswith(uri, "/")]) : split("/", uri)[2] => "${join("/", slice(split("/", uri), 3, length(split("/", uri))))}*"...
+  }
+}
+
+data "aws_iam_policy_document" "inputs" {
+  dynamic "statement" {
+    for_each = { for action, arns in local.secrets : action => arns if length(arns) > 0 }
+
+    content {
+      sid       = replace(title(replace(statement.key, ":", " ")), " ", "")
+      actions   = [statement.key]
+      resources = statement.value
+
+      dynamic "condition" { # nothing else that is under such a key
+        for_each = statement.key == "kms:Decrypt" ? [1] : []
+
+        content {
+          test     = "StringEquals"
+          variable = "kms:ViaService"
+          values   = [for service in ["ssm", "secretsmanager"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+        }
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.data_objects) == 0 ? [] : [local.data_objects]
+
+    content {
+      sid       = "ReadData"
+      actions   = ["s3:GetObject"]
+      resources = statement.value
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.data_prefixes
+
+    content {
+      sid       = "ListData${substr(sha256(statement.key), 0, 8)}"
+      actions   = ["s3:ListBucket"]
+      resources = ["arn:${local.partition}:s3:::${statement.key}"]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = statement.value
+      }
+    }
+  }
+
+  # AWS Systems Manager user guide, "Add Session Manager permissions to an existing IAM role".
+  dynamic "statement" {
+    for_each = var.shell ? [1] : []
+
+    content {
+      sid = "TakeSessions"
+      actions = [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+      ]
+      resources = ["*"] # those of ssmmessages take none; a machine tells of itself alone
+    }
   }
 }
 

@@ -103,6 +103,53 @@ data "aws_iam_policy_document" "operator" {
     resources = local.log_resources["training"]
   }
 
+  # AWS Systems Manager user guide, "Quickstart default IAM policies for Session Manager".
+  dynamic "statement" {
+    for_each = var.shell ? [1] : []
+
+    content {
+      sid       = "OpenSessionsOnOurMachines"
+      actions   = ["ssm:StartSession"]
+      resources = ["arn:${local.partition}:ec2:${local.region}:${local.account_id}:instance/*"]
+
+      condition {
+        test     = "StringEquals"
+        variable = "ssm:resourceTag/parris:deployment"
+        values   = [var.name_prefix]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.shell ? [1] : []
+
+    content {
+      sid       = "OpenSessionsWithAShell"
+      actions   = ["ssm:StartSession"]
+      resources = ["arn:${local.partition}:ssm:${local.region}:${local.account_id}:document/SSM-SessionManagerRunShell"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.shell ? [1] : []
+
+    content {
+      sid       = "UseAndEndTheirOwnSessions"
+      actions   = ["ssm:TerminateSession", "ssm:ResumeSession"]
+      resources = ["arn:${local.partition}:ssm:${local.region}:${local.account_id}:session/&{aws:userid}-*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.shell ? [1] : []
+
+    content {
+      sid       = "TalkToSessions" # whose token only StartSession hands out
+      actions   = ["ssmmessages:OpenDataChannel"]
+      resources = ["*"] # takes none
+    }
+  }
+
   dynamic "statement" {
     for_each = length(local.fired_topics) == 0 ? [] : [local.fired_topics]
 

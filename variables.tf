@@ -213,6 +213,34 @@ variable "instance_role_names" {
   default     = []
 }
 
+variable "secret_arns" {
+  description = "Secrets that machines may read: ARNs of SSM parameters, of Secrets Manager secrets, and of KMS keys of yours they are under."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.secret_arns : can(regex("^arn:[a-z-]+:(ssm:[a-z0-9-]+:[0-9]{12}:parameter/|secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|kms:[a-z0-9-]+:[0-9]{12}:key/).", arn))])
+    error_message = "secret_arns: each must be arn:aws:ssm:<region>:<account>:parameter/<name>, arn:aws:secretsmanager:<region>:<account>:secret:<name>-* or arn:aws:kms:<region>:<account>:key/<id>."
+  }
+}
+
+variable "data_sources" {
+  description = "What machines may read in S3 for the data of jobs: s3://bucket/prefix/ or s3://bucket/object."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for uri in var.data_sources : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]*$", uri))])
+    error_message = "data_sources: each must be s3://bucket/prefix/ or s3://bucket/object, without wildcards."
+  }
+}
+
+variable "shell" {
+  description = "Whether machines take sessions of AWS Systems Manager, as make shell opens them; no port is opened."
+  type        = bool
+  default     = false
+}
+
 variable "instance_policy_arns" {
   description = "Managed policies to attach to the training machines' role, for example to read a data set."
   type        = set(string)

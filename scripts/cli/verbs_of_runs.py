@@ -92,6 +92,13 @@ VERBS = (
         ),
     ),
     Verb(
+        name="shell",
+        help="open a shell on a run's machine",
+        example="shell 20261124-05",
+        options=(_OF_A_RUN, _OF_JOB),
+        unanswered="what is typed there answers",
+    ),
+    Verb(
         name="stop",
         help="end a run early, gently: its results are stored first",
         example="stop 20261124-05 --wait",

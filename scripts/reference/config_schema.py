@@ -13,7 +13,19 @@ from typing import Any
 
 from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL, RETRY
 from parris.jobs.config import OPTIONS as GROUPS
-from parris.jobs.fields import MOST, Amount, Choice, Field, Flag, Several, Text, Whole
+from parris.jobs.fields import (
+    MOST,
+    Amount,
+    Choice,
+    Data,
+    Field,
+    Flag,
+    Secrets,
+    Several,
+    Text,
+    Whole,
+)
+from parris.jobs.inputs import FOLDER, MOST_SECRETS, MOST_SOURCES, SECRET, SECRET_NAME, URI
 from parris.jobs.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "training-config.schema.json"
@@ -44,6 +56,8 @@ MEANINGS = {
     "exit-statuses": "Of the trainer, after which a failure counts; any if empty.",
     "attempts": "How many machines a run may have in all.",
     "parameters": "Names and values that reach the script as PARRIS_PARAM_<NAME>.",
+    "secrets": "Variables of the trainer's environment, and where AWS holds the value of each.",
+    "data": "What the machine fetches from S3 before the trainer starts, and where to.",
     "sync-interval-seconds": "Seconds between two uploads of the output.",
     "stop-grace-seconds": "Seconds between SIGTERM and SIGKILL when a run is stopped.",
 }
@@ -89,6 +103,24 @@ def value(field: Field) -> dict[str, Any]:
         return {"type": "number", "exclusiveMinimum": 0, "maximum": field.maximum}
     if isinstance(field, Flag):
         return {"type": "boolean", "default": field.default}
+    if isinstance(field, Secrets):
+        return {
+            "type": "object",
+            "maxProperties": MOST_SECRETS,
+            "propertyNames": {"pattern": _whole(SECRET_NAME)},
+            "additionalProperties": {"type": "string", "pattern": _whole(SECRET)},
+        }
+    if isinstance(field, Data):
+        source = {
+            "type": "object",
+            "properties": {
+                "s3": {"type": "string", "pattern": _whole(URI)},
+                "to": {"type": "string", "pattern": _whole(FOLDER), "default": "data/"},
+            },
+            "required": ["s3"],
+            "additionalProperties": False,
+        }
+        return {"type": "array", "maxItems": MOST_SOURCES, "items": source}
     string = {"type": "string", "maxLength": MAX_LENGTH, "pattern": _whole(VALUE)}
     return {
         "type": "object",

@@ -94,6 +94,12 @@ schedules = {
 data_triggers = {
   fresh = { bucket = "e2e-data", prefix = "in/", job = "fresh", settle_seconds = 10 }
 }
+secret_arns = [
+  "arn:aws:ssm:us-east-1:000000000000:parameter/team/*",
+  "arn:aws:secretsmanager:us-east-1:000000000000:secret:team/*",
+]
+data_sources     = ["s3://e2e-pictures/train/", "s3://e2e-pictures/b"]
+shell            = true
 alarm_topic_arns = []
 dashboard        = true
 button_jobs      = { long-button = "long", low = "told", many-button = "crowded" }

@@ -29,6 +29,13 @@ VARIABLES: dict[str, Any] = {
     "ebs_kms_key_arns": ["arn:aws:kms:us-east-1:000000000000:key/of-volumes"],
     "allowed_instance_types": ["t3.*", "c7g.large"],
     "allowed_image_owners": ["amazon", "123456789012"],
+    "secret_arns": [
+        "arn:aws:ssm:us-east-1:000000000000:parameter/team/*",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:team/*",
+        "arn:aws:kms:us-east-1:000000000000:key/of-secrets",
+    ],
+    "data_sources": ["s3://pictures/train/", "s3://pictures/test.csv"],
+    "shell": True,
     "vpc_subnet_ids": ["subnet-0"],
     "vpc_security_group_ids": ["sg-0"],
 }

@@ -13,7 +13,19 @@ from jsonschema import Draft202012Validator
 from parris.errors import InvalidConfig
 from parris.jobs.config import FIELDS, LIMITS, RETRY, read_config
 from parris.jobs.config import OPTIONS as GROUPS
-from parris.jobs.fields import MOST, Amount, Choice, Field, Flag, Several, Text, Whole
+from parris.jobs.fields import (
+    MOST,
+    Amount,
+    Choice,
+    Data,
+    Field,
+    Flag,
+    Secrets,
+    Several,
+    Text,
+    Whole,
+)
+from parris.jobs.inputs import FOLDER, SECRET, SECRET_NAME, URI
 from scripts.reference import config_schema
 from scripts.reference.config_schema import AGAIN, OPTIONS, spellings
 
@@ -72,6 +84,13 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
         return st.floats(min_value=0, max_value=field.maximum, exclude_min=True)
     if isinstance(field, Flag):
         return st.booleans()
+    if isinstance(field, Secrets):
+        names, held = (st.from_regex(one, fullmatch=True) for one in (SECRET_NAME, SECRET))
+        return st.dictionaries(names, held, max_size=3)
+    if isinstance(field, Data):
+        uris, folders = (st.from_regex(one, fullmatch=True) for one in (URI, FOLDER))
+        source = st.fixed_dictionaries({"s3": uris}, optional={"to": folders})
+        return st.lists(source, max_size=3)
     return st.dictionaries(
         st.from_regex("[A-Za-z][A-Za-z0-9_-]{0,5}", fullmatch=True),
         st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WHOLE,

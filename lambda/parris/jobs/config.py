@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from ..errors import InvalidConfig, found, meant
-from .fields import Amount, Choice, Field, Flag, Parameters, Several, Text, Whole, read_field
+from .fields import (
+    Amount,
+    Choice,
+    Data,
+    Field,
+    Flag,
+    Parameters,
+    Secrets,
+    Several,
+    Text,
+    Whole,
+    read_field,
+)
 from .files import decode
 from .retry import CAPACITY, CAUSES, INTERRUPTION, ON_DEMAND, SPOT, Retry
 
@@ -98,6 +110,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "max-wait-minutes": Whole(minimum=0, maximum=1440, unit="minutes", default=60),
     "parameters": Parameters(),
+    "secrets": Secrets(),
+    "data": Data(),
     "sync-interval-seconds": Whole(minimum=5, maximum=3600, unit="seconds", default=60),
     "stop-grace-seconds": Whole(minimum=1, maximum=600, unit="seconds", default=30),
 }
@@ -126,6 +140,10 @@ class TrainingConfig:
     markets: tuple[str, ...]
     retry: Retry
     parameters: Mapping[str, str]
+    secrets: Mapping[str, str]
+    """Where each is held, by the variable that it becomes."""
+    data: Sequence[Mapping[str, str]]
+    """What is fetched (``s3``), and where to (``to``)."""
     sync_interval_seconds: int
     stop_grace_seconds: int
 
@@ -181,6 +199,8 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
             max_wait_minutes=read["max-wait-minutes"],
         ),
         parameters=read["parameters"],
+        secrets=read["secrets"],
+        data=read["data"],
         sync_interval_seconds=read["sync-interval-seconds"],
         stop_grace_seconds=read["stop-grace-seconds"],
     )
@@ -257,12 +277,15 @@ def _options(options: Any, name: str, problems: list[str]) -> dict[str, Any]:
     return {}
 
 
+_NOTHING: Mapping[type[Field], Any] = {Parameters: {}, Secrets: {}, Data: ()}
+
+
 def _read_fields(
     fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
 ) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for key, field in fields.items():
-        read[key] = getattr(field, "default", {} if isinstance(field, Parameters) else None)
+        read[key] = getattr(field, "default", _NOTHING.get(type(field)))
         if key in values:
             read[key], fault = read_field(field, values[key])
             if fault:

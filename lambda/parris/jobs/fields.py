@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import found
+from .inputs import read_data, read_secrets
 from .parameters import read_parameters
 
 
@@ -57,6 +58,16 @@ class Parameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """See `inputs.read_secrets`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """See `inputs.read_data`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Several:
     """A value of `field`, or a list of `least` to MOST different ones; read as a tuple."""
 
@@ -69,7 +80,7 @@ class Several:
 
 MOST = 10
 
-Field = Text | Choice | Whole | Amount | Flag | Parameters | Several
+Field = Text | Choice | Whole | Amount | Flag | Parameters | Secrets | Data | Several
 
 
 def read_field(field: Field, value: Any) -> tuple[Any, str]:
@@ -118,6 +129,16 @@ def _read_parameters(_field: Parameters, value: Any) -> tuple[dict[str, str], st
     return values, "; ".join(problems)
 
 
+def _read_secrets(_field: Secrets, value: Any) -> tuple[dict[str, str], str]:
+    held, problems = read_secrets(value)
+    return held, "; ".join(problems)
+
+
+def _read_data(_field: Data, value: Any) -> tuple[tuple[dict[str, str], ...], str]:
+    sources, problems = read_data(value)
+    return sources, "; ".join(problems)
+
+
 def _read_several(field: Several, value: Any) -> tuple[tuple[Any, ...], str]:
     if isinstance(value, str) and value in field.words:
         return field.words[value], ""
@@ -144,5 +165,7 @@ _READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
     Amount: _read_amount,
     Flag: _read_flag,
     Parameters: _read_parameters,
+    Secrets: _read_secrets,
+    Data: _read_data,
     Several: _read_several,
 }

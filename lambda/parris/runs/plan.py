@@ -259,6 +259,8 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "keep-stack": plan.config.keep_stack,
         "script": plan.config.script,
         "parameters": dict(plan.parameters),
+        "secrets": dict(plan.config.secrets),
+        "data": [dict(one) for one in plan.config.data],
         "sync-interval-seconds": plan.config.sync_interval_seconds,
         "stop-grace-seconds": plan.config.stop_grace_seconds,
         "log-group": plan.log_group,

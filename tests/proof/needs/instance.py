@@ -13,6 +13,12 @@ _STORED = (
     *("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json"),
     *("alive.json", "whole.json"),
 )
+_SSM = "arn:aws:ssm:{region}:{account}:parameter"
+_SECRET = "arn:aws:secretsmanager:{region}:{account}:secret"
+_KEY = "arn:aws:kms:{region}:{account}:key/of-secrets"
+_PICTURES = "arn:aws:s3:::pictures"
+_VERBS = ("Create", "Open")
+_OPTION = "an option, which the recorded deployments do not have"
 _INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
 
 NEEDS: Rows = [
@@ -96,10 +102,77 @@ NEEDS: Rows = [
         "agent.pyz",
         _HERS,
     ),
+    ("ssm:GetParameter", f"{_SSM}/team/wandb", "inputs.py: secrets", _HERS, _OPTION),
+    (
+        "secretsmanager:GetSecretValue",
+        f"{_SECRET}:team/db-AbCdEf",
+        "inputs.py: secrets",
+        _HERS,
+        _OPTION,
+    ),
+    *(
+        (
+            "kms:Decrypt",
+            _KEY,
+            "a secret under a key of one's own (Secrets Manager user guide, 'Secret encryption and "
+            "decryption'; Systems Manager user guide, 'KMS encryption for SecureString')",
+            {**_HERS, "kms:ViaService": f"{service}.us-east-1.amazonaws.com"},
+            _OPTION,
+        )
+        for service in ("ssm", "secretsmanager")
+    ),
+    (
+        "s3:GetObject",
+        [f"{_PICTURES}/train/deep/a.png", f"{_PICTURES}/test.csv"],
+        "inputs.py: data",
+        _HERS,
+        _OPTION,
+    ),
+    (
+        "s3:ListBucket",
+        _PICTURES,
+        "inputs.py: aws s3 sync",
+        {**_HERS, "s3:prefix": "train/"},
+        _OPTION,
+    ),
+    (
+        [
+            "ssm:UpdateInstanceInformation",
+            *(
+                f"ssmmessages:{verb}{what}Channel"
+                for verb in _VERBS
+                for what in ("Control", "Data")
+            ),
+        ],
+        "*",
+        "the SSM agent: make shell (Systems Manager user guide, 'Add Session Manager permissions "
+        "to an existing IAM role')",
+        _HERS,
+        "the embedded cloud's machines have no SSM agent",
+    ),
 ]
 
 REFUSALS: Rows = [
     *not_by_key("s3"),
+    ("ssm:GetParameter", f"{_SSM}/other/wandb", "another team's", _HERS),
+    ("secretsmanager:GetSecretValue", f"{_SECRET}:other/db-AbCdEf", "another team's", _HERS),
+    (
+        "kms:Decrypt",
+        _KEY,
+        "what else is under the key",
+        {**_HERS, "kms:ViaService": "s3.us-east-1.amazonaws.com"},
+    ),
+    ("kms:Decrypt", _KEY, "the key itself", _HERS),
+    (
+        "kms:Decrypt",
+        "arn:aws:kms:{region}:{account}:key/another",
+        "another key",
+        {**_HERS, "kms:ViaService": "ssm.us-east-1.amazonaws.com"},
+    ),
+    ("s3:ListBucket", "arn:aws:s3:::another", "other data", {**_HERS, "s3:prefix": "train/"}),
+    ("s3:GetObject", f"{_PICTURES}/private/a.png", "other data", _HERS),
+    ("s3:PutObject", f"{_PICTURES}/train/a.png", "data are read, not written", _HERS),
+    ("s3:ListBucket", _PICTURES, "all of a bucket", {**_HERS, "s3:prefix": ""}),
     (
         ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem"],
         LEDGER,

@@ -8,6 +8,7 @@ _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 _TOPIC = "arn:aws:iot:{region}:{account}:topic"
 _RULE = "arn:aws:events:{region}:{account}:rule"
 _STREAM = "log-stream:digits/20261124-abcdef"
+_SHELL = "on the embedded cloud a shell opens in the machine's own folder"
 _LOCAL = "LOCAL=1 has no endpoint of its own for messages"
 
 _MACHINE = f"{_RUN}/machines/AROAEXAMPLE:i-0123456789abcdef0"
@@ -76,6 +77,28 @@ NEEDS: Rows = [
     ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),
     ("cloudformation:DeleteStack", STACK, "clean_stacks.delete", OURS),
     (
+        "ssm:StartSession",
+        "arn:aws:ec2:{region}:{account}:instance/i-0123456789abcdef0",
+        "shell.main",
+        {"ssm:resourceTag/parris:deployment": "{deployment}"},
+        _SHELL,
+    ),
+    (
+        "ssm:StartSession",
+        "arn:aws:ssm:{region}:{account}:document/SSM-SessionManagerRunShell",
+        "shell.main",
+        {},
+        _SHELL,
+    ),
+    (
+        ["ssm:TerminateSession", "ssm:ResumeSession"],
+        "arn:aws:ssm:{region}:{account}:session/AIDAEXAMPLE-0123456789abcdef0",
+        "shell.main: the Session Manager plugin",
+        {"aws:userid": "AIDAEXAMPLE"},
+        _SHELL,
+    ),
+    ("ssmmessages:OpenDataChannel", "*", "shell.main: the Session Manager plugin", {}, _SHELL),
+    (
         "logs:GetLogEvents",
         f"arn:aws:logs:{{region}}:{{account}}:log-group:/{{deployment}}/training:{_STREAM}",
         "follow.LogTail",
@@ -101,6 +124,29 @@ NEEDS: Rows = [
 
 REFUSALS: Rows = [
     *not_by_key("s3", "dynamodb"),
+    (
+        "ssm:StartSession",
+        "arn:aws:ec2:{region}:{account}:instance/i-0fedcba9876543210",
+        "another's machine",
+        {"ssm:resourceTag/parris:deployment": "another"},
+    ),
+    (
+        "ssm:StartSession",
+        "arn:aws:ssm:{region}:{account}:managed-instance/mi-0123456789abcdef0",
+        "a machine of one's own house",
+        {"ssm:resourceTag/parris:deployment": "{deployment}"},
+    ),
+    (
+        "ssm:StartSession",
+        "arn:aws:ssm:{region}:{account}:document/AWS-StartPortForwardingSession",
+        "a way into what a machine listens on",
+    ),
+    (
+        ["ssm:TerminateSession", "ssm:ResumeSession"],
+        "arn:aws:ssm:{region}:{account}:session/AIDAANOTHER-0123456789abcdef0",
+        "another's session",
+        {"aws:userid": "AIDAEXAMPLE"},
+    ),
     ("s3:ListBucket", "arn:aws:s3:::another", "another's bucket"),
     ("s3:GetBucketNotification", "arn:aws:s3:::another", "another's bucket"),
     (

@@ -83,6 +83,8 @@ if words[:2] == ["s3", "cp"]:
         for path in local(source).rglob("*"):
             if path.is_file():
                 copy(path, local(target) / path.relative_to(local(source)))
+    elif target.endswith("/"):
+        copy(local(source), local(target) / local(source).name)
     else:
         copy(local(source), local(target))
 elif words[:2] == ["s3", "sync"]:
@@ -97,6 +99,12 @@ elif words[:2] == ["s3api", "list-objects-v2"]:
     names = [str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file()]
     etags = {{name: hashlib.md5((bucket / name).read_bytes()).hexdigest() for name in names}}
     print(json.dumps([[name, etag] for name, etag in etags.items() if name.startswith(prefix)]))
+elif words[0] in ("ssm", "secretsmanager"):
+    held = json.loads((root / "secrets.json").read_text())
+    name = words[words.index("--name" if words[0] == "ssm" else "--secret-id") + 1]
+    value = held[f"{{words[0]}}:{{name}}"]
+    ssm = {{"Parameter": {{"Name": name, "Type": "SecureString", "Value": value}}}}
+    print(json.dumps(ssm if words[0] == "ssm" else {{"Name": name, "SecretString": value}}))
 elif words[:2] == ["sts", "get-caller-identity"]:
     print({own_name!r})
 elif words[:2] == ["logs", "put-log-events"]:

@@ -281,10 +281,10 @@ def test_a_spot_notice_interrupts_the_run_gently(watched: Machine) -> None:
 
 def test_a_spot_machine_is_done_before_ec2_takes_it(watched: Machine) -> None:
     watched.receipt |= {"market": "spot", "stop-grace-seconds": 600}
-    with metadata(spot_notice(6)) as service:
+    with metadata(spot_notice(10)) as service:
         begun = time.monotonic()
         watched.run(STUBBORN, AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint)
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 10
     assert watched.outcome()["state"] == "interrupted"
     assert watched.stored("output/early") == b"early\n"
 

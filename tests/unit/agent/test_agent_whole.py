@@ -87,8 +87,8 @@ def test_a_note_that_is_denied_costs_nothing_more(machine: Machine, match: str) 
     machine.break_aws({"match": match, "status": 254, "said": said})
     process = begin(
         machine,
-        "until [[ -e end ]]; do\n"
-        "date +%s.%N > $PARRIS_CHECKPOINT_DIR/c; echo ready; sleep 0.5; done",
+        "date +%s.%N > $PARRIS_CHECKPOINT_DIR/c\n"  # which nobody writes while it is sent
+        "until [[ -e end ]]; do date > $PARRIS_OUTPUT_DIR/o; echo ready; sleep 0.5; done",
     )
     eventually(lambda: sum(call.startswith("aws s3 cp /") for call in machine.calls) >= 4)
     end(machine, process)

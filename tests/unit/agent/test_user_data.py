@@ -341,6 +341,7 @@ def trained(machine: Machine) -> Machine:
     machine.script("echo ready; echo kept > $PARRIS_OUTPUT_DIR/a; sleep 60")
     start(machine)
     eventually((machine.home / "output/a").exists)
+    eventually(lambda: (machine.home / "log.txt").read_text() == "ready\n")
     machine.unplug()
     return machine
 

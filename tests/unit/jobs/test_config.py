@@ -124,12 +124,34 @@ def test_every_fault_is_reported_at_once() -> None:
         ({"termination-options": []}, "termination-options: [] is not an object"),
         ({"termination-options": {"minutes": 5}}, "termination-options.minutes: not a key"),
         ({"parameters": {"9": 1}}, "parameters: '9' is not a name"),
+        ({"secrets": ["KEY"]}, 'secrets: ["KEY"] is not an object of variables and where'),
+        ({"secrets": {"PARRIS_JOB": "ssm:/a"}}, "secrets: 'PARRIS_JOB' is not a variable's name"),
+        ({"secrets": {"KEY": "ssm:"}}, "secrets: KEY: not where a secret is held (ssm:/team/name,"),
+        ({"secrets": {f"K{n}": "ssm:/a" for n in range(21)}}, "secrets: 21 secrets are too many"),
+        ({"data": {"s3": "s3://b/x"}}, 'data: {"s3": "s3://b/x"} is not a list of at most 10'),
+        ({"data": ["s3://b/x"]}, 'data: 1: "s3://b/x" is not {"s3": '),
+        ({"data": [{"s3": "s3://b"}]}, 'data: 1: s3: "s3://b" is not s3://bucket/object or'),
+        ({"data": [{"s3": "s3://bbb/", "to": "../x"}]}, 'data: 1: to: "../x" is not a folder'),
         ({"market": "cheap"}, "not one of on-demand, spot"),
         ([], "[] is not an object"),
     ],
 )
 def test_a_fault_names_key_value_and_what_is_allowed(config: object, says: str) -> None:
     assert says in "\n".join(problems(config))
+
+
+def test_what_is_no_reference_may_be_the_secret_itself_and_is_not_repeated() -> None:
+    with pytest.raises(InvalidConfig) as refused:
+        read_config('{"secrets": {"KEY": "hunter2"}}', "training-config.json")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_data_goes_below_a_folder_of_its_own_by_default() -> None:
+    given = {"data": [{"s3": "s3://pictures/train/"}, {"s3": "s3://pictures/a", "to": "in"}]}
+    assert read_config(json.dumps(given), "training-config.json").data == (
+        {"s3": "s3://pictures/train/", "to": "data/"},
+        {"s3": "s3://pictures/a", "to": "in/"},
+    )
 
 
 @pytest.mark.parametrize(

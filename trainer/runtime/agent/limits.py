@@ -30,6 +30,8 @@ HUNG_SECONDS = 50
 READ_SECONDS, and the pauses between."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
 RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS = 4, 10
+PROGRESS_SECONDS = 30
+"""How often the log says how much of a job's data is there."""
 RESTORE_THREADS = 4
 """How many calls of the aws CLI fetch older versions side by side; each fetches one."""
 OUTCOME_PAUSES = (1, 3, 9, 0)

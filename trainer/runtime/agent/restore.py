@@ -18,7 +18,7 @@ from .whole import mend
 from .words import Events, disk_reason, say
 
 RESTORED = "restored"
-"""The event that the fetch is over."""
+"""The event that a fetch is over, with whatever came of it."""
 FETCHED = "fetched"
 """The folder beside the run's own ones in which all gathers until it is whole."""
 

@@ -9,12 +9,13 @@ import queue
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from parris.contract import EndedBy, State
 
 from .aws import Aws
 from .control import Control
+from .inputs import Inputs
 from .limits import (
     END_SECONDS,
     LAST_MOMENT_SECONDS,
@@ -89,14 +90,14 @@ def supervise(
     return Ending(State.TIMED_OUT, reason, EndedBy.SHUTDOWN if told_to_stop else EndedBy.AGENT)
 
 
-def restore(
-    fetch: Restore, control: Control, most_grace: float, events: Events
+def fetch_first(
+    fetch: Union[Restore, Inputs], control: Control, most_grace: float, events: Events
 ) -> Optional[Ending]:
-    """Fetch what the run goes on from; return how the run ended, if it did meanwhile.
+    """Fetch what the trainer begins with; return how the run ended, if it did meanwhile.
 
     Raises:
-        RunError: if it could not be fetched. A training from its start would cost as much again,
-            and nobody would know.
+        RunError: if it could not be fetched. Without its checkpoints a training would cost as much
+            again, and nobody would know.
         OSError: if it could not be put in place.
     """
     fetch.start(events)
@@ -108,7 +109,8 @@ def restore(
         if fetch.problem:
             raise RunError(f"{fetch.what} could not be fetched: {fetch.problem}")
         fetch.put_in_place()
-        say(fetch.told)
+        if fetch.told:
+            say(fetch.told)
         return None
     fetch.give_up()
     when = f"during the fetch of {fetch.what}"
@@ -153,12 +155,19 @@ class Run:
             resumed, source = False, source_of(receipt)
             if source is not None:
                 fetch = Restore(self._aws, self._home, self._uri, receipt, source)
-                self._ending = restore(fetch, self._control, most_grace, self._events)
+                self._ending = fetch_first(fetch, self._control, most_grace, self._events)
                 if self._ending is not None:
                     return
-                self._trainer.note(f"parris: {fetch.told}", self._streamer)
+                self._note(f"parris: {fetch.told}")
                 resumed = fetch.resumed
-            self._trainer.start(self._streamer, resumed)
+            inputs = Inputs(self._aws, self._home, receipt, self._note)
+            if inputs.are_there:
+                self._ending = fetch_first(inputs, self._control, most_grace, self._events)
+                if self._ending is not None:
+                    return
+                if inputs.told:
+                    self._note(f"parris: {inputs.told}")
+            self._trainer.start(self._streamer, resumed, inputs.secrets)
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
         except OSError as error:
@@ -169,6 +178,10 @@ class Run:
             self._ending = supervise(
                 self._trainer, self._control, self._store, most_grace, self._events
             )
+
+    def _note(self, text: str) -> None:
+        if self._trainer is not None and self._streamer is not None:
+            self._trainer.note(text, self._streamer)
 
     def take_over(self, ending: Ending) -> None:
         """Let `keep` end a run that another process began."""

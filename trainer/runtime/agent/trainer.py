@@ -64,11 +64,12 @@ class Trainer:
             log.write(text.encode() + b"\n")
         streamer.add([text.encode()])
 
-    def start(self, streamer: LogStreamer, resumed: bool) -> None:
+    def start(self, streamer: LogStreamer, resumed: bool, secrets: dict[str, str]) -> None:
         """Start the script.
 
         Args:
             resumed: whether there are checkpoints to go on from.
+            secrets: further variables of its environment.
 
         Raises:
             RunError: if it cannot be started.
@@ -84,7 +85,11 @@ class Trainer:
             process = subprocess.Popen(
                 command,
                 cwd=self._home / "source",
-                env={**os.environ, **trainer_environment(self._home, self._receipt, resumed)},
+                env={
+                    **os.environ,
+                    **secrets,
+                    **trainer_environment(self._home, self._receipt, resumed),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
