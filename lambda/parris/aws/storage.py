@@ -125,6 +125,18 @@ class Storage(Objects):
         body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"].read()
         return decode(body, key)
 
+    def list_source(self, prefix: str) -> dict[str, int]:
+        """Return the sizes in bytes of the files that a run began with, by path below source/."""
+        prefix += "source/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.results_bucket, Prefix=prefix
+        )
+        return {
+            item["Key"].removeprefix(prefix): item["Size"]
+            for page in pages
+            for item in page.get("Contents", [])
+        }
+
     def has_outcome(self, prefix: str) -> bool:
         return self._has(prefix + "outcome.json")
 
@@ -149,6 +161,14 @@ class Storage(Objects):
         """Copy one of the job's files to the run's ``source/``, within S3."""
         self.s3.copy_object(
             CopySource={"Bucket": self.config_bucket, "Key": job_prefix(job) + name},
+            Bucket=self.results_bucket,
+            Key=f"{prefix}source/{name}",
+        )
+
+    def copy_source(self, earlier: str, name: str, prefix: str) -> None:
+        """Copy one of the files that an `earlier` run began with to another run's ``source/``."""
+        self.s3.copy_object(
+            CopySource={"Bucket": self.results_bucket, "Key": f"{earlier}source/{name}"},
             Bucket=self.results_bucket,
             Key=f"{prefix}source/{name}",
         )
