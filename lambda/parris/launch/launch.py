@@ -152,7 +152,7 @@ def _start(
             ledger=ledger,
             notifier=notifier,
         )
-        return commit.run(pool, files.sizes.result(), machine)
+        return commit.run(pool, files.sizes, machine)
 
 
 def _free(ledger: Ledger, record: RunRecord, why: Exception) -> None:

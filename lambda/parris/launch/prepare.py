@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..aws import prices
 from ..aws.stacks import StackCall
-from ..aws.storage import Storage
+from ..aws.storage import Storage, StoredFile, StoredText
 from ..errors import InvalidConfig, LaunchRefused, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
+from ..jobs.commit import read_git
 from ..jobs.config import CONFIG_FILENAME, read_config
 from ..jobs.files import script_problems
 from ..jobs.retry import SPOT
@@ -62,16 +63,27 @@ class Machine:
 class JobFiles:
     """What a run is to begin with, as it is being read: a job's files, or another run's."""
 
-    text: Future[str]
-    """Of its training-config.json."""
-    sizes: Future[dict[str, int]]
-    """In bytes, by path below the folder."""
+    config: Future[StoredText]
+    """Its training-config.json."""
+    listing: Future[dict[str, StoredFile]]
+    """By path below the folder."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """In bytes, by path below the folder."""
+        return {name: file.size for name, file in self.listing.result().items()}
+
+    @property
+    def git(self) -> dict[str, Any] | None:
+        """The commit that they were uploaded from; None if it is not known."""
+        etags = {name: file.etag for name, file in self.listing.result().items()}
+        return read_git(self.config.result().metadata, etags)
 
 
 def read_job(pool: Executor, storage: Storage, job: str) -> JobFiles:
     return JobFiles(
-        text=pool.submit(storage.read_job_file, job, CONFIG_FILENAME),
-        sizes=pool.submit(storage.list_job_files, job),
+        config=pool.submit(storage.read_job_file, job, CONFIG_FILENAME),
+        listing=pool.submit(storage.list_job_files, job),
     )
 
 
@@ -96,9 +108,9 @@ def prepare(
         ParrisError: if the job or the request is not fit to run.
     """
     try:
-        config = read_config(files.text.result(), f"{request.job}/{CONFIG_FILENAME}")
+        config = read_config(files.config.result().text, f"{request.job}/{CONFIG_FILENAME}")
         plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce, resumed=resumed)
-        if problems := script_problems(plan.config.script, files.sizes.result()):
+        if problems := script_problems(plan.config.script, files.sizes):
             again = "make upload-config uploads what the folder holds"
             raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])
     except InvalidConfig as error:
@@ -109,7 +121,7 @@ def prepare(
             f"{'; '.join(error.problems)} (its source/{CONFIG_FILENAME}); make results "
             f"RUN={then.run_id} fetches its source/, to be changed and launched as a job"
         ) from error
-    return plan if then is None else as_then(plan, then)
+    return replace(plan, git=files.git) if then is None else as_then(plan, then)
 
 
 def read_price(plan: RunPlan, clients: Clients) -> Price:
@@ -158,8 +170,8 @@ def read_template(
     if not name or (name == configuration.ORIGINAL_TEMPLATE and name not in files):
         return machine.template
     if plan.rerun_of:
-        return storage.read_source(run_prefix(plan.job, plan.rerun_of), name)
-    return storage.read_job_file(plan.job, name)
+        return storage.read_source(run_prefix(plan.job, plan.rerun_of), name).text
+    return storage.read_job_file(plan.job, name).text
 
 
 def stack_call(

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..aws.ledger import Ledger
-from ..aws.storage import Storage
+from ..aws.storage import Storage, StoredFile
 from ..errors import LaunchRefused
 from ..events.request import LaunchRequest
 from ..jobs.config import CONFIG_FILENAME
@@ -54,7 +54,7 @@ class Earlier:
                 f"RUN={run_id} ends it, and make status RUN={run_id} says when it is"
             )
         then = read_then(run_id, self.receipt.result())
-        if CONFIG_FILENAME not in self.files.sizes.result():
+        if CONFIG_FILENAME not in self.files.listing.result():
             raise LaunchRefused(
                 f"rerun: run {run_id} has no source/{CONFIG_FILENAME} any more (its files may have "
                 f"been deleted); make launch JOB={job} launches the job as it is now"
@@ -72,8 +72,8 @@ def read_earlier(
         record=pool.submit(ledger.read, request.job, request.rerun),
         receipt=pool.submit(_read_receipt, storage, prefix),
         files=JobFiles(
-            text=pool.submit(storage.read_source, prefix, CONFIG_FILENAME),
-            sizes=pool.submit(_list_source, storage, prefix),
+            config=pool.submit(storage.read_source, prefix, CONFIG_FILENAME),
+            listing=pool.submit(_list_source, storage, prefix),
         ),
     )
 
@@ -96,8 +96,8 @@ def _read_receipt(storage: Storage, prefix: str) -> Mapping[str, Any]:
     return receipt
 
 
-def _list_source(storage: Storage, prefix: str) -> dict[str, int]:
-    sizes = storage.list_source(prefix)
-    if problems := file_problems(sizes):
+def _list_source(storage: Storage, prefix: str) -> dict[str, StoredFile]:
+    files = storage.list_source(prefix)
+    if problems := file_problems({name: file.size for name, file in files.items()}):
         raise LaunchRefused(f"rerun: {prefix}source/: {'; '.join(problems)}")
-    return sizes
+    return files

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import LaunchRefused
+from ..jobs.commit import as_git
 from ..jobs.config import FIELDS, MARKETS
 from ..jobs.fields import Field, read_field
 from ..jobs.parameters import merged, read_parameters
@@ -27,6 +28,8 @@ class Then:
     image: str
     volume_size_gb: int
     parameters: Mapping[str, str]
+    git: Mapping[str, Any] | None
+    """The commit of its files."""
     begins_with: Mapping[str, str]
     """Whose checkpoints it began with, as `RunPlan` has it."""
 
@@ -67,6 +70,7 @@ def read_then(run_id: str, receipt: Mapping[str, Any]) -> Then:
         image=str(image),
         volume_size_gb=values["volume-size-gb"],
         parameters=parameters,
+        git=as_git(receipt.get("git")),
         begins_with={
             key: str(receipt[key]) for key in ("resumes", "restore") if receipt.get("restore")
         },
@@ -95,6 +99,7 @@ def as_then(plan: RunPlan, then: Then) -> RunPlan:
         image=then.image,
         volume_size_gb=then.volume_size_gb,
         parameters=merged(then.parameters, plan.request.parameters),
+        git=then.git,
         begins_with=then.begins_with,
         rerun_of=then.run_id,
     )

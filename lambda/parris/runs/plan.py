@@ -69,6 +69,8 @@ class RunPlan:
     begins_with: Mapping[str, str]
     """``resumes`` and ``restore`` of its run.json: whose checkpoints, and where those lie."""
     notes: tuple[str, ...]
+    git: Mapping[str, Any] | None = None
+    """``commit`` and ``dirty`` of the job's files, where they were uploaded from a git clone."""
     rerun_of: str = ""
     """The run that is run again, whose files it begins with; "" where those are the job's."""
 
@@ -266,6 +268,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "log-group": plan.log_group,
         "parris-version": __version__,
         **plan.begins_with,
+        **({"git": plan.git} if plan.git else {}),
         **({"rerun-of": plan.rerun_of} if plan.rerun_of else {}),
     }
 
