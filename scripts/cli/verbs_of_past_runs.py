@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.cli.verb import Option, Verb, job, named, pair, run
+from scripts.cli.verb import Option, Verb, job, named, pair, run, text
 
 VERBS = (
     Verb(
@@ -28,6 +28,29 @@ VERBS = (
         answer=(
             "the launch function's answer (contracts.md, Events), with `rerun-of`; with `--wait` "
             "also `state`, `reason` and `outcome` of the run"
+        ),
+    ),
+    Verb(
+        name="compare",
+        help="show what differs between runs, and what came of each",
+        example="compare 20261124-05,20261125-05 --diff",
+        options=(
+            Option(
+                name="runs",
+                help="2 to 8 runs, each its id or the beginning of it",
+                read=text,
+                value="a,b,…",
+                default="",
+                first=True,
+            ),
+            job("only runs of this job"),
+            Option(name="diff", help="also the files that they began with, by those of the first"),
+        ),
+        answer=(
+            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "trainer-seconds", '
+            '"cost-usd", "parameters", "facts", "packages", "metrics"}], "differ": {"parameters", '
+            '"facts", "packages", "metrics"}, "diff"}`: `differ` lists names; `diff` is null '
+            "without `--diff`, else lines by run id"
         ),
     ),
 )

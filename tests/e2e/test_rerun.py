@@ -28,13 +28,16 @@ def test_a_run_is_run_again_as_it_was(clone: Clone) -> None:
     second = said.split()[1]
     assert f"  again    {first}: its files, parameters, image and machine" in said
     assert summary(clone, second) == summary(clone, first)
-    assert (summary(clone, second)["epochs"], summary(clone, second)["test-accuracy"] > 0.8) == (
-        4,
-        True,
-    )
+    assert summary(clone, second)["epochs"] == 4
+    assert summary(clone, second)["test-accuracy"] > 0.8
     assert machine(clone, second) == machine(clone, first)
     assert f"rerun of  {first}" in clone.make("status", "LOCAL=1", f"RUN={second}").stdout
     gone(clone)
+    compared = clone.make("compare", "LOCAL=1", f"RUNS={first},{second}", "DIFF=1").stdout
+    assert "parameters: the same" in compared
+    assert "Python packages: the same" in compared
+    assert "validation-accuracy" in compared
+    assert f"files of {second}, by those of {first}: the same" in compared
 
     for name in (*FILES, "training-config.json"):
         clone.client("s3").delete_object(
@@ -43,6 +46,8 @@ def test_a_run_is_run_again_as_it_was(clone: Clone) -> None:
     again = clone.make("rerun", "LOCAL=1", "RUN=last", "JOB=again", "PARAMETERS=epochs=1", "WAIT=1")
     third = again.stdout.split()[1]
     assert f"  again    {second}:" in again.stdout
+    packages = (clone.read("again", third, "packages.txt") or b"").decode()
+    assert "\nscikit-learn==" in packages
     assert summary(clone, third)["epochs"] == 1
     gone(clone)
 
