@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
-  launch status logs shell results stop extend jobs schedules fire clean-stacks destroy
+  launch status logs shell results stop extend rerun compare jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
@@ -79,6 +79,8 @@ shell: ## open a shell on a run's machine; needs shell = true
 results: ## fetch a run's results to results/<job>/<run-id>/
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
+rerun: ## start a run again as it was; RUN=id, by default the newest
+compare: ## show what differs between runs; RUNS=a,b DIFF=1
 jobs: ## list the jobs: where each is, its last run, what starts it
 schedules: ## list the next five times of each schedule
 fire: ## set a trigger off, and say what it started; TRIGGER=…

@@ -123,7 +123,7 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "ReadWhatRunsBeganWith" # to begin their next machine
+    sid       = "ReadWhatRunsBeganWith" # to begin their next machine, or to run them again
     actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/source/*"]
   }
@@ -206,9 +206,9 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "ReadPrices"
-    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets"]
-    resources = ["*"] # none of the three takes a resource
+    sid       = "ReadPricesAndImages" # whether the image of a run that is run again is still there
+    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets", "ec2:DescribeImages"]
+    resources = ["*"] # none of the four takes a resource
   }
 
   statement {

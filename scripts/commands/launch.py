@@ -145,6 +145,8 @@ def show(answer: Mapping[str, Any]) -> None:
     print(f"  cost     {cost_of(answer)}")
     if resumed := answer.get("resumes"):
         print(f"  resumes  {resumed}, with its checkpoints")
+    if earlier := answer.get("rerun-of"):
+        print(f"  again    {earlier}: its files, parameters, image and machine")
     for note in answer.get("notes", []):
         print(f"  note     {hint(note)}")
 

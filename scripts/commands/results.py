@@ -122,7 +122,9 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
             name = str(item["Key"]).removeprefix(prefix)
             at_root = prefix == run.prefix
             ours = name in _RECORD or name.startswith("source/")
-            theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
+            theirs = name in ("log.txt", "packages.txt") or name.startswith(
+                ("output/", "checkpoints/")
+            )
             wanted = ours if at_root else theirs
             if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
                 yield Stored(

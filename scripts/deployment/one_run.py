@@ -56,6 +56,7 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "reason": hint(run.reason) or "-",
         "ended by": run.ended_by or "-",
         "resumes": str(receipt.get("resumes", "-")),
+        "rerun of": str(receipt.get("rerun-of", "-")),
         "trigger": _trigger(receipt.get("trigger")),
         "claimed": _moment(receipt.get("claimed"), now),
         "began": _moment(began, now),
@@ -116,11 +117,17 @@ def next_commands(run: Run) -> Sequence[str]:
         resume = (
             [f"make launch RESUME={run.run_id}"] if run.outcome and goes_on(run.outcome) else []
         )
-        return [f"make logs RUN={run.run_id}", results, *resume, *left]
+        again = [f"make rerun RUN={run.run_id}"] if run.outcome and _had_machine(run) else []
+        return [f"make logs RUN={run.run_id}", results, *resume, *again, *left]
     if run.state != "running":
         return [f"make logs RUN={run.run_id} WAIT=1", f"make stop RUN={run.run_id}"]
     extend = f"make extend RUN={run.run_id} MINUTES=30"
     return [f"make logs RUN={run.run_id} WAIT=1", results, f"make stop RUN={run.run_id}", extend]
+
+
+def _had_machine(run: Run) -> bool:
+    """Return whether a run's receipt names the image of a machine, so that it can be run again."""
+    return str(run.receipt.get("image", "")).startswith("ami-")
 
 
 def _moment(text: str | None, now: datetime) -> str:

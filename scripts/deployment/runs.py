@@ -14,7 +14,7 @@ from parris.aws import stacks as cloudformation
 from parris.aws.stack_events import first_failure, last_deletion
 from parris.aws.stacks import stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, State
-from parris.events.request import JOB_NAME, is_run_key
+from parris.events.request import JOB_NAME, LAST, is_run_key
 from parris.runs.attempt import Attempt
 from parris.runs.ending import Ending
 from parris.runs.lifecycle import deleted, replaced
@@ -198,13 +198,14 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
     """Return the run named, or else the newest (of `job`, where given) that got its stack.
 
     Args:
-        run_id: or the beginning of one.
+        run_id: or the beginning of one, or LAST for the newest.
 
     Raises:
         Refused: if there is none, or `run_id` begins several.
     """
     if job and not JOB_NAME.fullmatch(job):
         raise Refused(f"{job!r} is not a job's name; make status lists the runs")
+    run_id = None if run_id == LAST else run_id
     if run_id and not _BEGINNING.fullmatch(run_id):
         raise Refused(f"{run_id!r} is not a run's id, nor the beginning of one")
     ledger = ledger_of(deployment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,16 @@ def job_files(job: str, folder: Path) -> dict[str, Path]:
     files = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if job == DEFAULT_JOB and parts[0] in _NOT_THE_DEFAULT_JOBS:
-            continue
-        if not _JUNK_NAMES.isdisjoint(parts) or path.suffix == ".pyc" or not path.is_file():
-            continue
-        files["/".join(parts)] = path
+        if belongs(job, parts) and path.is_file():
+            files["/".join(parts)] = path
     return files
+
+
+def belongs(job: str, parts: Sequence[str]) -> bool:
+    """Return whether a file is the job's, given the parts of its path below the job's folder."""
+    if job == DEFAULT_JOB and parts[0] in _NOT_THE_DEFAULT_JOBS:
+        return False
+    return _JUNK_NAMES.isdisjoint(parts) and not parts[-1].endswith(".pyc")
 
 
 def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]:

@@ -12,10 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.storage import JOBS_FOLDER, job_prefix
 from parris.events.request import DEFAULT_JOB
+from parris.jobs.commit import metadata_of, read_git
+from parris.jobs.config import CONFIG_FILENAME
 from scripts.cli.console import Refused
 from scripts.cli.words import counted
 from scripts.deployment.outputs import Deployment
-from scripts.jobs import jobs, uploaded
+from scripts.jobs import commits, jobs, uploaded
 from scripts.jobs.account_check import check_account, problems_here
 
 
@@ -25,8 +27,14 @@ class Changes:
 
     upload: dict[str, Path]
     """Files by key."""
+    config: Path
+    """The job's configuration."""
     delete: tuple[str, ...]
     unchanged: int
+    there: Mapping[str, str]
+    """ETags by key, as the bucket has the job."""
+    git: Mapping[str, Any] | None
+    """The commit that the folder lies at, as a receipt has it."""
     first: bool
     """Whether the bucket holds nothing of the job yet."""
 
@@ -90,31 +98,65 @@ def compare(deployment: Deployment, job: str, folder: Path) -> Changes:
     }
     return Changes(
         upload=upload,
+        config=folder / CONFIG_FILENAME,
         delete=tuple(sorted(there.keys() - here.keys())),
         unchanged=len(here) - len(upload),
+        there=there,
+        git=commits.read_commit(job, folder),
         first=not there,
     )
 
 
 def apply(deployment: Deployment, job: str, changes: Changes) -> None:
-    """Upload and remove, saying each; a removed file stays as an old version of its object."""
+    """Upload and remove, saying each; a removed file stays as an old version of its object.
+
+    The configuration comes last: its object names the commit of all others (parris.jobs.commit).
+    """
     s3, bucket = deployment.client("s3"), deployment.config_bucket
-    noted = {}
+    config, etags = job_prefix(job) + CONFIG_FILENAME, dict(changes.there)
+
+    def put(key: str, body: bytes, **more: Any) -> None:
+        etags[key] = s3.put_object(Bucket=bucket, Key=key, Body=body, **more)["ETag"]
+        if etags[key] != _etag(body):
+            uploaded.note(bucket, {key: (etags[key], _etag(body))})
+
     for key, path in changes.upload.items():
         body = _read(path)
         print(f"  upload {key} ({len(body)} bytes)")
-        etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"]
-        if etag != _etag(body):
-            noted[key] = (etag, _etag(body))
-    if noted:
-        uploaded.note(bucket, noted)
+        if key != config:
+            put(key, body)
     for key in changes.delete:
         print(f"  remove {key} (no longer in the folder; the bucket keeps its versions)")
         s3.delete_object(Bucket=bucket, Key=key)
+        etags.pop(key, None)
+    names = {key.removeprefix(job_prefix(job)): etag for key, etag in etags.items()}
+    changed = bool(changes.upload or changes.delete)
+    if config in changes.upload or (
+        changes.git and (changed or _is_news(s3, bucket, config, changes.git, names))
+    ):
+        noted = metadata_of(changes.git, names) if changes.git else {}
+        put(config, _read(changes.config), Metadata=noted)
+    if changes.git:
+        dirty = ", with changes that are not committed" if changes.git["dirty"] else ""
+        print(f"  at commit {changes.git['commit'][:12]}{dirty}")
     print(
         f"{job}: {len(changes.upload)} uploaded, {len(changes.delete)} removed, "
         f"{changes.unchanged} unchanged, in s3://{bucket}/{job_prefix(job)}"
     )
+
+
+def _is_news(
+    s3: Any, bucket: str, config: str, git: Mapping[str, Any], etags: Mapping[str, str]
+) -> bool:
+    """Return whether the bucket's files, all as they are here, are not known to be of a commit."""
+    try:
+        noted = read_git(s3.head_object(Bucket=bucket, Key=config)["Metadata"], etags)
+    except ClientError as error:
+        # Whoever may upload need not be allowed to read: then what is noted stays.
+        if error.response["Error"]["Code"] not in ("403", "AccessDenied"):
+            raise
+        return False
+    return noted is None or (noted["dirty"] and not git["dirty"])
 
 
 def _list(s3: Any, bucket: str, prefix: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ try denied aws logs describe-log-streams --log-group-name "$PARRIS_PARAM_GROUP"
 get allowed "$own/run.json"
 get allowed "$own/agent.pyz"
 try allowed aws s3 ls "s3://$bucket/$own/source/"
-for name in output/x checkpoints/x log.txt outcome.json alive.json whole.json; do
+for name in output/x checkpoints/x log.txt outcome.json alive.json whole.json packages.txt; do
   put allowed "$own/machines/$me/$name"
 done
 try allowed aws s3 ls "s3://$bucket/$own/machines/$me/output/"

@@ -44,6 +44,23 @@ def resolve_image(ssm: SSMClient, parameter: str) -> str:
         ) from error
 
 
+def has_image(ec2: EC2Client, image: str) -> bool:
+    """Return whether a machine may still be made of an image.
+
+    A deprecated one can be used like any other (EC2 user guide, "Deprecate an Amazon EC2 AMI"). One
+    that was deregistered is at first left out, later it is an error (EC2 API reference,
+    DescribeImages).
+    """
+    try:
+        found = ec2.describe_images(ImageIds=[image], IncludeDeprecated=True)["Images"]
+    except ClientError as error:
+        # InvalidAMIID.NotFound, .Unavailable (EC2 API reference, "Error codes").
+        if not error.response["Error"]["Code"].startswith("InvalidAMIID."):
+            raise
+        return False
+    return any(one.get("State") == "available" for one in found)
+
+
 def price_region(region: str) -> str:
     """Return the region in which to ask for the prices of `region`.
 

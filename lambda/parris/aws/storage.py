@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -28,14 +28,29 @@ class Claim:
     etag: str
 
 
+class StoredFile(NamedTuple):
+    """What a listing says of an object."""
+
+    size: int
+    """Bytes."""
+    etag: str
+
+
+class StoredText(NamedTuple):
+    """An object that is text, with the metadata that its writer gave it."""
+
+    text: str
+    metadata: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Storage(Objects):
     """The two buckets of one deployment."""
 
     config_bucket: str
 
-    def read_job_file(self, job: str, name: str) -> str:
-        """Return the text of file `name` of `job`.
+    def read_job_file(self, job: str, name: str) -> StoredText:
+        """Return file `name` of `job`.
 
         Raises:
             UnknownJob: if the job has no such file.
@@ -43,7 +58,8 @@ class Storage(Objects):
         """
         key = job_prefix(job) + name
         try:
-            body = self.s3.get_object(Bucket=self.config_bucket, Key=key)["Body"].read()
+            answer = self.s3.get_object(Bucket=self.config_bucket, Key=key)
+            body = answer["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
@@ -52,26 +68,21 @@ class Storage(Objects):
                 f"job {job!r} has no {name} in s3://{self.config_bucket}/{job_prefix(job)}; "
                 f"run {command}"
             ) from error
-        return decode(body, f"{job}/{name}")
+        return StoredText(decode(body, f"{job}/{name}"), answer["Metadata"])
 
-    def list_job_files(self, job: str) -> dict[str, int]:
-        """Return the sizes in bytes of the job's files, by path below the job's folder.
+    def list_job_files(self, job: str) -> dict[str, StoredFile]:
+        """Return the job's files, by path below the job's folder.
 
         Raises:
             InvalidConfig: if there are too many, or one is too large to copy.
         """
         prefix = job_prefix(job)
-        # One page holds 1,000 keys, so this is one round trip in all but the largest buckets.
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.config_bucket, Prefix=prefix
-        )
         files = {
-            item["Key"].removeprefix(prefix): item["Size"]
-            for page in pages
-            for item in page.get("Contents", [])
-            if job != DEFAULT_JOB or not item["Key"].startswith(JOBS_FOLDER)
+            name: file
+            for name, file in self._list(self.config_bucket, prefix).items()
+            if job != DEFAULT_JOB or not name.startswith(JOBS_FOLDER)
         }
-        if problems := file_problems(files):
+        if problems := file_problems({name: file.size for name, file in files.items()}):
             raise InvalidConfig(f"job {job}", problems)
         return files
 
@@ -119,11 +130,24 @@ class Storage(Objects):
                 return True
         return False
 
-    def read_source(self, prefix: str, name: str) -> str:
-        """Return the text of one of the files that a run began with."""
+    def read_source(self, prefix: str, name: str) -> StoredText:
+        """Return one of the files that a run began with."""
         key = f"{prefix}source/{name}"
-        body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"].read()
-        return decode(body, key)
+        answer = self.s3.get_object(Bucket=self.results_bucket, Key=key)
+        return StoredText(decode(answer["Body"].read(), key), answer["Metadata"])
+
+    def list_source(self, prefix: str) -> dict[str, StoredFile]:
+        """Return the files that a run began with, by path below its source/."""
+        return self._list(self.results_bucket, f"{prefix}source/")
+
+    def _list(self, bucket: str, prefix: str) -> dict[str, StoredFile]:
+        # One page holds 1,000 keys, so this is one round trip for whatever is a job's.
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {
+            item["Key"].removeprefix(prefix): StoredFile(item["Size"], item["ETag"])
+            for page in pages
+            for item in page.get("Contents", [])
+        }
 
     def has_outcome(self, prefix: str) -> bool:
         return self._has(prefix + "outcome.json")
@@ -149,6 +173,14 @@ class Storage(Objects):
         """Copy one of the job's files to the run's ``source/``, within S3."""
         self.s3.copy_object(
             CopySource={"Bucket": self.config_bucket, "Key": job_prefix(job) + name},
+            Bucket=self.results_bucket,
+            Key=f"{prefix}source/{name}",
+        )
+
+    def copy_source(self, earlier: str, name: str, prefix: str) -> None:
+        """Copy one of the files that an `earlier` run began with to another run's ``source/``."""
+        self.s3.copy_object(
+            CopySource={"Bucket": self.results_bucket, "Key": f"{earlier}source/{name}"},
             Bucket=self.results_bucket,
             Key=f"{prefix}source/{name}",
         )

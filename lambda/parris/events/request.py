@@ -55,6 +55,8 @@ class LaunchRequest:
     """One of ACTIONS."""
     resume: str = ""
     """The run whose checkpoints it begins with, or LAST; "" for none."""
+    rerun: str = ""
+    """The run that is to be run again as it was; "" for what the job is now."""
     overlap: str = ""
     """One of OVERLAPS, or "" for whoever asks without a choice and is refused."""
     time: datetime | None = None
@@ -95,6 +97,21 @@ def read_resume(event: Mapping[str, Any]) -> str:
     if value in ("", LAST) or (isinstance(value, str) and RUN_ID.fullmatch(value)):
         return str(value)
     raise InvalidEvent(f'resume: {shown(value)} is neither the id of a run nor "{LAST}"')
+
+
+def read_rerun(event: Mapping[str, Any]) -> str:
+    """Return the run to run again, as an event names it; "" if it names none."""
+    value = event.get("rerun", "")
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not RUN_ID.fullmatch(value):
+        raise InvalidEvent(f"rerun: {shown(value)} is not the id of a run")
+    if event.get("resume"):
+        raise InvalidEvent(
+            "rerun: a run begins as another one did, or with what that one stored (resume); give "
+            "one of the two"
+        )
+    return value
 
 
 def read_payload(event: Mapping[str, Any], where: str) -> Any:

@@ -14,6 +14,7 @@ from .request import (
     read_job,
     read_parameters,
     read_payload,
+    read_rerun,
     read_resume,
     read_text,
     read_time,
@@ -25,7 +26,9 @@ RULES = ("button", "device", "schedule", "data", "window", "relaunch")
 """What an event's ``rule`` may be: its rule's own literal (triggers.tf; `end_event`,
 `relaunch_event`)."""
 
-_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap", "resume"}
+_DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"} | {
+    *("resume", "rerun")
+}
 _DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
 _DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time"}
 _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
@@ -133,6 +136,7 @@ def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
         identity=identity,
         kind="schedule" if schedule else "direct",
         resume=read_resume(event),
+        rerun=read_rerun(event),
         overlap=overlap,
         time=time,
         parameters=read_parameters(event),

@@ -71,3 +71,12 @@ def unknown_names(given: Iterable[str], known: Iterable[str], job: str) -> list[
 def environment_name(name: str) -> str:
     """Return the variable that carries parameter `name` to the trainer."""
     return "PARRIS_PARAM_" + name.upper().replace("-", "_")
+
+
+def merged(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """Return parameters in which `theirs` win, however they are spelled."""
+    named = {environment_name(name): (name, value) for name, value in ours.items()}
+    for name, value in theirs.items():
+        key = environment_name(name)
+        named[key] = (named[key][0] if key in named else name, value)
+    return dict(named.values())

@@ -27,6 +27,7 @@ from ..errors import LaunchRefused, LaunchUnclear, ParrisError, StackInTheWay
 from ..runs import messages
 from ..runs.answer import answer_of, duplicate_of
 from ..runs.budget import Price
+from ..runs.names import run_prefix
 from ..runs.plan import RunPlan, receipt
 from ..runs.record import RunRecord
 from ..settings import Settings
@@ -133,9 +134,12 @@ class Commit:
         return self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
 
     def _copying(self, pool: Executor, files: Mapping[str, int]) -> list[Future[None]]:
-        """Copy the job's files and the agent to the run, within S3."""
+        """Copy the run's files and the agent to the run, within S3."""
         job, prefix = self.plan.job, self.plan.prefix
-        copies = [pool.submit(self.storage.snapshot, job, name, prefix) for name in files]
+        copy = partial(self.storage.snapshot, job)
+        if earlier := self.plan.rerun_of:
+            copy = partial(self.storage.copy_source, run_prefix(job, earlier))
+        copies = [pool.submit(copy, name, prefix) for name in files]
         agent = pool.submit(self.storage.copy_agent, prefix, self.settings.agent_version)
         return [*copies, agent]
 

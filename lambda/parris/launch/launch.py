@@ -31,6 +31,7 @@ from .claim import claim_run
 from .commit import Commit
 from .prepare import Clients, Machine, prepare, read_job
 from .relaunch import relaunch
+from .rerun import read_earlier
 from .resume import find_resumed
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ def _start(
     """Start a training in three round trips: read the job and claim the run; make room for it and
     copy its files; create the stack."""
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
-        files = read_job(pool, storage, request.job)
+        earlier = read_earlier(pool, ledger, storage, request) if request.rerun else None
+        files = earlier.files if earlier else read_job(pool, storage, request.job)
         resuming = pool.submit(find_resumed, ledger, storage, request) if request.resume else None
         record, ours = claim_run(
             ledger,
@@ -135,6 +137,7 @@ def _start(
                 run_id=record.run_id,
                 nonce=secret,
                 resumed=resuming.result() if resuming else None,
+                then=earlier.result() if earlier else None,
             )
         except (ParrisError, ClientError, BotoCoreError) as error:
             _free(ledger, record, error)
@@ -149,7 +152,7 @@ def _start(
             ledger=ledger,
             notifier=notifier,
         )
-        return commit.run(pool, files.sizes.result(), machine)
+        return commit.run(pool, files.sizes, machine)
 
 
 def _free(ledger: Ledger, record: RunRecord, why: Exception) -> None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..aws import prices
 from ..aws.stacks import StackCall
-from ..aws.storage import Storage
-from ..errors import InvalidConfig, PriceUnknown
+from ..aws.storage import Storage, StoredFile, StoredText
+from ..errors import InvalidConfig, LaunchRefused, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
+from ..jobs.commit import read_git
 from ..jobs.config import CONFIG_FILENAME, read_config
 from ..jobs.files import script_problems
 from ..jobs.retry import SPOT
+from ..runs.again import Then, as_then
 from ..runs.budget import Price
 from ..runs.fleet import fill_slots
+from ..runs.names import run_prefix
 from ..runs.plan import RunPlan, plan_run, within_budget, without_price
 from ..runs.record import RunRecord
 from ..settings import Settings
@@ -58,18 +61,29 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFiles:
-    """A job as it is being read from the config bucket."""
+    """What a run is to begin with, as it is being read: a job's files, or another run's."""
 
-    text: Future[str]
-    """Of its training-config.json."""
-    sizes: Future[dict[str, int]]
-    """In bytes, by path below the job's folder."""
+    config: Future[StoredText]
+    """Its training-config.json."""
+    listing: Future[dict[str, StoredFile]]
+    """By path below the folder."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """In bytes, by path below the folder."""
+        return {name: file.size for name, file in self.listing.result().items()}
+
+    @property
+    def git(self) -> dict[str, Any] | None:
+        """The commit that they were uploaded from; None if it is not known."""
+        etags = {name: file.etag for name, file in self.listing.result().items()}
+        return read_git(self.config.result().metadata, etags)
 
 
 def read_job(pool: Executor, storage: Storage, job: str) -> JobFiles:
     return JobFiles(
-        text=pool.submit(storage.read_job_file, job, CONFIG_FILENAME),
-        sizes=pool.submit(storage.list_job_files, job),
+        config=pool.submit(storage.read_job_file, job, CONFIG_FILENAME),
+        listing=pool.submit(storage.list_job_files, job),
     )
 
 
@@ -82,18 +96,32 @@ def prepare(
     run_id: str,
     nonce: str,
     resumed: RunRecord | None,
+    then: Then | None,
 ) -> RunPlan:
     """Return what is to become of a request, without doing anything of it.
+
+    Args:
+        resumed: the run whose checkpoints it begins with.
+        then: how the run was that it runs again, whose files are `files`.
 
     Raises:
         ParrisError: if the job or the request is not fit to run.
     """
-    config = read_config(files.text.result(), f"{request.job}/{CONFIG_FILENAME}")
-    plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce, resumed=resumed)
-    if problems := script_problems(plan.config.script, files.sizes.result()):
-        again = "make upload-config uploads what the folder holds"
-        raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])
-    return plan
+    try:
+        config = read_config(files.config.result().text, f"{request.job}/{CONFIG_FILENAME}")
+        plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce, resumed=resumed)
+        if problems := script_problems(plan.config.script, files.sizes):
+            again = "make upload-config uploads what the folder holds"
+            raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])
+    except InvalidConfig as error:
+        if then is None:
+            raise
+        raise LaunchRefused(
+            f"rerun: run {then.run_id} cannot be run here again as it was: "
+            f"{'; '.join(error.problems)} (its source/{CONFIG_FILENAME}); make results "
+            f"RUN={then.run_id} fetches its source/, to be changed and launched as a job"
+        ) from error
+    return replace(plan, git=files.git) if then is None else as_then(plan, then)
 
 
 def read_price(plan: RunPlan, clients: Clients) -> Price:
@@ -117,6 +145,19 @@ def priced(plan: RunPlan, read: Callable[[], Price]) -> RunPlan:
 
 
 def resolve_image(plan: RunPlan, clients: Clients) -> str:
+    """Return the id of the image that the machine is to boot.
+
+    Raises:
+        LaunchFailed: if there is no such parameter.
+        LaunchRefused: if the image of a run that is run again is gone: another one has other
+            libraries, so that it would be another run.
+    """
+    if plan.rerun_of and not prices.has_image(clients.ec2(), plan.image):
+        raise LaunchRefused(
+            f"rerun: the image of run {plan.rerun_of}, {plan.image}, is no longer to be had in "
+            f"{plan.region}; make launch JOB={plan.job} launches the job as it is now, with "
+            f"today's image, and make results RUN={plan.rerun_of} fetches what the run began with"
+        )
     if plan.image.startswith("ami-"):
         return plan.image
     return prices.resolve_image(clients.ssm(), plan.image)
@@ -128,7 +169,9 @@ def read_template(
     name = plan.config.template
     if not name or (name == configuration.ORIGINAL_TEMPLATE and name not in files):
         return machine.template
-    return storage.read_job_file(plan.job, name)
+    if plan.rerun_of:
+        return storage.read_source(run_prefix(plan.job, plan.rerun_of), name).text
+    return storage.read_job_file(plan.job, name).text
 
 
 def stack_call(

@@ -105,7 +105,7 @@ def _begin(
         reading = pool.submit(storage.read_receipt, prefix)
         configuring = pool.submit(storage.read_source, prefix, CONFIG_FILENAME)
         before = read_stack(cloudformation, record.stack_id) if record.stack_id else None
-        receipt, text = reading.result().receipt, configuring.result()
+        receipt, text = reading.result().receipt, configuring.result().text
     if isinstance(receipt.get("stop"), dict):  # as the machine itself reads it
         reason = f"{record.reason}; it was asked to stop before it had another machine"
         raise _OverError(State.STOPPED, reason, EndedBy.STOP)
@@ -218,7 +218,7 @@ def _template(plan: RunPlan, storage: Storage, machine: Machine) -> str:
     if not plan.config.template:
         return machine.template
     try:
-        return storage.read_source(plan.prefix, plan.config.template)
+        return storage.read_source(plan.prefix, plan.config.template).text
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise

@@ -20,7 +20,7 @@ def answer_of(
         "stack-id": stack_id,
         "deadline": receipt["deadline"],
         "duplicate": duplicate,
-        **({"resumes": receipt["resumes"]} if "resumes" in receipt else {}),
+        **{key: receipt[key] for key in ("resumes", "rerun-of") if key in receipt},
         **_costs(receipt),
     }
 

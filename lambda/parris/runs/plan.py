@@ -15,7 +15,7 @@ from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.config import TrainingConfig
-from ..jobs.parameters import OF_NEW_DATA, environment_name, unknown_names
+from ..jobs.parameters import OF_NEW_DATA, merged, unknown_names
 from ..settings import Settings
 from .budget import BudgetTooSmall, Price, minutes_for_budget
 from .images import default_image, has_gpu
@@ -66,9 +66,13 @@ class RunPlan:
     write to any stream whose name they know."""
     results_bucket: str
     region: str
-    resumed: RunRecord | None
-    """The run whose checkpoints it begins with."""
+    begins_with: Mapping[str, str]
+    """``resumes`` and ``restore`` of its run.json: whose checkpoints, and where those lie."""
     notes: tuple[str, ...]
+    git: Mapping[str, Any] | None = None
+    """``commit`` and ``dirty`` of the job's files, where they were uploaded from a git clone."""
+    rerun_of: str = ""
+    """The run that is run again, whose files it begins with; "" where those are the job's."""
 
     @property
     def job(self) -> str:
@@ -173,12 +177,12 @@ def plan_run(
         else tuple(settings.fleet.groups),
         volume_size_gb=config.volume_size_gb
         or (GPU_VOLUME_GB if any(map(has_gpu, config.instance_types)) else DEFAULT_VOLUME_GB),
-        parameters=_merged(_known(config, resumed), request.parameters),
+        parameters=merged(_known(config, resumed), request.parameters),
         log_group=settings.training_log_group,
         log_stream=f"{request.job}/{run_id}/{nonce}",
         results_bucket=settings.results_bucket,
         region=settings.region,
-        resumed=resumed,
+        begins_with=_resumes(resumed),
         notes=tuple(notes),
     )
 
@@ -265,7 +269,9 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "stop-grace-seconds": plan.config.stop_grace_seconds,
         "log-group": plan.log_group,
         "parris-version": __version__,
-        **_resumes(plan.resumed),
+        **plan.begins_with,
+        **({"git": plan.git} if plan.git else {}),
+        **({"rerun-of": plan.rerun_of} if plan.rerun_of else {}),
     }
 
 
@@ -289,12 +295,3 @@ def _known(config: TrainingConfig, resumed: RunRecord | None) -> Mapping[str, st
     """Return the job's parameters, with the values of a run that is gone on from."""
     earlier: Mapping[str, str] = resumed.receipt.get("parameters", {}) if resumed else {}
     return {name: earlier.get(name, value) for name, value in config.parameters.items()}
-
-
-def _merged(ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
-    """Return the job's parameters, where the event's own win, however they are spelled."""
-    named = {environment_name(name): (name, value) for name, value in ours.items()}
-    for name, value in theirs.items():
-        key = environment_name(name)
-        named[key] = (named[key][0] if key in named else name, value)
-    return dict(named.values())

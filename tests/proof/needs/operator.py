@@ -23,6 +23,13 @@ NEEDS: Rows = [
     (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "uploads.apply"),
     (
         "s3:GetObject",
+        "{config}/jobs/digits/training-config.json",
+        "uploads._is_news",
+        {},
+        "the clone of e2e is no git clone, so there is no commit to look for",
+    ),
+    (
+        "s3:GetObject",
         [
             f"{_RUN}/run.json",
             f"{_RUN}/outcome.json",

@@ -16,18 +16,24 @@ SHUTDOWN_GRACE_SECONDS = 60
 END_SECONDS = 120
 """The most between the trainer's end and power-off while nothing gets through to AWS, and how far
 past its deadline an upload that works may go on. The next six share it out: `Store.finish` tries
-for RETRY_SECONDS, the sign of life for LAST_SIGN_SECONDS, then the log has 5 s more, the outcome
-OUTCOME_SECONDS, and the power-off ORDERLY_SECONDS. What is left is for slow disks and the starts of
-processes."""
+for RETRY_SECONDS, the sign of life and `packages.txt` for LAST_SIGN_SECONDS each, then the log has
+5 s more, the outcome OUTCOME_SECONDS, and the power-off ORDERLY_SECONDS. What is left is for slow
+disks and the starts of processes."""
 RETRY_SECONDS = 60
 LAST_SIGN_SECONDS = 3
-"""For `alive.json`, if it is not there yet when all else is."""
+"""For `alive.json`, and for `packages.txt`, if it is not there yet when all else is."""
 STREAM_SECONDS = 40
 OUTCOME_SECONDS = 30
 ORDERLY_SECONDS = 15
 HUNG_SECONDS = 50
 """How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
 READ_SECONDS, and the pauses between."""
+PACKAGES_SECONDS = 20
+"""The most for `packages.txt`, beside the last upload."""
+SMI_SECONDS = 30
+"""The most for nvidia-smi, which nobody waits for: it may have to load the driver first."""
+LONGEST_LOOK_SECONDS = 30
+"""The longest between two looks at what interpreters the trainer has started."""
 CONNECT_SECONDS, READ_SECONDS, CALL_ATTEMPTS = 10, 15, 3
 RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS = 4, 10
 PROGRESS_SECONDS = 30

@@ -15,6 +15,7 @@ from parris.contract import EndedBy, State
 
 from .aws import Aws
 from .control import Control
+from .environment import Environment
 from .inputs import Inputs
 from .limits import (
     END_SECONDS,
@@ -136,6 +137,7 @@ class Run:
         self._control: Control | None = None
         self._trainer: Trainer | None = None
         self._streamer: LogStreamer | None = None
+        self._environment: Environment | None = None
         self._ending: Ending | None = None
 
     def train(self) -> None:
@@ -168,6 +170,8 @@ class Run:
                 if inputs.told:
                     self._note(f"parris: {inputs.told}")
             self._trainer.start(self._streamer, resumed, inputs.secrets)
+            self._environment = Environment(self._aws, self._home, self._own_uri)
+            self._environment.start(self._trainer.group)
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
         except OSError as error:
@@ -202,12 +206,16 @@ class Run:
             self._trainer.drain()
         if self._streamer is not None:
             self._streamer.end()
+        if self._environment is not None:
+            self._environment.store()
         now = deadline = time.time()
         if self._control is not None:
             self._control.end()
             deadline = self._control.deadline
         warnings = list(self._trainer.warnings) if self._trainer else []
         warnings += self._store.finish(max(now, deadline) + END_SECONDS)
+        if self._environment is not None:
+            self._environment.end()
         if self._streamer is not None:
             self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))
             if skipped := self._streamer.not_sent():

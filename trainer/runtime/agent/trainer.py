@@ -11,6 +11,7 @@ import subprocess
 import termios
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def oom_kills() -> int:
     return 0
 
 
+def living(group: int) -> Iterator[Path]:
+    """Yield the processes of a group that are alive (proc(5): state and pgrp after the name)."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, of = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(of) == group and state not in "ZX":
+                yield path.parent
+
+
 class Trainer:
     """The person's script, in a process group of its own, its output in log.txt."""
 
@@ -47,7 +57,7 @@ class Trainer:
         self.last_line = self.log_error = ""
         self._oom_kills = oom_kills()
         self.names_power_off = False
-        self._group: int | None = None
+        self._group: int | None = None  # of processes, once it has begun
         self._reader: threading.Thread | None = None
         self._reading, self._pipe = False, -1
 
@@ -107,6 +117,11 @@ class Trainer:
         self._reader.start()
         threading.Thread(target=self._wait, args=(process,), daemon=True).start()
 
+    @property
+    def group(self) -> int:
+        """The id of its process group; 0 before it has begun."""
+        return self._group or 0
+
     def stop(self, grace: float) -> None:
         """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL."""
         if self._group is None:
@@ -154,13 +169,8 @@ class Trainer:
             os.killpg(self._group or 0, number)
 
     def _is_empty(self) -> bool:
-        """Return whether nothing of the group is alive (proc(5): state and pgrp after the name)."""
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                state, _, group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
-                if int(group) == self._group and state not in "ZX":
-                    return False
-        return True
+        """Return whether nothing of the group is alive."""
+        return not any(living(self._group or 0))
 
     def _read(
         self, process: subprocess.Popen[bytes], pipe: int, log: Any, streamer: LogStreamer

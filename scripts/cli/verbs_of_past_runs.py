@@ -1,0 +1,56 @@
+"""The verbs about runs that are over. Nothing is imported here that takes time."""
+
+from __future__ import annotations
+
+from scripts.cli.verb import Option, Verb, job, named, pair, run, text
+
+VERBS = (
+    Verb(
+        name="rerun",
+        help="start a run again: same files, parameters, image and machine as then",
+        example="rerun 20261124-05 --wait",
+        options=(
+            run("its id or the beginning of it; by default, and with last, the newest"),
+            job("only runs of this job"),
+            Option(
+                name="parameter",
+                help="for the trainer, in place of the run's own; may be repeated",
+                read=pair,
+                value="name=value",
+                default=[],
+                make_name="PARAMETERS",
+                short="p",
+                many=True,
+            ),
+            Option(name="wait", help="follow it to its end and exit with its result"),
+            named("event-id", "launch at most once for this id", value="id"),
+        ),
+        answer=(
+            "the launch function's answer (contracts.md, Events), with `rerun-of`; with `--wait` "
+            "also `state`, `reason` and `outcome` of the run"
+        ),
+    ),
+    Verb(
+        name="compare",
+        help="show what differs between runs, and what came of each",
+        example="compare 20261124-05,20261125-05 --diff",
+        options=(
+            Option(
+                name="runs",
+                help="2 to 8 runs, each its id or the beginning of it",
+                read=text,
+                value="a,b,…",
+                default="",
+                first=True,
+            ),
+            job("only runs of this job"),
+            Option(name="diff", help="also the files that they began with, by those of the first"),
+        ),
+        answer=(
+            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "trainer-seconds", '
+            '"cost-usd", "parameters", "facts", "packages", "metrics"}], "differ": {"parameters", '
+            '"facts", "packages", "metrics"}, "diff"}`: `differ` lists names; `diff` is null '
+            "without `--diff`, else lines by run id"
+        ),
+    ),
+)
