@@ -1,4 +1,4 @@
-"""The machine's image: Debian 12 with what Amazon Linux 2023 has for Parris, and cloud-init.
+"""The machine's image: a Debian with what Amazon Linux 2023 has for Parris, and cloud-init.
 
 Made by mmdebstrap in a mount, UTS and process namespace of its own, kept by the hash of its recipe.
 """
@@ -16,6 +16,10 @@ from pathlib import Path
 from tests.boot.tools import Missing, Tools
 
 SUITE = "bookworm"
+"""Debian 12: its systemd is 252, as Amazon Linux 2023's."""
+NEWEST = "trixie"
+"""Debian 13, the newest: its systemd is 257."""
+
 SIZE = "2G"
 PACKAGES = (
     "ca-certificates",
@@ -92,23 +96,24 @@ class Image:
     disk: Path
 
 
-def recipe_hash(authority: str) -> str:
+def recipe_hash(authority: str, suite: str = SUITE) -> str:
     """Return what stands for all that an image is made of, `authority`'s certificate included."""
-    recipe = [SUITE, SIZE, PACKAGES, FILES, COMMANDS, AUTHORITY, authority]
+    recipe = [suite, SIZE, PACKAGES, FILES, COMMANDS, AUTHORITY, authority]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
 
-def build(tools: Tools, folder: Path, authority: str) -> Image:
+def build(tools: Tools, folder: Path, authority: str, suite: str = SUITE) -> Image:
     """Return the image in `folder`, made if it is not there.
 
     Args:
+        folder: for images of this suite; one of another recipe goes.
         authority: the certificate, PEM, that the image trusts beside those of the world.
 
     Raises:
         Missing: if the mirror of Debian's packages cannot be reached.
         Broken: if the image cannot be made for another reason.
     """
-    made = folder / recipe_hash(authority)
+    made = folder / recipe_hash(authority, suite)
     image = Image(kernel=made / "vmlinuz", initrd=made / "initrd.img", disk=made / "disk.raw")
     if image.disk.exists():
         return image
@@ -123,7 +128,7 @@ def build(tools: Tools, folder: Path, authority: str) -> Image:
     mode = "--mode=root" if tools.root else "--mode=unshare"
     include = f"--include={','.join(PACKAGES)}"
     variant = "--variant=minbase"
-    _run(tools, *alone, "mmdebstrap", mode, variant, include, *hooks, SUITE, str(archive))
+    _run(tools, *alone, "mmdebstrap", mode, variant, include, *hooks, suite, str(archive))
     _make_disk(tools, archive, made)
     shutil.copy(made / "root" / "vmlinuz", image.kernel)
     shutil.copy(made / "root" / "initrd.img", image.initrd)
