@@ -6,10 +6,13 @@ Made by mmdebstrap in a mount, UTS and process namespace of its own, kept by the
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +122,13 @@ def build(tools: Tools, folder: Path, authority: str, suite: str = SUITE) -> Ima
         return image
     shutil.rmtree(folder, ignore_errors=True)  # of another recipe, or half made
     made.mkdir(parents=True)
-    _write_files(made / "files", {**FILES, AUTHORITY: authority})
+    _write_files(made / "files.tar", {**FILES, AUTHORITY: authority})
     archive = made / "root.tar"
     # Root needs no help, but in namespaces of its own it can rename and mount nothing of the host.
     alone = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"] if tools.root else []
-    hooks = [f"--customize-hook=tar -C '{made / 'files'}' -cf - . | tar -C \"$1\" -xf -"]
+    # mmdebstrap itself reads the file, as the user; what runs within has other ids, for which a
+    # user's folders are shut.
+    hooks = [f"--customize-hook=tar-in {shlex.quote(str(made / 'files.tar'))} /"]
     hooks += [f"--customize-hook=chroot \"$1\" sh -c '{command}'" for command in COMMANDS]
     mode = "--mode=root" if tools.root else "--mode=unshare"
     include = f"--include={','.join(PACKAGES)}"
@@ -133,18 +138,19 @@ def build(tools: Tools, folder: Path, authority: str, suite: str = SUITE) -> Ima
     shutil.copy(made / "root" / "vmlinuz", image.kernel)
     shutil.copy(made / "root" / "initrd.img", image.initrd)
     shutil.rmtree(made / "root")
-    shutil.rmtree(made / "files")
+    (made / "files.tar").unlink()
     archive.unlink()
     (made / "disk.new").rename(image.disk)  # last: an image that is there is whole
     return image
 
 
-def _write_files(folder: Path, files: dict[str, str]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    for made in (folder, *folder.rglob("*")):
-        made.chmod(0o755 if made.is_dir() else 0o644)
+def _write_files(path: Path, files: dict[str, str]) -> None:
+    """Write an archive of files that are root's, and that all may read."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            about = tarfile.TarInfo(name)  # of root, mode 0644
+            about.size = len(content.encode())
+            archive.addfile(about, io.BytesIO(content.encode()))
 
 
 def _make_disk(tools: Tools, archive: Path, made: Path) -> None:

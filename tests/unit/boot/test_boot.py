@@ -7,6 +7,7 @@ import contextlib
 import os
 import struct
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ def test_an_image_of_another_recipe_is_another_image(monkeypatch: pytest.MonkeyP
     assert image.recipe_hash("one authority", image.NEWEST) != before
     monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "curl"))
     assert image.recipe_hash("one authority") != before
+
+
+def test_what_is_put_in_the_image_is_root_s_and_all_may_read_it(tmp_path: Path) -> None:
+    image._write_files(tmp_path / "files.tar", {"etc/a/b": "é\n"})
+    with tarfile.open(tmp_path / "files.tar") as archive:
+        (found,) = archive.getmembers()
+        content = archive.extractfile(found)
+        assert content is not None
+        assert content.read() == "é\n".encode()
+    assert (found.name, found.mode, found.uid, found.gid) == ("etc/a/b", 0o644, 0, 0)
 
 
 def query(name: str, kind: int) -> bytes:
