@@ -135,7 +135,7 @@ def _power_on(
         ) as machine:
             scene = Scene(machine=machine, front=front, stage=stage, run=run)
             pressed = False
-            while machine.look(marks) and machine.seconds < drill.limit:
+            while machine.look(marks) and machine.seconds_run < drill.limit:
                 if action and drill.mark in machine.seen:
                     action(scene)
                     action = None

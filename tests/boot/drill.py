@@ -44,7 +44,8 @@ class Drill:
         action: what happens to the machine once `mark` is on the console.
         machines: how many the run has, one after another; the action is the first one's.
         suite: the Debian that boots.
-        limit: seconds after which a machine is switched off and the drill has failed.
+        limit: seconds, less those that it waits for the host, after which a machine is switched off
+            and the drill has failed.
     """
 
     name: str
