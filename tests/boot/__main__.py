@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from tests.boot import certificates, image, table, tools, vm
+from tests.boot.actions import Action
 from tests.boot.cases import DRILLS
 from tests.boot.drill import (
     KERNEL,
@@ -22,7 +25,7 @@ from tests.boot.drill import (
     Scene,
 )
 from tests.boot.network import Front
-from tests.boot.stage import ROOT, Stage, StageError, deployed
+from tests.boot.stage import ROOT, Launched, Stage, StageError, deployed
 
 FOLDER = ROOT / ".parris" / "boot"
 
@@ -56,58 +59,83 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Host:
+    """What machines run on: the programs, an image for each suite, the front's certificate."""
+
+    tools: tools.Tools
+    images: Mapping[str, image.Image]
+    chain: Path
+    accelerator: str
+
+
 def _run(drills: list[Drill]) -> int:
-    found = tools.find(FOLDER / "tools")
-    authority, chain = certificates.ensure(FOLDER / "certificates")
-    began = time.monotonic()
-    print("image: Debian 12, kept once it is made …", flush=True)
-    made = image.build(found, FOLDER / "image", authority)
-    accelerator = vm.accelerator(found, made, FOLDER)
-    print(f"image: ready after {time.monotonic() - began:.0f} s; machines run on {accelerator}")
-    rows, failed = [], 0
+    host = _prepared(sorted({drill.suite for drill in drills}))
+    failed = 0
     with deployed(FOLDER / "clone", drills) as stage:
         print(table.HEAD, flush=True)
         for drill in drills:
             try:
-                result = _boot(drill, found, made, stage, chain, accelerator)
+                result = _boot(drill, host, stage)
             except (AssertionError, ClientError, OSError, RuntimeError) as error:
-                rows.append(table.broken(drill.name, error))  # the others have their turn
+                row = table.broken(drill.name, error)  # the others have their turn
                 failed += 1
             else:
                 problems = list(drill.holds.problems(result))
                 failed += bool(problems)
-                rows.append(table.row(drill.name, result, problems))
-            print(rows[-1], flush=True)
-    print(f"accelerator: {accelerator}")
+                row = table.row(drill.name, result, problems)
+            print(row, flush=True)
+    print(f"accelerator: {host.accelerator}")
     print(f"boot: {len(drills)} drills, {failed} failed")
     return 1 if failed else 0
 
 
-def _boot(
-    drill: Drill,
-    found: tools.Tools,
-    made: image.Image,
-    stage: Stage,
-    chain: Path,
-    accelerator: str,
+def _prepared(suites: list[str]) -> _Host:
+    """Return the host with an image of each suite, made where it is not there yet."""
+    found = tools.find(FOLDER / "tools")
+    authority, chain = certificates.ensure(FOLDER / "certificates")
+    images = {}
+    for suite in suites:
+        began = time.monotonic()
+        print(f"image: Debian's {suite}, kept once it is made …", flush=True)
+        images[suite] = image.build(found, FOLDER / "image" / suite, authority, suite)
+        print(f"image: ready after {time.monotonic() - began:.0f} s", flush=True)
+    accelerator = vm.accelerator(found, images[suites[0]], FOLDER)
+    print(f"machines run on {accelerator}", flush=True)
+    return _Host(tools=found, images=images, chain=chain, accelerator=accelerator)
+
+
+def _boot(drill: Drill, host: _Host, stage: Stage) -> Result:
+    """Launch a drill's job, boot the machines of its run, and say what is left of it."""
+    log = FOLDER / "consoles" / f"{drill.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)
+    machines = [stage.launch(drill.name)]
+    results = [_power_on(drill, host, stage, machines[0], drill.action)]
+    while results[-1].off and len(machines) < drill.machines:
+        machines.append(stage.after(machines))
+        results.append(_power_on(drill, host, stage, machines[-1], None))
+    return replace(results[-1], record=stage.outcome(machines[-1]), before=results[:-1])
+
+
+def _power_on(
+    drill: Drill, host: _Host, stage: Stage, run: Launched, action: Action | None
 ) -> Result:
-    """Launch a drill's job, boot its machine, act, and wait until it is off."""
-    run = stage.launch(drill.name)
-    front = Front(chain, stage.endpoint, run.metadata)
-    console = run.directory / "console.log"
+    """Boot a machine of the run, act, and wait until it is off; `record` is yet to come."""
+    front = Front(host.chain, stage.endpoint, run.metadata)
     marks = [USER_DATA, TRAINER_BEGAN, TRAINER_ENDED, drill.mark]
     try:
         with vm.running(
-            found,
-            made,
+            host.tools,
+            host.images[drill.suite],
             FOLDER / "machine",
-            console,
-            accelerator=accelerator,
+            run.directory / "console.log",
+            accelerator=host.accelerator,
             network=front.option(),
         ) as machine:
             scene = Scene(machine=machine, front=front, stage=stage, run=run)
-            action, pressed = drill.action, False
-            while machine.look(marks) and machine.seconds < drill.limit:
+            pressed = False
+            while machine.look(marks) and machine.seconds_run < drill.limit:
                 if action and drill.mark in machine.seen:
                     action(scene)
                     action = None
@@ -120,14 +148,13 @@ def _boot(
         (run.directory / "off").touch()
         front.close()
     text = machine.text()
-    log = FOLDER / "consoles" / f"{drill.name}.log"
-    log.parent.mkdir(exist_ok=True)
-    log.write_text(text)
+    with (FOLDER / "consoles" / f"{drill.name}.log").open("a") as log:
+        log.write(text)  # of a run's machines, one after another
     ended = machine.seen.get(TRAINER_ENDED)
     return Result(
         off=off,
         pressed=pressed,
-        record=stage.outcome(run),
+        record={},
         stored=stage.stored(run),
         user_data=stage.user_data(run),
         console=text,
@@ -136,6 +163,8 @@ def _boot(
         boot=machine.seen.get(USER_DATA),
         end=total - ended if off and ended is not None else None,
         total=total,
+        waited=machine.waited,
+        waits=machine.waits,
     )
 
 

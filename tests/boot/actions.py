@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from scripts.local import interruptions
 from tests.boot.drill import Scene
 from tests.boot.network import S3
 
@@ -45,6 +46,11 @@ def give_spot_notice(scene: Scene) -> None:
     """Let EC2 say that it takes the spot machine back in two minutes."""
     notice = {"action": "terminate", "time": _iso(minutes=2)}
     (scene.run.directory / "spot-notice.json").write_text(json.dumps(notice))
+
+
+def take_spot_machine(scene: Scene) -> None:
+    """Let EC2 take the spot machine back: the notice, its event, and after two minutes the end."""
+    interruptions.ask(scene.stage.home, scene.run.instance, 120)
 
 
 def _iso(minutes: float = 0) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.boot.drill import TRAINER_BEGAN, Result
+from tests.boot.drill import TRAINER_BEGAN, TRAINER_ENDED, Result
 from trainer.runtime.agent.limits import END_SECONDS
 
 Check = Callable[[Result], Iterator[str]]
@@ -38,7 +38,7 @@ class Holds:
         if not result.off:
             yield f"still on after {result.total:.0f} s"
         elif self.end is not None and result.end is not None:
-            most = self.end + result.delay
+            most = self.end + result.delay_since(TRAINER_ENDED)
             if result.end > most:
                 yield f"off {result.end:.0f} s after the trainer's end, not within {most:.0f} s"
         if result.boots > self.boots:
@@ -82,8 +82,40 @@ def off_after(mark: str, most: float) -> Check:
         began = result.seen.get(mark)
         if began is None:
             yield f"the console never had {mark!r}"
-        elif result.off and result.total - began > most + result.delay:
+        elif result.off and result.total - began > most + result.delay_since(mark):
             yield f"off {result.total - began:.0f} s after {mark!r}, not within {most:.0f} s"
+
+    return check
+
+
+def logs(words: str) -> Check:
+    """Return the check that the log that the machine stored has these words."""
+
+    def check(result: Result) -> Iterator[str]:
+        if words not in result.stored.get("log.txt", b"").decode(errors="replace"):
+            yield f"log.txt does not say {words!r}"
+
+    return check
+
+
+def attempts(*ended_by: str) -> Check:
+    """Return the check that the run had these attempts, by what ended each."""
+
+    def check(result: Result) -> Iterator[str]:
+        found = [one["ended-by"] for one in result.record.get("attempts", [])]
+        if found != list(ended_by):
+            yield f"its attempts were ended by {', '.join(found)}, not by {', '.join(ended_by)}"
+
+    return check
+
+
+def first(*checks: Check) -> Check:
+    """Return the check that these hold of the run's first machine."""
+
+    def check(result: Result) -> Iterator[str]:
+        for one in result.before[:1]:
+            for each in checks:
+                yield from (f"machine 1: {problem}" for problem in each(one))
 
     return check
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tests.boot import image
 
 if TYPE_CHECKING:
     from tests.boot.checks import Holds
@@ -18,7 +20,7 @@ TRAINER_BEGAN = "drill: trainer begins"
 TRAINER_ENDED = "drill: trainer ends"
 
 IDLE_BOOT_SECONDS = 60
-"""From power-on to user data on an idle host that emulates; one that takes longer is busy."""
+"""From power-on to user data on an idle host that emulates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,10 @@ class Drill:
         config: what the job's config says beside the usual.
         files: what else its folder has, by name: paths below the repository.
         action: what happens to the machine once `mark` is on the console.
-        limit: seconds after which the machine is switched off and the drill has failed.
+        machines: how many the run has, one after another; the action is the first one's.
+        suite: the Debian that boots.
+        limit: seconds, less those that it waits for the host, after which a machine is switched off
+            and the drill has failed.
     """
 
     name: str
@@ -51,12 +56,14 @@ class Drill:
     files: Mapping[str, str] = field(default_factory=dict)
     action: Callable[[Scene], None] | None = None
     mark: str = TRAINER_BEGAN
+    machines: int = 1
+    suite: str = image.SUITE
     limit: float = 900
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What is left of a run when its machine is off.
+    """What is left of a run when its machine, the last one, is off.
 
     Attributes:
         off: whether the machine went off by itself.
@@ -67,6 +74,9 @@ class Result:
         seen: seconds from power-on after which the marks that were looked for were on the console.
         boot, end, total: seconds from power-on to user data, from the trainer's end to power-off,
             from power-on to power-off.
+        waited, waits: seconds for which it waited for the host's processors: in all, and until
+            each of the marks.
+        before: the same of the machines before it, whose `record` is still empty.
     """
 
     off: bool
@@ -80,8 +90,15 @@ class Result:
     boot: float | None
     end: float | None
     total: float
+    waited: float = 0.0
+    waits: Mapping[str, float] = field(default_factory=dict)
+    before: Sequence[Result] = ()
 
-    @property
-    def delay(self) -> float:
-        """Seconds by which the host's other work delayed the boot, and may delay the end."""
-        return max(0.0, (self.boot or 0.0) - IDLE_BOOT_SECONDS)
+    def delay_since(self, mark: str) -> float:
+        """Return by how many seconds the host has delayed what came after `mark`.
+
+        It is the time for which the machine waited for the host's processors, and at least what
+        its boot took too long: a slow host is as late as a busy one.
+        """
+        slow = (self.boot or 0.0) - IDLE_BOOT_SECONDS
+        return max(0.0, slow, self.waited - self.waits.get(mark, self.waited))

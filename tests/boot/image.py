@@ -1,4 +1,4 @@
-"""The machine's image: Debian 12 with what Amazon Linux 2023 has for Parris, and cloud-init.
+"""The machine's image: a Debian with what Amazon Linux 2023 has for Parris, and cloud-init.
 
 Made by mmdebstrap in a mount, UTS and process namespace of its own, kept by the hash of its recipe.
 """
@@ -6,16 +6,23 @@ Made by mmdebstrap in a mount, UTS and process namespace of its own, kept by the
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.boot.tools import Missing, Tools
 
 SUITE = "bookworm"
+"""Debian 12: its systemd is 252, as Amazon Linux 2023's."""
+NEWEST = "trixie"
+"""Debian 13, the newest: its systemd is 257."""
+
 SIZE = "2G"
 PACKAGES = (
     "ca-certificates",
@@ -92,54 +99,58 @@ class Image:
     disk: Path
 
 
-def recipe_hash(authority: str) -> str:
+def recipe_hash(authority: str, suite: str = SUITE) -> str:
     """Return what stands for all that an image is made of, `authority`'s certificate included."""
-    recipe = [SUITE, SIZE, PACKAGES, FILES, COMMANDS, AUTHORITY, authority]
+    recipe = [suite, SIZE, PACKAGES, FILES, COMMANDS, AUTHORITY, authority]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
 
-def build(tools: Tools, folder: Path, authority: str) -> Image:
+def build(tools: Tools, folder: Path, authority: str, suite: str = SUITE) -> Image:
     """Return the image in `folder`, made if it is not there.
 
     Args:
+        folder: for images of this suite; one of another recipe goes.
         authority: the certificate, PEM, that the image trusts beside those of the world.
 
     Raises:
         Missing: if the mirror of Debian's packages cannot be reached.
         Broken: if the image cannot be made for another reason.
     """
-    made = folder / recipe_hash(authority)
+    made = folder / recipe_hash(authority, suite)
     image = Image(kernel=made / "vmlinuz", initrd=made / "initrd.img", disk=made / "disk.raw")
     if image.disk.exists():
         return image
     shutil.rmtree(folder, ignore_errors=True)  # of another recipe, or half made
     made.mkdir(parents=True)
-    _write_files(made / "files", {**FILES, AUTHORITY: authority})
+    _write_files(made / "files.tar", {**FILES, AUTHORITY: authority})
     archive = made / "root.tar"
     # Root needs no help, but in namespaces of its own it can rename and mount nothing of the host.
     alone = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"] if tools.root else []
-    hooks = [f"--customize-hook=tar -C '{made / 'files'}' -cf - . | tar -C \"$1\" -xf -"]
+    # mmdebstrap itself reads the file, as the user; what runs within has other ids, for which a
+    # user's folders are shut.
+    hooks = [f"--customize-hook=tar-in {shlex.quote(str(made / 'files.tar'))} /"]
     hooks += [f"--customize-hook=chroot \"$1\" sh -c '{command}'" for command in COMMANDS]
     mode = "--mode=root" if tools.root else "--mode=unshare"
     include = f"--include={','.join(PACKAGES)}"
     variant = "--variant=minbase"
-    _run(tools, *alone, "mmdebstrap", mode, variant, include, *hooks, SUITE, str(archive))
+    _run(tools, *alone, "mmdebstrap", mode, variant, include, *hooks, suite, str(archive))
     _make_disk(tools, archive, made)
     shutil.copy(made / "root" / "vmlinuz", image.kernel)
     shutil.copy(made / "root" / "initrd.img", image.initrd)
     shutil.rmtree(made / "root")
-    shutil.rmtree(made / "files")
+    (made / "files.tar").unlink()
     archive.unlink()
     (made / "disk.new").rename(image.disk)  # last: an image that is there is whole
     return image
 
 
-def _write_files(folder: Path, files: dict[str, str]) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    for made in (folder, *folder.rglob("*")):
-        made.chmod(0o755 if made.is_dir() else 0o644)
+def _write_files(path: Path, files: dict[str, str]) -> None:
+    """Write an archive of files that are root's, and that all may read."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            about = tarfile.TarInfo(name)  # of root, mode 0644
+            about.size = len(content.encode())
+            archive.addfile(about, io.BytesIO(content.encode()))
 
 
 def _make_disk(tools: Tools, archive: Path, made: Path) -> None:

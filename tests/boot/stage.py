@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class StageError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """A run whose instance waits for its hardware."""
+    """A run, and that instance of it which waits for its hardware."""
 
     job: str
     run_id: str
@@ -64,19 +64,34 @@ class Stage:
         answer = self.clone.invoke({"job": job, "event-id": f"boot-{os.getpid()}-{job}"})
         if "run-id" not in answer:
             raise StageError(f"the launch function refused {job}: {answer}")
+        found = self._hardware(job, ())
+        return Launched(job=job, run_id=answer["run-id"], instance=found.name, directory=found)
+
+    def after(self, machines: Sequence[Launched]) -> Launched:
+        """Wait for the instance that follows these of a run."""
+        last = machines[-1]
+        try:
+            found = self._hardware(last.job, [one.instance for one in machines])
+        except AssertionError as error:
+            raise StageError(f"the run got no machine after {last.instance}: {error}") from error
+        return replace(last, instance=found.name, directory=found)
+
+    def _hardware(self, job: str, known: Collection[str]) -> Path:
+        """Wait for a job's instance that is none of `known`; return its directory."""
 
         def directory() -> Path | None:
             for instance in self.clone.instances(job):
                 found = self.home / "instances" / instance["InstanceId"]
                 if (
-                    instance["State"]["Name"] == "running"
+                    instance["InstanceId"] not in known
+                    and instance["State"]["Name"] == "running"
                     and (found / "metadata-endpoint").exists()
                 ):
                     return Path(found)
             return None
 
         found: Path = wait_for(directory, START_SECONDS)
-        return Launched(job=job, run_id=answer["run-id"], instance=found.name, directory=found)
+        return found
 
     @property
     def home(self) -> Path:
@@ -91,13 +106,14 @@ class Stage:
         return base64.b64decode(answer["UserData"]["Value"])
 
     def stored(self, run: Launched) -> dict[str, bytes]:
-        """Return what the run's machine stored, by its name below the machine's folder."""
+        """Return what this machine of the run stored, by its name below the machine's folder."""
         s3, bucket = self.clone.client("s3"), self.clone.outputs["results_bucket"]
         prefix = f"runs/{run.job}/{run.run_id}/machines/"
         found = {}
         for one in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
-            name = one["Key"].removeprefix(prefix).partition("/")[2]
-            found[name] = s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
+            folder, _, name = one["Key"].removeprefix(prefix).partition("/")
+            if folder.endswith(f":{run.instance}"):
+                found[name] = s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
         return found
 
     def outcome(self, run: Launched) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from tests.boot.drill import Result
 
+BUSY_SECONDS = 15
+"""A machine that waited so long for the host's processors has figures of a busy host."""
+
 _LAYOUT = "{:<18} {:<7} {:>7} {:>7} {:>7}  {}"
 HEAD = _LAYOUT.format("drill", "result", "boot s", "end s", "all s", "state, or what does not hold")
 
@@ -19,6 +22,8 @@ def row(name: str, result: Result, problems: Sequence[str]) -> str:
     words = "; ".join(problems) or str(result.record.get("state"))
     if result.pressed:
         words += " (EC2 pressed its power button)"
+    if result.waited >= BUSY_SECONDS:
+        words += f" (busy: the machine waited {result.waited:.0f} s for the host's processors)"
     passed = "FAILED" if problems else "passed"
     times = (_seconds(value) for value in (result.boot, result.end, result.total))
     return _LAYOUT.format(name, passed, *times, words)

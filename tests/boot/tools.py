@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ PACKAGES = {
 
 HOST = ("apt-get", "dpkg", "unshare", "setpriv", "tar")
 """What the host must have itself: mmdebstrap calls the first two; the next are util-linux's."""
+
+RANGERS = ("newuidmap", "newgidmap")
+"""What the host of a user who is not root must have: they are setuid, so unpacked ones do not."""
 
 _PLACES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 _LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib")
@@ -89,6 +93,27 @@ def refusal(machine: str, found: Collection[str], packages: Collection[str]) -> 
     )
 
 
+def ids_refusal(user: str, found: Collection[str], ranges: Iterable[str]) -> str | None:
+    """Return why a user who is not root cannot make the image, or None.
+
+    Its files are of many owners. mmdebstrap gives them a range of ids that is the user's own, which
+    newuidmap(1) and newgidmap(1) allow; only root can let them do so.
+
+    Args:
+        found: which of the two there are.
+        ranges: the texts of /etc/subuid and /etc/subgid.
+    """
+    mapped = all(any(line.startswith(f"{user}:") for line in text.splitlines()) for text in ranges)
+    if mapped and {*RANGERS} <= {*found}:
+        return None
+    ids = "100000-165535"
+    return (
+        f"{user} has no range of ids of its own, which the image's files need; either run it as "
+        "root, or once: sudo apt-get install uidmap && "
+        f"sudo usermod --add-subuids {ids} --add-subgids {ids} {user}"
+    )
+
+
 def find(folder: Path) -> Tools:
     """Return the programs, fetched into `folder` where PATH lacks them.
 
@@ -103,6 +128,8 @@ def find(folder: Path) -> Tools:
         platform.machine(), [name for name in HOST if shutil.which(name, path=path)], packages
     ):
         raise Missing(why)
+    if not root and (why := _ids_refusal(path)):
+        raise Missing(why)
     environment = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
     if packages:
         stamp = folder / "packages"
@@ -114,6 +141,17 @@ def find(folder: Path) -> Tools:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
         environment["PERL5LIB"] = str(unpacked / "usr/share/perl5")
     return Tools(environment=environment, root=root)
+
+
+def _ids_refusal(path: str) -> str | None:
+    texts = []
+    for name in ("subuid", "subgid"):
+        try:
+            texts.append(Path("/etc", name).read_text())
+        except OSError:
+            texts.append("")
+    found = [name for name in RANGERS if shutil.which(name, path=path)]
+    return ids_refusal(pwd.getpwuid(os.geteuid()).pw_name, found, texts)
 
 
 def _fetch(folder: Path, packages: list[str]) -> None:

@@ -37,18 +37,31 @@ class Broken(RuntimeError):
 
 @dataclass
 class Machine:
-    """A machine that runs; `seen` has the seconds after which a text was on the console."""
+    """A machine that runs.
+
+    Attributes:
+        seen: seconds after which a text was on the console.
+        waited: seconds for which it has waited for the host's processors.
+        waits: the same when a text came to the console.
+    """
 
     process: subprocess.Popen[bytes]
     console: Path
     monitor: Path
     began: float
     seen: dict[str, float] = field(default_factory=dict)
+    waited: float = 0.0
+    waits: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """How long it has run."""
         return time.monotonic() - self.began
+
+    @property
+    def seconds_run(self) -> float:
+        """The same without what a processor of it waited for one of the host's."""
+        return self.seconds - self.waited / PROCESSORS
 
     def text(self) -> str:
         """Return what the console has shown."""
@@ -64,10 +77,11 @@ class Machine:
         if self.process.returncode:
             said = self.monitor.with_name("qemu.log").read_text(errors="replace")
             raise Broken(f"QEMU ended with status {self.process.returncode}: {said.strip()}")
+        self.waited = max(self.waited, seconds_waited(self.process.pid))
         text = self.text()
         for mark in marks:
             if mark not in self.seen and mark in text:
-                self.seen[mark] = self.seconds
+                self.seen[mark], self.waits[mark] = self.seconds, self.waited
         return running
 
     def command(self, name: str, /, **arguments: Any) -> None:
@@ -93,6 +107,19 @@ class Machine:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def seconds_waited(pid: int) -> float:
+    """Return how long a process's threads have waited for a processor, all together, in seconds.
+
+    That is the second number of their schedstat (the kernel's "Scheduler Statistics"); 0 where the
+    kernel does not tell.
+    """
+    nanoseconds = 0
+    for path in Path("/proc", str(pid), "task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread has ended meanwhile
+            nanoseconds += int(path.read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def accelerator(tools: Tools, image: Image, folder: Path) -> str:

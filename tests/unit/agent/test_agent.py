@@ -396,6 +396,29 @@ def test_the_machine_goes_off_within_two_seconds_of_the_trainer(machine: Machine
     assert went_off - ended < 2
 
 
+def test_the_end_of_a_run_starts_the_aws_cli_three_times(machine: Machine) -> None:
+    """Each start costs about a second of CPU: one for all files, one for the log, one for the word.
+
+    The log's last lines are sent beside the files.
+    """
+    machine.script(
+        "echo a > $PARRIS_OUTPUT_DIR/a; echo b > $PARRIS_CHECKPOINT_DIR/b; echo first\n"
+        "until [[ -e go ]]; do sleep 0.1; done; date +%s.%N > end; echo last"
+    )
+    process = machine.start()
+    eventually(lambda: machine.messages == ["first"])
+    eventually(lambda: machine.stored("alive.json"))
+    (machine.home / "source/go").touch()
+    process.wait(20)
+    ended = float((machine.home / "source/end").read_text())
+    calls = [
+        call.split()[1:3]
+        for when, call in machine.journal
+        if when > ended and call.startswith("aws ")
+    ]
+    assert sorted(calls) == [["logs", "put-log-events"], ["s3", "cp"], ["s3", "cp"]]
+
+
 def test_a_trainer_is_told_about_its_run(machine: Machine) -> None:
     machine.receipt["parameters"] = {"learning-rate": "0.1", "tëst.x": "a b"}
     machine.run("pwd; env")

@@ -108,6 +108,15 @@ def test_lines_that_are_still_on_their_way_at_the_end_are_told_of(machine: Machi
     ]
 
 
+def test_a_batch_that_takes_longer_than_an_answer_may_is_not_dropped(machine: Machine) -> None:
+    """A batch of a MiB takes minutes on a slow network; only one that is silent is soon over."""
+    machine.patience["HUNG_SECONDS"] = "1"
+    machine.break_aws({"match": "put-log", "sleep": 2})
+    machine.run("echo one; echo two")
+    assert machine.messages == ["one", "two"]
+    assert machine.outcome()["warnings"] == []
+
+
 def test_a_stream_that_could_not_be_created_is_tried_again(machine: Machine) -> None:
     machine.patience |= {"FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE": "0.1, 0.2, 1"}
     said = "ThrottlingException: Rate exceeded"

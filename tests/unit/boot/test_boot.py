@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import os
 import struct
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,15 @@ import pytest
 from tests.boot import __main__ as boot_main
 from tests.boot import certificates, image, network, table, tools, vm
 from tests.boot.cases import DRILLS
-from tests.boot.checks import Holds, by_itself, off_after, say, stores
-from tests.boot.drill import IDLE_BOOT_SECONDS, TRAINER_BEGAN, USER_DATA, Drill, Result
+from tests.boot.checks import Holds, attempts, by_itself, first, logs, off_after, say, stores
+from tests.boot.drill import (
+    IDLE_BOOT_SECONDS,
+    TRAINER_BEGAN,
+    TRAINER_ENDED,
+    USER_DATA,
+    Drill,
+    Result,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -52,12 +61,41 @@ def test_a_host_that_lacks_something_is_told_what_and_how_it_is_had() -> None:
     assert "mmdebstrap" in why
 
 
+@pytest.mark.parametrize(
+    ("found", "ranges", "refused"),
+    [
+        (tools.RANGERS, ["root:1:9\nann:100000:65536\n", "ann:100000:65536\n"], False),
+        (tools.RANGERS, ["ann:100000:65536\n", ""], True),
+        (tools.RANGERS, ["anna:100000:65536\n", "anna:100000:65536\n"], True),
+        (["newuidmap"], ["ann:100000:65536\n", "ann:100000:65536\n"], True),
+    ],
+)
+def test_who_is_not_root_needs_ids_of_his_own(
+    found: list[str], ranges: list[str], refused: bool
+) -> None:
+    why = tools.ids_refusal("ann", found, ranges)
+    assert (why is not None) == refused
+    if why:
+        assert "--add-subgids 100000-165535 ann" in why
+
+
 def test_an_image_of_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
     before = image.recipe_hash("one authority")
     assert image.recipe_hash("one authority") == before
     assert image.recipe_hash("another") != before
+    assert image.recipe_hash("one authority", image.NEWEST) != before
     monkeypatch.setattr(image, "PACKAGES", (*image.PACKAGES, "curl"))
     assert image.recipe_hash("one authority") != before
+
+
+def test_what_is_put_in_the_image_is_root_s_and_all_may_read_it(tmp_path: Path) -> None:
+    image._write_files(tmp_path / "files.tar", {"etc/a/b": "é\n"})
+    with tarfile.open(tmp_path / "files.tar") as archive:
+        (found,) = archive.getmembers()
+        content = archive.extractfile(found)
+        assert content is not None
+        assert content.read() == "é\n".encode()
+    assert (found.name, found.mode, found.uid, found.gid) == ("etc/a/b", 0o644, 0, 0)
 
 
 def query(name: str, kind: int) -> bytes:
@@ -95,6 +133,8 @@ def test_s3_is_told_by_its_host() -> None:
         ({"off": False}, "still on after 80 s"),
         ({"end": 46.0}, "not within 45 s"),
         ({"end": 46.0, "boot": 2.0 + IDLE_BOOT_SECONDS}, None),
+        ({"end": 46.0, "waited": 9.0, "waits": {TRAINER_ENDED: 7.0}}, None),
+        ({"end": 46.0, "waited": 9.0, "waits": {TRAINER_ENDED: 9.0}}, "not within 45 s"),
         ({"record": {}}, "there is no outcome"),
         ({"record": {"state": "failed", "reason": "why"}}, "failed, not succeeded: why"),
         ({"record": {"state": "succeeded", "reason": "why"}}, "the reason lacks 'status 0'"),
@@ -121,6 +161,57 @@ def test_how_long_a_machine_may_stay_on_is_counted_from_a_mark() -> None:
     assert "off 40 s after 'parris: user data began'" in next(check(result(total=90.0)))
     assert list(check(result(total=90.0, boot=10.0 + IDLE_BOOT_SECONDS))) == []
     assert "never had" in next(check(result(seen={})))
+
+
+def test_what_a_run_of_two_machines_must_have_been_is_looked_at() -> None:
+    record = {"attempts": [{"ended-by": "spot"}, {"ended-by": "trainer"}]}
+    run = result(record=record, before=[result(stored={}, pressed=True)])
+    assert list(attempts("spot", "trainer")(run)) == []
+    assert "spot, trainer, not by spot" in next(attempts("spot")(run))
+    assert list(first(stores("checkpoints/n"), by_itself)(run)) == [
+        "machine 1: checkpoints/n was not stored",
+        "machine 1: it went off only when EC2 was told to delete it",
+    ]
+    assert list(logs("x")(run)) == []
+    assert "does not say 'resumed'" in next(logs("resumed")(run))
+
+
+def test_a_run_s_machines_are_booted_one_after_another_until_one_stays_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    booted: list[tuple[str, bool]] = []
+    left = [result(), result(off=False), result()]
+
+    class Stage:
+        def launch(self, job: str) -> str:
+            return f"{job}-1"
+
+        def after(self, machines: list[str]) -> str:
+            return f"{machines[0][:-1]}{len(machines) + 1}"
+
+        def outcome(self, machine: str) -> dict[str, str]:
+            return {"state": machine}
+
+    def power_on(_: Drill, __: Any, ___: Any, machine: str, action: Any) -> Result:
+        booted.append((machine, action is not None))
+        return left.pop(0)
+
+    monkeypatch.setattr(boot_main, "FOLDER", tmp_path)
+    monkeypatch.setattr(boot_main, "_power_on", power_on)
+    drill = Drill(name="run", about="", script="", holds=Holds(), machines=3, action=lambda _: None)
+    found = boot_main._boot(drill, None, Stage())  # type: ignore[arg-type]
+    assert booted == [("run-1", True), ("run-2", False)]
+    assert (found.record, found.off, len(found.before)) == ({"state": "run-2"}, False, 1)
+
+
+def test_a_process_s_waiting_for_a_processor_is_what_its_threads_waited() -> None:
+    pid = os.getpid()
+    paths = [*Path("/proc", str(pid), "task").glob("*/schedstat")]
+    before = vm.seconds_waited(pid)
+    told = sum(int(path.read_text().split()[1]) for path in paths) / 1e9
+    assert before <= told + 0.5
+    assert told <= vm.seconds_waited(pid) + 0.5
+    assert vm.seconds_waited(2**22 + 1) == 0.0  # there is none of that number
 
 
 def test_a_drill_that_breaks_is_a_failure_and_the_others_have_their_turn(
@@ -174,6 +265,7 @@ def test_the_table_has_both_times_and_why_a_drill_failed() -> None:
     assert row.endswith("still on; no outcome")
     assert table.row("success", result(), []).endswith("succeeded")
     assert "power button" in table.row("success", result(pressed=True), [])
+    assert "waited 20 s for the host" in table.row("success", result(waited=20.0), [])
     assert list(by_itself(result(pressed=True))) != list(by_itself(result())) == []
 
 
