@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scripts.cli.filters import since, states
 from scripts.cli.verb import Option, Verb, job, named, pair, run, text, whole
 
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
@@ -51,10 +52,22 @@ VERBS = (
     Verb(
         name="status",
         help="list the newest runs, and the stacks that stand; or show one run in full",
-        example="status monte-carlo --count 5",
+        example="status monte-carlo --state failed,timed-out --since 3d",
         options=(
             job("only runs of this job", first=True),
             named("run", "this run in full: its id or the beginning of it", value="run"),
+            named(
+                "state",
+                "only runs that stand so: running, failed, …; several with commas between",
+                read=states,
+                value="state",
+            ),
+            named(
+                "since",
+                "only runs whose event came since: 2h, 3d, or an ISO date (UTC)",
+                read=since,
+                value="when",
+            ),
             named(
                 "count",
                 "how many runs",
