@@ -93,15 +93,20 @@ VERBS = (
     Verb(
         name="results",
         help="fetch a run's results to results/<job>/<run-id>/",
-        example="results 2026 --to /tmp/results",
+        example="results 2026 --only 'output/*.png' --to /tmp/results",
         options=(
             _OF_A_RUN,
             _OF_JOB,
+            named(
+                "only",
+                "only what matches: a folder, or a pattern in quotes; * stands for slashes too",
+                value="pattern",
+            ),
             named("to", "the folder to put them below", value="folder", completes="files"),
         ),
         answer=(
-            '`{"job", "run-id", "state", "folder", "files", "refused"}`: how many were '
-            "fetched, and which were not"
+            '`{"job", "run-id", "state", "folder", "files", "new", "refused"}`: how many are '
+            "here, how many of them are new, and which were not fetched"
         ),
     ),
     Verb(

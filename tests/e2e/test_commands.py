@@ -35,8 +35,10 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     lines = [line.split() for line in status.splitlines() if line.startswith(run_id)]
     assert [line[2] for line in lines] == ["succeeded"], status
     assert "round 10" in clone.make("logs", "LOCAL=1", "JOB=monte-carlo").stdout
-    clone.make("results", "LOCAL=1", f"RUN={run_id}")
+    clone.make("results", "LOCAL=1", f"RUN={run_id}", "ONLY=output/*.txt")
     folder = clone.folder / "results" / "monte-carlo" / run_id
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["result.txt"]
+    clone.make("results", "LOCAL=1", f"RUN={run_id}")
     assert (folder / "output/result.txt").read_text().startswith("3.1")
     assert json.loads((folder / "outcome.json").read_text())["state"] == "succeeded"
 
