@@ -85,9 +85,19 @@ VERBS = (
     ),
     Verb(
         name="logs",
-        help="show a run's log",
-        example="logs 2026",
-        options=(_OF_A_RUN, _OF_JOB, _WAIT),
+        help="show a run's log, of all its machines",
+        example="logs 2026 --since 10m --wait",
+        options=(
+            _OF_A_RUN,
+            _OF_JOB,
+            _WAIT,
+            named(
+                "since",
+                "only lines since: 10m, 2h, or an ISO time (UTC)",
+                read=since,
+                value="when",
+            ),
+        ),
         answer='`{"job", "run-id", "state", "log"}`, the log as one text',
     ),
     Verb(
