@@ -75,6 +75,10 @@ VERBS = (
                 value="n",
                 default=20,
             ),
+            Option(
+                name="watch",
+                help="look again every few seconds, until Ctrl-C: progress, cost, last line",
+            ),
         ),
         answer=(
             '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "stack-status", '

@@ -15,6 +15,7 @@ from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.columns import Column
+from scripts.cli.console import Refused
 from scripts.cli.plain_text import one_line
 from scripts.cli.verbs_of_runs import MAX_COUNT
 from scripts.cli.which_cloud import hint
@@ -24,23 +25,20 @@ from scripts.deployment.newest import Wanted, read_newest
 from scripts.deployment.one_run import cost_of, describe
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import Run, find_run, list_stacks
+from scripts.deployment.watch import watch
 
 
 def main(argv: list[str]) -> int:
     """List the newest runs with their states and reasons, and the stacks that stand; or one run."""
     options = parse("status", argv)
     deployment = read_deployment()
+    if options.watch:
+        return _watch(deployment, options)
     if options.run:
         _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
         return 0
-    wanted = Wanted(
-        count=options.count,
-        job=options.job or None,
-        states=options.state or (),
-        since=options.since and options.since.moment,
-    )
     stacks = list_stacks(deployment)
-    newest = read_newest(deployment, wanted, stacks)
+    newest = read_newest(deployment, _wanted(options), stacks)
     runs, refused = newest.runs, newest.refused
     for problem in newest.problems:
         print(one_line(f"note: an item of the ledger holds no run: {problem}"), file=sys.stderr)
@@ -73,6 +71,32 @@ def main(argv: list[str]) -> int:
         removes = "make clean-stacks removes " + ("it" if len(over) == 1 else "them")
         print(hint(f"{counted(len(over), stands, stand)}; {removes}"))
     return 0
+
+
+def _wanted(options: Namespace) -> Wanted:
+    return Wanted(
+        count=options.count,
+        job=options.job or None,
+        states=options.state or (),
+        since=options.since and options.since.moment,
+    )
+
+
+def _watch(deployment: Deployment, options: Namespace) -> int:
+    if options.json:
+        raise Refused(
+            "WATCH=1 goes on until Ctrl-C, and JSON=1 is one answer: leave one of them out"
+        )
+    if options.run:
+        raise Refused(
+            f"WATCH=1 shows all runs; one is followed by make logs RUN={options.run} WAIT=1"
+        )
+    try:
+        watch(deployment, _wanted(options))
+    except KeyboardInterrupt:
+        again = hint("make status WATCH=1")
+        print(f"\nthe runs go on; {again} shows them again", file=sys.stderr)
+        return 130
 
 
 _TIMES = 5

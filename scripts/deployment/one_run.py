@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from parris.contract import State
@@ -11,6 +12,7 @@ from parris.errors import plain
 from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
 from parris.runs.messages_of_ends import goes_on
+from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
@@ -37,6 +39,19 @@ def cost_of(run: Run, now: datetime) -> str:
         if run.attempts and spent is not None:
             spent += spent_usd(run.attempts)
     return "-" if spent is None else f"${spent:.4f}"
+
+
+def limit_of(run: Run) -> str:
+    """Return what a run may cost at most, by its limit or its deadline; "" where nobody knows."""
+    receipt = run.receipt
+    if receipt.get("cost-limit-usd"):
+        return f"${Decimal(receipt['cost-limit-usd']):.4f}"
+    deadline = read_time(receipt.get("deadline"))
+    if deadline is None or "claimed" not in receipt:
+        return ""
+    began = datetime.fromisoformat(receipt.get("attempt-began", receipt["claimed"]))
+    most = cost(receipt, began, deadline)
+    return "" if most is None else f"${most + spent_usd(run.attempts):.4f}"
 
 
 def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) -> list[str]:
