@@ -22,6 +22,7 @@ from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
 from scripts.deployment.machines import find_machine
 from scripts.deployment.newest import Wanted, read_newest
+from scripts.deployment.objects import described, list_files
 from scripts.deployment.one_run import cost_of, describe
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import Run, find_run, list_stacks
@@ -171,11 +172,15 @@ def _row(run: Run, now: datetime) -> tuple[str, ...]:
 
 
 def _show_one(deployment: Deployment, run: Run, as_json: bool) -> None:
+    files, whole = list_files(deployment, run)
     if as_json:
-        console.print_json(_plain(run))
+        attempts = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
+        more = {"metrics": run.metrics, "attempts": attempts}
+        named = [{"name": one.name, "bytes": one.size} for one in files]
+        console.print_json(_plain(run) | more | {"files": named, "all-files": whole})
         return
-    machine = find_machine(deployment, run.run_id)
-    print(*describe(run, machine, deployment.results_bucket, datetime.now(UTC)), sep="\n")
+    machine, said = find_machine(deployment, run.run_id), described(files, whole, run.run_id)
+    print(*describe(run, machine, deployment.results_bucket, datetime.now(UTC), said), sep="\n")
 
 
 def _plain(run: Run) -> dict[str, Any]:

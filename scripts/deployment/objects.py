@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from itertools import islice
+from typing import Any
 
 from scripts.cli.console import Refused
 from scripts.cli.plain_text import one_line
+from scripts.cli.words import counted
 from scripts.deployment.folders import believed_folder
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
 
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
-_NAMED = 20
-"""Objects that a refusal names."""
+_NAMED, _SHOWN = 20, 10
+"""Objects that a refusal names, and that are named of one run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,35 +35,70 @@ class Stored:
     """With its quotes, as S3 has it."""
 
 
-def list_objects(deployment: Deployment, run: Run, most: int | None = None) -> Iterator[Stored]:
+def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
     """Yield what is the run's own.
 
     Its record and source are at its root, what its machine stored in that machine's folder; a run
     of an older version has all at its root. Another machine's folder is nobody's word.
-
-    Args:
-        most: how many objects are looked at in each of the two; all if None.
     """
     paginator = deployment.client("s3").get_paginator("list_objects_v2")
     believed = believed_folder(deployment, run)
     for prefix in dict.fromkeys((run.prefix, believed)):
         pages = paginator.paginate(Bucket=deployment.results_bucket, Prefix=prefix)
-        items = (item for page in pages for item in page.get("Contents", []))
-        for item in islice(items, most):
-            name = str(item["Key"]).removeprefix(prefix)
-            at_root = prefix == run.prefix
-            ours = name in _RECORD or name.startswith("source/")
-            theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
-            wanted = ours if at_root else theirs
-            if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
-                yield Stored(
-                    key=item["Key"],
-                    name=name,
-                    size=item["Size"],
-                    by_machine=theirs,
-                    modified=item["LastModified"],
-                    etag=item["ETag"],
-                )
+        for item in (item for page in pages for item in page.get("Contents", [])):
+            found = _stored(item, prefix)
+            wanted = found.by_machine if prefix == believed else _is_ours(found.name)
+            if wanted or (prefix == run.prefix == believed and _is_ours(found.name)):
+                yield found
+
+
+def list_files(deployment: Deployment, run: Run) -> tuple[list[Stored], bool]:
+    """Return what the run's machine has stored, as far as one call tells it, and whether all of it.
+
+    A call returns 1,000 objects at most (S3 API reference, ListObjectsV2).
+    """
+    prefix = believed_folder(deployment, run)
+    page = deployment.client("s3").list_objects_v2(Bucket=deployment.results_bucket, Prefix=prefix)
+    found = [_stored(item, prefix) for item in page.get("Contents", [])]
+    return [one for one in found if one.by_machine], not page.get("IsTruncated", False)
+
+
+def _stored(item: Mapping[str, Any], prefix: str) -> Stored:
+    name = str(item["Key"]).removeprefix(prefix)
+    theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
+    return Stored(
+        key=item["Key"],
+        name=name,
+        size=item["Size"],
+        by_machine=theirs and not name.endswith("/"),
+        modified=item["LastModified"],
+        etag=item["ETag"],
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return name in _RECORD or (name.startswith("source/") and not name.endswith("/"))
+
+
+def described(files: Sequence[Stored], whole: bool, run_id: str) -> list[str]:
+    """Return what a machine has stored, in some lines: how much is where, and what it is called."""
+    if not files:
+        return ["none yet"]
+    groups: dict[str, list[Stored]] = {}
+    for one in files:
+        groups.setdefault(one.name.split("/")[0], []).append(one)
+    said = (
+        f"{counted(len(group), 'file')} in {name}/, {sum(one.size for one in group):,} bytes"
+        for name, group in groups.items()
+        if name != "log.txt"
+    )
+    some = "" if whole else "; there are more"
+    lines = [f"{'; '.join(said) or 'only its log'}{some}"]
+    shown = sorted(files, key=lambda one: (not one.name.startswith("output/"), one.name))
+    lines += [f"{one.name} ({one.size:,} bytes)" for one in shown[:_SHOWN]]
+    if len(files) > _SHOWN:
+        lines.append(f"and {len(files) - _SHOWN} more; make results RUN={run_id} fetches all")
+    return lines
 
 
 def choose(objects: Sequence[Stored], only: str, run: Run) -> Sequence[Stored]:

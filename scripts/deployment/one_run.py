@@ -16,6 +16,7 @@ from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
+from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
 
 
@@ -54,12 +55,19 @@ def limit_of(run: Run) -> str:
     return "" if most is None else f"${most + spent_usd(run.attempts):.4f}"
 
 
-def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) -> list[str]:
+def describe(
+    run: Run,
+    instance: Mapping[str, Any],
+    bucket: str,
+    now: datetime,
+    files: Sequence[str] = (),
+) -> list[str]:
     """Return all there is to say of a run: a line each, what it is of first, then the commands.
 
     Args:
         instance: the run's machine, as DescribeInstances gives it.
         bucket: of the results.
+        files: what is to be said of them.
     """
     receipt, outcome = run.receipt, run.outcome or {}
     launched = instance.get("LaunchTime")
@@ -80,12 +88,19 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "stack": f"{run.stack['StackName']}, {run.stack['StackStatus']}" if run.stack else "-",
         "price": _price(receipt.get("price")),
         "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
+        "limit": _limit(run) or "-",
         "results": f"s3://{bucket}/{run.prefix}",
         "version": str(receipt.get("parris-version", "before 0.2.0")),
     }
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
+    lines += [
+        one_line(f"metric    {metrics_line({name: value}, 200)}")
+        for name, value in run.metrics.items()
+    ]
     lines += [one_line(f"attempt   {said}") for said in attempts_of(run)]
+    lines += [one_line(f"attempt   {said}") for said in _under_way(run, instance, now)]
+    lines += [one_line(f"file      {hint(said)}") for said in files]
     lines += [one_line(f"warning   {said}") for said in outcome.get("warnings", [])]
     lines += consoles_end(run)
     return [*lines, *(f"next      {hint(command)}" for command in next_commands(run))]
@@ -105,6 +120,24 @@ def attempts_of(run: Run) -> list[str]:
         why = f"{one.get('state')}: {one.get('reason')}"
         lines.append(f"{one.get('number')}: {name}, {kind}, {times}{usd}, {why}")
     return lines
+
+
+def _under_way(run: Run, instance: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return a line for the machine that a run has now, if it is not its first."""
+    if run.outcome or not run.attempts or run.is_over or run.state == State.RELAUNCHING:
+        return []
+    receipt = run.receipt
+    began = receipt.get("attempt-began", receipt.get("claimed"))
+    spent = cost(receipt, datetime.fromisoformat(began), now) if began else None
+    usd = "" if spent is None else f", ${spent:.4f} so far"
+    machine = _machine(receipt, {}, instance)
+    return [f"{receipt.get('attempt', '?')}: {machine}, since {began}{usd}, {run.state}"]
+
+
+def _limit(run: Run) -> str:
+    by = "by its cost-limit" if run.receipt.get("cost-limit-usd") else "by its deadline"
+    limit = limit_of(run)
+    return f"{limit} {by}" if limit else ""
 
 
 def consoles_end(run: Run) -> list[str]:

@@ -39,7 +39,7 @@ class Aws:
         time.sleep(CALL_SECONDS)
         body: Any = request.body
         said = body.decode() if isinstance(body, bytes) else str(body)
-        target = request.headers.get("X-Amz-Target", b"").decode()
+        target = str(request.headers.get("X-Amz-Target", ""))
         text = self._query(json.loads(said)) if target.endswith(".Query") else '{"Item": {}}'
         if target.endswith(".GetItem"):
             text = '{"Item": {"done": {"S": "2026-11-24T12:00:00Z"}}}'

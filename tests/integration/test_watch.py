@@ -65,7 +65,7 @@ def test_a_look_is_a_few_calls_and_one_for_the_last_line_of_each_run_that_goes_o
         assert notes == ["more runs are not shown; COUNT= shows more"]
         assert watched.lines == {}  # its machine has yet to make its stream
 
-        where = {"logGroupName": GROUP, "logStreamName": stream_of(world, "one")}
+        where: Any = {"logGroupName": GROUP, "logStreamName": stream_of(world, "one")}
         logs.create_log_stream(**where)
         now = int(time.time() * 1000)
         events: Any = [{"timestamp": now + n, "message": f"epoch {n}"} for n in range(3)]

@@ -35,8 +35,11 @@ COLUMNS = (
 
 
 def run(state: str = "running", **more: Any) -> Run:
-    receipt = {"claimed": "2026-11-24T12:00:00Z", "deadline": "2026-11-24T14:00:00Z"}
-    receipt |= {"price": {"hourly-usd": "0.1000"}, **more.pop("receipt", {})}
+    receipt: dict[str, Any] = {
+        "claimed": "2026-11-24T12:00:00Z",
+        "deadline": "2026-11-24T14:00:00Z",
+    }
+    receipt |= {"price": {"hourly-usd": "0.1000"}} | more.pop("receipt", {})
     facts: dict[str, Any] = {"outcome": None, "stack": None, "reason": "", "ended_by": ""}
     return Run(job="mine", run_id="r-1", receipt=receipt, state=state, **{**facts, **more})
 
