@@ -72,7 +72,7 @@ upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks; WATCH=1 shows them live
 logs: ## show a run's log, by default the newest run's; SINCE=10m
-results: ## fetch what is new of a run's results, to results/<job>/<run-id>/
+results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
 jobs: ## list the jobs: where each is, its last run, what starts it
