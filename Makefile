@@ -73,10 +73,10 @@ local-mail: ## show the e-mails that it would have sent
 bucket: ## make a data trigger's bucket, which tells of its objects
 upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
-status: ## list runs and stacks
-logs: ## show a run's log, by default the newest run's
+status: ## list runs and stacks; WATCH=1 shows them live
+logs: ## show a run's log, by default the newest run's; SINCE=10m
 shell: ## open a shell on a run's machine; needs shell = true
-results: ## fetch a run's results to results/<job>/<run-id>/
+results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
 rerun: ## start a run again as it was; RUN=id, by default the newest

@@ -42,7 +42,7 @@ data "aws_iam_policy_document" "operator" {
   statement {
     sid       = "ListRuns"
     actions   = ["dynamodb:Query"]
-    resources = ["${aws_dynamodb_table.ledger.arn}/index/kind"]
+    resources = [for index in ["kind", "open"] : "${aws_dynamodb_table.ledger.arn}/index/${index}"]
   }
 
   statement {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scripts.cli.filters import since, states
 from scripts.cli.verb import Option, Verb, job, named, pair, run, text, whole
 
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
@@ -51,10 +52,22 @@ VERBS = (
     Verb(
         name="status",
         help="list the newest runs, and the stacks that stand; or show one run in full",
-        example="status monte-carlo --count 5",
+        example="status monte-carlo --state failed,timed-out --since 3d",
         options=(
             job("only runs of this job", first=True),
             named("run", "this run in full: its id or the beginning of it", value="run"),
+            named(
+                "state",
+                "only runs that stand so: running, failed, …; several with commas between",
+                read=states,
+                value="state",
+            ),
+            named(
+                "since",
+                "only runs whose event came since: 2h, 3d, or an ISO date (UTC)",
+                read=since,
+                value="when",
+            ),
             named(
                 "count",
                 "how many runs",
@@ -62,33 +75,53 @@ VERBS = (
                 value="n",
                 default=20,
             ),
+            Option(
+                name="watch",
+                help="look again every few seconds, until Ctrl-C: progress, cost, last line",
+            ),
         ),
         answer=(
             '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "stack-status", '
             '"receipt", "outcome"}], "refused": [the same of launches that were refused], '
             '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
-            "one of `runs`"
+            'one of `runs`, and of it `"metrics"`, `"attempts"`, `"files": [{"name", "bytes"}]`, '
+            '`"all-files"`: whether these are all'
         ),
     ),
     Verb(
         name="logs",
-        help="show a run's log",
-        example="logs 2026",
-        options=(_OF_A_RUN, _OF_JOB, _WAIT),
+        help="show a run's log, of all its machines",
+        example="logs 2026 --since 10m --wait",
+        options=(
+            _OF_A_RUN,
+            _OF_JOB,
+            _WAIT,
+            named(
+                "since",
+                "only lines since: 10m, 2h, or an ISO time (UTC)",
+                read=since,
+                value="when",
+            ),
+        ),
         answer='`{"job", "run-id", "state", "log"}`, the log as one text',
     ),
     Verb(
         name="results",
         help="fetch a run's results to results/<job>/<run-id>/",
-        example="results 2026 --to /tmp/results",
+        example="results 2026 --only 'output/*.png' --to /tmp/results",
         options=(
             _OF_A_RUN,
             _OF_JOB,
+            named(
+                "only",
+                "only what matches: a folder, or a pattern in quotes; * stands for slashes too",
+                value="pattern",
+            ),
             named("to", "the folder to put them below", value="folder", completes="files"),
         ),
         answer=(
-            '`{"job", "run-id", "state", "folder", "files", "refused"}`: how many were '
-            "fetched, and which were not"
+            '`{"job", "run-id", "state", "folder", "files", "new", "refused"}`: how many are '
+            "here, how many of them are new, and which were not fetched"
         ),
     ),
     Verb(

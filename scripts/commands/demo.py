@@ -14,9 +14,10 @@ from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
-from scripts.commands import clean_stacks, results, upload_config
+from scripts.commands import clean_stacks, upload_config
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
+from scripts.deployment.fetch import fetch
 from scripts.deployment.follow import follow
 from scripts.deployment.interruption import interrupt
 from scripts.deployment.one_run import attempts_of
@@ -61,7 +62,7 @@ def _demo(was_up: bool, port: int) -> int:
     with _step("make results: fetch what it stored"):
         run = find_run(deployment, answer["job"], answer["run-id"])
         folder = ROOT / "results" / run.job / run.run_id
-        results.fetch(deployment, run, folder)
+        fetch(deployment, run, folder)
         _show(folder)
     with _step("make clean-stacks: the reap function has been there before"):
         _must(clean_stacks.main, ["--wait"])

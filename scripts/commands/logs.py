@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
+from scripts.cli.which_cloud import hint
 from scripts.deployment.follow import follow, read_log
 from scripts.deployment.outputs import read_deployment
 from scripts.deployment.runs import find_run
@@ -14,19 +18,31 @@ def main(argv: list[str]) -> int:
     """Print the log of a run, by default of the newest; with --wait, follow it to the end."""
     options = parse("logs", argv)
     deployment = read_deployment()
+    since = options.since and options.since.moment
     run = pick_run(deployment, options.job or None, options.run or None, "make logs")
     status = 0
     if options.wait and not run.is_over:
-        status = follow(deployment, run.job, run.run_id)
+        try:
+            status = follow(deployment, run.job, run.run_id, since=since)
+        except KeyboardInterrupt:
+            again = hint(f"make logs RUN={run.run_id} WAIT=1")
+            print(f"\nthe run goes on; {again} follows it again", file=sys.stderr)
+            return 130
         run = find_run(deployment, run.job, run.run_id)
         if not options.json:
             return status
-    log = read_log(deployment, run)
+    log = read_log(deployment, run, since)
     if options.json:
         console.print_json(
             {"job": run.job, "run-id": run.run_id, "state": run.state, "log": "".join(log)}
         )
         return status
+    lines = 0
     for text in log:
         print(text, end="")
+        lines += 1
+    if since and not lines:
+        whole = hint(f"make logs RUN={run.run_id}")
+        said = f"run {run.run_id} ({run.state}) has streamed no line since {iso(since)}"
+        print(f"{said}; {whole} shows all there is", file=sys.stderr)
     return status

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.stacks import stack_tags
 from parris.contract import State
+from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.columns import Column
+from scripts.cli.console import Refused
 from scripts.cli.plain_text import one_line
 from scripts.cli.verbs_of_runs import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
 from scripts.deployment.machines import find_machine
-from scripts.deployment.newest import read_newest
+from scripts.deployment.newest import Wanted, read_newest
+from scripts.deployment.objects import described, list_files
 from scripts.deployment.one_run import cost_of, describe
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import Run, find_run, list_stacks
+from scripts.deployment.watch import watch
 
 
 def main(argv: list[str]) -> int:
     """List the newest runs with their states and reasons, and the stacks that stand; or one run."""
     options = parse("status", argv)
     deployment = read_deployment()
+    if options.watch:
+        return _watch(deployment, options)
     if options.run:
         _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
         return 0
     stacks = list_stacks(deployment)
-    newest = read_newest(deployment, options.job or None, stacks, options.count)
+    newest = read_newest(deployment, _wanted(options), stacks)
     runs, refused = newest.runs, newest.refused
     for problem in newest.problems:
         print(one_line(f"note: an item of the ledger holds no run: {problem}"), file=sys.stderr)
@@ -48,12 +56,11 @@ def main(argv: list[str]) -> int:
     if runs:
         whole = console.print_table(_COLUMNS, [_row(run, datetime.now(UTC)) for run in runs])
     elif newest.more:
-        print(hint(_hidden(options.job, len(refused), options.count)))
+        print(hint(f"{_hidden(options, len(refused))}; {_more(options)} looks further"))
     else:
-        of = f" of job {options.job}" if options.job else ""
-        print(hint(f"no run{of} yet; {_first(options.job)} starts the first"))
+        print(hint(_nothing(options)))
     if newest.more and runs:
-        print(hint(f"older runs are not shown; {_more(options.job, options.count)} shows some"))
+        print(hint(f"older runs are not shown; {_more(options)} shows some"))
     for line in refusals(refused, datetime.now(UTC)):
         print(one_line(line))
     if not whole:
@@ -65,6 +72,32 @@ def main(argv: list[str]) -> int:
         removes = "make clean-stacks removes " + ("it" if len(over) == 1 else "them")
         print(hint(f"{counted(len(over), stands, stand)}; {removes}"))
     return 0
+
+
+def _wanted(options: Namespace) -> Wanted:
+    return Wanted(
+        count=options.count,
+        job=options.job or None,
+        states=options.state or (),
+        since=options.since and options.since.moment,
+    )
+
+
+def _watch(deployment: Deployment, options: Namespace) -> int:
+    if options.json:
+        raise Refused(
+            "WATCH=1 goes on until Ctrl-C, and JSON=1 is one answer: leave one of them out"
+        )
+    if options.run:
+        raise Refused(
+            f"WATCH=1 shows all runs; one is followed by make logs RUN={options.run} WAIT=1"
+        )
+    try:
+        watch(deployment, _wanted(options))
+    except KeyboardInterrupt:
+        again = hint("make status WATCH=1")
+        print(f"\nthe runs go on; {again} shows them again", file=sys.stderr)
+        return 130
 
 
 _TIMES = 5
@@ -99,23 +132,28 @@ def refusals(refused: Sequence[Run], now: datetime) -> list[str]:
     return lines
 
 
-def _first(job: str | None) -> str:
-    named = _named(job)
-    return f"make upload-config{named} and then make launch{named}"
+def _nothing(options: Namespace) -> str:
+    """Return that there is no such run, and what shows or starts one."""
+    of = f" of job {options.job}" if options.job else ""
+    job = f" JOB={options.job}" if options.job else ""
+    if not options.state and not options.since:
+        return f"no run{of} yet; make upload-config{job} and then make launch{job} starts the first"
+    since = f" since {iso(options.since.moment)}" if options.since else ""
+    state = f" {' or '.join(options.state)}" if options.state else ""
+    return f"no run{of} is{state or ' there'}{since}; make status{job} shows the newest"
 
 
-def _hidden(job: str | None, seen: int, count: int) -> str:
-    """Return that what was looked through is not all, and what looks through more of it."""
-    of = f" of job {job}" if job else ""
-    return f"the newest {seen} launches{of} came to nothing; {_more(job, count)} looks further"
+def _hidden(options: Namespace, seen: int) -> str:
+    of = f" of job {options.job}" if options.job else ""
+    return f"the newest {seen} launches{of} came to nothing"
 
 
-def _more(job: str | None, count: int) -> str:
-    return f"make status{_named(job)} COUNT={min(_TIMES * count, MAX_COUNT)}"
-
-
-def _named(job: str | None) -> str:
-    return f" JOB={job}" if job else ""
+def _more(options: Namespace) -> str:
+    """Return the command that shows more of what is asked for."""
+    given = {"JOB": options.job, "STATE": ",".join(options.state or ())}
+    given["SINCE"] = shlex.quote(options.since.text) if options.since else ""
+    given["COUNT"] = str(min(_TIMES * options.count, MAX_COUNT))
+    return " ".join(["make status", *(f"{name}={v}" for name, v in given.items() if v)])
 
 
 def _row(run: Run, now: datetime) -> tuple[str, ...]:
@@ -134,11 +172,15 @@ def _row(run: Run, now: datetime) -> tuple[str, ...]:
 
 
 def _show_one(deployment: Deployment, run: Run, as_json: bool) -> None:
+    files, whole = list_files(deployment, run)
     if as_json:
-        console.print_json(_plain(run))
+        attempts = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
+        more = {"metrics": run.metrics, "attempts": attempts}
+        named = [{"name": one.name, "bytes": one.size} for one in files]
+        console.print_json(_plain(run) | more | {"files": named, "all-files": whole})
         return
-    machine = find_machine(deployment, run.run_id)
-    print(*describe(run, machine, deployment.results_bucket, datetime.now(UTC)), sep="\n")
+    machine, said = find_machine(deployment, run.run_id), described(files, whole, run.run_id)
+    print(*describe(run, machine, deployment.results_bucket, datetime.now(UTC), said), sep="\n")
 
 
 def _plain(run: Run) -> dict[str, Any]:

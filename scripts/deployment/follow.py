@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import count
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from parris.aws.stacks import stack_tags
 from parris.contract import State
 from parris.errors import plain
 from scripts.cli.console import RUN_FAILED, Moving, Refused
@@ -19,25 +22,33 @@ from scripts.deployment.one_run import consoles_end
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run, find_run
 
+LOOK_SECONDS, LOCAL_LOOK_SECONDS = 1.0, 0.5
+"""Between two looks at the log."""
+_LOOKS = 3
+"""So many looks at the log for one at how the run stands, which takes several calls."""
+
 
 def follow(
     deployment: Deployment,
     job: str,
     run_id: str,
     heard: Callable[[Run, str], None] = lambda *_: None,
+    since: datetime | None = None,
 ) -> int:
     """Print the run's states and log lines until it is over; 0 if it succeeded, else RUN_FAILED.
 
     Args:
         heard: is told of each line.
+        since: lines from before are left out.
     """
-    pause = 0.5 if is_local() else 3.0
-    tail = LogTail(deployment)
+    pause, every = (LOCAL_LOOK_SECONDS, 1) if is_local() else (LOOK_SECONDS, _LOOKS)
+    tail = LogTail(deployment, since)
     started = time.monotonic()
     state = ""
     waiting: Moving | None = Moving()
-    while True:
-        run = find_run(deployment, job, run_id)
+    for look in count():
+        if look % every == 0:
+            run = find_run(deployment, job, run_id)
         if run.state != state:
             state = run.state
             if waiting:
@@ -45,6 +56,8 @@ def follow(
             elapsed = time.monotonic() - started
             why = f": {hint(run.reason)}" if run.reason else ""
             print(one_line(f"[{elapsed:5.0f} s] {state}{why}"), flush=True)
+        if run.is_over:
+            time.sleep(pause)  # what the machine sent last can be read a moment later
         for line in tail.new_lines(run):
             if waiting:
                 waiting.clear()
@@ -53,10 +66,11 @@ def follow(
             print(*(f"  | {part}" for part in plain(line).split("\n")), sep="\n", flush=True)
             heard(run, line)
         if run.is_over:
-            return conclude(run)
+            break
         if waiting:
             waiting.show("waiting for its machine's first words")
         time.sleep(pause)
+    return conclude(run)
 
 
 def conclude(run: Run) -> int:
@@ -76,13 +90,18 @@ def conclude(run: Run) -> int:
 
 
 class LogTail:
-    """What CloudWatch Logs has of one run, as it grows."""
+    """What CloudWatch Logs has of one run, as it grows.
 
-    def __init__(self, deployment: Deployment) -> None:
+    All machines of a run write to one stream, whose name its stack's tag holds. Where that tag was
+    lost with its stack, the next machine has a stream of its own.
+    """
+
+    def __init__(self, deployment: Deployment, since: datetime | None = None) -> None:
         self._logs = deployment.client("logs")
         self._group = deployment.training_log_group
         self._stream = ""
-        self._token: str | None = None
+        self._tokens: dict[str, str] = {}
+        self._since = {"startTime": int(since.timestamp() * 1000)} if since else {}
 
     def new_lines(self, run: Run) -> Iterator[str]:
         """Yield the lines that came since the last call; nothing while there is no stream.
@@ -90,14 +109,26 @@ class LogTail:
         Args:
             run: as it is known now; its stack has the stream's name once it is there.
         """
-        self._stream = self._stream or log_stream(run)
-        while self._stream:
-            more: dict[str, Any] = {"nextToken": self._token} if self._token else {}
+        stream = log_stream(run) or self._stream
+        if self._stream not in ("", stream):
+            yield from self._read(self._stream)  # what its last machine said meanwhile
+            attempt = stack_tags(run.stack or {}).get("parris:attempt") or run.receipt.get(
+                "attempt"
+            )
+            yield f"parris: what follows is of another machine, attempt {attempt}"
+        self._stream = stream
+        yield from self._read(stream)
+
+    def _read(self, stream: str) -> Iterator[str]:
+        while stream:
+            token = self._tokens.get(stream)
+            more: dict[str, Any] = {"nextToken": token} if token else {}
             try:
                 page = self._logs.get_log_events(
                     logGroupName=self._group,
-                    logStreamName=self._stream,
+                    logStreamName=stream,
                     startFromHead=True,
+                    **self._since,
                     **more,
                 )
             except ClientError as error:
@@ -107,17 +138,32 @@ class LogTail:
             for event in page["events"]:
                 yield event["message"].rstrip("\n")
             # The same token again means there is no more for now (API reference, GetLogEvents).
-            if page["nextForwardToken"] == self._token:
+            if page["nextForwardToken"] == token:
                 return
-            self._token = page["nextForwardToken"]
+            self._tokens[stream] = page["nextForwardToken"]
 
 
-def read_log(deployment: Deployment, run: Run) -> Iterator[str]:
-    """Yield the whole log in parts: from S3 when the run has stored it, else what was streamed.
+def read_log(deployment: Deployment, run: Run, since: datetime | None = None) -> Iterator[str]:
+    """Yield the log of all machines of a run in parts.
+
+    Of a run that goes on that is what was streamed: what S3 has may be a minute old. Of one that is
+    over it is what its last machine stored, which is complete.
+
+    Args:
+        since: lines from before are left out; only what was streamed has times.
 
     Raises:
         Refused: if there is none yet.
     """
+    streamed = (f"{line}\n" for line in LogTail(deployment, since).new_lines(run))
+    if since is not None:
+        yield from streamed
+        return
+    begun = next(streamed, None) if not run.is_over else None
+    if begun is not None:
+        yield begun
+        yield from streamed
+        return
     try:
         body = deployment.client("s3").get_object(
             Bucket=deployment.results_bucket, Key=believed_folder(deployment, run) + "log.txt"
@@ -125,11 +171,10 @@ def read_log(deployment: Deployment, run: Run) -> Iterator[str]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
-        lines = list(LogTail(deployment).new_lines(run))
-        lines = lines or consoles_end(run)
-        if not lines:
+        text = "".join(streamed) or "".join(f"{line}\n" for line in consoles_end(run))
+        if not text:
             raise Refused(f"run {run.run_id} has no log yet; it is {run.state}") from error
-        yield "\n".join(lines) + "\n"
+        yield text
         return
     # Characters may lie across two chunks.
     yield from codecs.iterdecode(body.iter_chunks(), "utf-8", errors="replace")

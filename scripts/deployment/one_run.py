@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from parris.contract import State
@@ -11,9 +12,11 @@ from parris.errors import plain
 from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
 from parris.runs.messages_of_ends import goes_on
+from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
+from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
 
 
@@ -39,12 +42,32 @@ def cost_of(run: Run, now: datetime) -> str:
     return "-" if spent is None else f"${spent:.4f}"
 
 
-def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) -> list[str]:
+def limit_of(run: Run) -> str:
+    """Return what a run may cost at most, by its limit or its deadline; "" where nobody knows."""
+    receipt = run.receipt
+    if receipt.get("cost-limit-usd"):
+        return f"${Decimal(receipt['cost-limit-usd']):.4f}"
+    deadline = read_time(receipt.get("deadline"))
+    if deadline is None or "claimed" not in receipt:
+        return ""
+    began = datetime.fromisoformat(receipt.get("attempt-began", receipt["claimed"]))
+    most = cost(receipt, began, deadline)
+    return "" if most is None else f"${most + spent_usd(run.attempts):.4f}"
+
+
+def describe(
+    run: Run,
+    instance: Mapping[str, Any],
+    bucket: str,
+    now: datetime,
+    files: Sequence[str] = (),
+) -> list[str]:
     """Return all there is to say of a run: a line each, what it is of first, then the commands.
 
     Args:
         instance: the run's machine, as DescribeInstances gives it.
         bucket: of the results.
+        files: what is to be said of them.
     """
     receipt, outcome = run.receipt, run.outcome or {}
     launched = instance.get("LaunchTime")
@@ -66,12 +89,19 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "stack": f"{run.stack['StackName']}, {run.stack['StackStatus']}" if run.stack else "-",
         "price": _price(receipt.get("price")),
         "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
+        "limit": _limit(run) or "-",
         "results": f"s3://{bucket}/{run.prefix}",
         "version": str(receipt.get("parris-version", "before 0.2.0")),
     }
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
+    lines += [
+        one_line(f"metric    {metrics_line({name: value}, 200)}")
+        for name, value in run.metrics.items()
+    ]
     lines += [one_line(f"attempt   {said}") for said in attempts_of(run)]
+    lines += [one_line(f"attempt   {said}") for said in _under_way(run, instance, now)]
+    lines += [one_line(f"file      {hint(said)}") for said in files]
     lines += [one_line(f"warning   {said}") for said in outcome.get("warnings", [])]
     lines += consoles_end(run)
     return [*lines, *(f"next      {hint(command)}" for command in next_commands(run))]
@@ -91,6 +121,24 @@ def attempts_of(run: Run) -> list[str]:
         why = f"{one.get('state')}: {one.get('reason')}"
         lines.append(f"{one.get('number')}: {name}, {kind}, {times}{usd}, {why}")
     return lines
+
+
+def _under_way(run: Run, instance: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return a line for the machine that a run has now, if it is not its first."""
+    if run.outcome or not run.attempts or run.is_over or run.state == State.RELAUNCHING:
+        return []
+    receipt = run.receipt
+    began = receipt.get("attempt-began", receipt.get("claimed"))
+    spent = cost(receipt, datetime.fromisoformat(began), now) if began else None
+    usd = "" if spent is None else f", ${spent:.4f} so far"
+    machine = _machine(receipt, {}, instance)
+    return [f"{receipt.get('attempt', '?')}: {machine}, since {began}{usd}, {run.state}"]
+
+
+def _limit(run: Run) -> str:
+    by = "by its cost-limit" if run.receipt.get("cost-limit-usd") else "by its deadline"
+    limit = limit_of(run)
+    return f"{limit} {by}" if limit else ""
 
 
 def consoles_end(run: Run) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,9 +102,18 @@ class Deployment:
     iot_topic: str | None
     launch_topic: str | None
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def client(self, service: str) -> Any:
-        """Return a boto3 client in the deployment's own region, whatever AWS_REGION says."""
-        return make_client(service, self.region)
+        """Return the boto3 client in the deployment's own region, whatever AWS_REGION says.
+
+        It is the same one each time: who looks every few seconds keeps its connections.
+        """
+        if service not in self._clients:
+            self._clients[service] = make_client(service, self.region)
+        return self._clients[service]
 
 
 def read_outputs(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:

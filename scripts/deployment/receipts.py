@@ -57,9 +57,17 @@ def _is_price(value: object) -> bool:
         return False
 
 
+def _is_dollars(value: object) -> bool:
+    try:
+        return value is None or (isinstance(value, str) and Decimal(value).is_finite())
+    except InvalidOperation:
+        return False
+
+
 _KINDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("state", "reason", "stack-id", "stack-name", "log-stream"), _is_text),
     **dict.fromkeys(("claimed", "deadline"), _is_time),
     **dict.fromkeys(("parameters", "trigger"), _is_mapping),
     "price": _is_price,
+    "cost-limit-usd": _is_dollars,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -56,6 +56,8 @@ class Run:
     """What ended it (docs/contracts.md, ``ended-by``); "" while it is not over."""
     attempts: tuple[Attempt, ...] = ()
     """Its machines that are over, and the refusals of some, while it goes on."""
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
+    """The last values of what its trainer reports."""
 
     @property
     def prefix(self) -> str:
@@ -90,16 +92,19 @@ def read_runs(
         receipt: Mapping[str, Any] = {}
         outcome: Mapping[str, Any] | None = None
         attempts: tuple[Attempt, ...] = ()
+        metrics: Mapping[str, float | str] = {}
         if is_run_key(job, run_id):  # a stack's tags may be anything
             prefix = f"runs/{job}/{run_id}/"
             receipt = _receipt(s3, deployment.results_bucket, prefix + "run.json")
             outcome = storage.read_outcome(prefix)
-            record = None if outcome else ledger.read(job, run_id)
-            if record is not None and receipt:
+            record = ledger.read(job, run_id)
+            metrics = record.metrics if record else {}
+            if record is not None and receipt and outcome is None:
                 attempts = record.attempts
                 if record.state == State.RELAUNCHING:
                     receipt = {**receipt, "state": record.state, "reason": record.reason}
-        return make_run(deployment, key, receipt, outcome, standing, attempts=attempts, hear=True)
+        run = make_run(deployment, key, receipt, outcome, standing, attempts=attempts, hear=True)
+        return replace(run, metrics=metrics)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(read, keys))

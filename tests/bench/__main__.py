@@ -17,6 +17,7 @@ from tests.bench.figures import Figure
 from tests.bench.launch import PAIRS, bench_launch
 from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
+from tests.bench.status import bench_status
 
 ROUNDS = 1_000
 ARRIVALS = 100_000
@@ -47,6 +48,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
     yield from chain(
         bench_launch(folder / "package", 3 if short else PAIRS),
         bench_sweep(),
+        bench_status(),
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
         bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
     )

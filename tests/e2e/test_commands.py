@@ -34,11 +34,35 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     status = clone.make("status", "LOCAL=1", "JOB=monte-carlo").stdout
     lines = [line.split() for line in status.splitlines() if line.startswith(run_id)]
     assert [line[2] for line in lines] == ["succeeded"], status
+    assert run_id in clone.make("status", "LOCAL=1", "STATE=succeeded", "SINCE=1h").stdout
     assert "round 10" in clone.make("logs", "LOCAL=1", "JOB=monte-carlo").stdout
-    clone.make("results", "LOCAL=1", f"RUN={run_id}")
+    assert "round 10" in clone.make("logs", "LOCAL=1", "JOB=monte-carlo", "SINCE=1h").stdout
+    said = _watched(clone, run_id)
+    assert f"  {run_id}  succeeded  monte-carlo  ended " in said
+    assert "\x1b" not in said
+    clone.make("results", "LOCAL=1", f"RUN={run_id}", "ONLY=output/*.txt")
     folder = clone.folder / "results" / "monte-carlo" / run_id
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["result.txt"]
+    clone.make("results", "LOCAL=1", f"RUN={run_id}")
     assert (folder / "output/result.txt").read_text().startswith("3.1")
     assert json.loads((folder / "outcome.json").read_text())["state"] == "succeeded"
+
+
+def _watched(clone: Clone, run_id: str) -> str:
+    """Return what a watch in a pipe says until it has named a run; then nobody reads on."""
+    command = [str(clone.folder / "parris"), "status", "--watch", "--local"]
+    environ = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if run_id in line:
+            break
+    process.stdout.close()
+    process.terminate()
+    process.wait(60)
+    return said
 
 
 def test_the_first_trainer_of_the_guide_runs_is_changed_and_runs_again(clone: Clone) -> None:

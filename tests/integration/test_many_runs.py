@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,57 +24,89 @@ RUNS = 10_000
 CALLS = 5
 
 
-def fill(runs: int) -> None:
-    """Put runs into the ledger, a minute between each and the next, of ten jobs; all are over."""
-    client = boto3.client("dynamodb", region_name="us-east-1")
-    Ledger(make_table(client)).note_adoption("", NOW)
-    requests: list[Any] = []
+def items(runs: int) -> list[dict[str, Any]]:
+    """Return runs of ten jobs, a minute between each and the next; all are over."""
+    made = []
     for number in range(runs):
         begun = NOW - timedelta(minutes=runs - number)
         job, run_id = f"job-{number % 10}", f"{begun:%Y%m%d-%H%M%S}-{number:08x}"
-        outcome = {"state": "succeeded", "reason": "", "ended-by": "trainer", "cost-usd": 0.01}
+        state = "failed" if number == 7 else "succeeded"
+        outcome = {"state": state, "reason": "", "ended-by": "trainer", "cost-usd": 0.01}
         receipt = {"job": job, "run-id": run_id, "claimed": iso(begun), "stack-id": "arn"}
         item = {
             "pk": f"run#{job}",
             "sk": run_id,
             "kind": "run",
-            "state": "succeeded",
+            "state": state,
             "lease": iso(begun),
             "stack_id": "arn",
             "receipt": json.dumps(receipt),
             "outcome": json.dumps(outcome),
         }
-        put = {"Item": {name: {"S": value} for name, value in item.items()}}
-        requests.append({"PutRequest": put})
+        made.append({name: {"S": value} for name, value in item.items()})
+    return made
+
+
+def fill(runs: int) -> None:
+    """Put `items` into the ledger."""
+    client = boto3.client("dynamodb", region_name="us-east-1")
+    Ledger(make_table(client)).note_adoption("", NOW)
+    requests: list[Any] = [{"PutRequest": {"Item": item}} for item in items(runs)]
     for start in range(0, runs, 25):
         client.batch_write_item(RequestItems={NAME: requests[start : start + 25]})
 
 
-@pytest.mark.usefixtures("credentials")
-@pytest.mark.parametrize("job", ["", "job-3"])
-def test_the_newest_of_ten_thousand_runs_take_five_calls(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], job: str
-) -> None:
+def known_deployment() -> Deployment:
     values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
     known = {"region": "us-east-1", "results_bucket": "results", "ledger_table": NAME}
-    deployment, calls = Deployment(**values | known), []
+    return Deployment(**values | known)
+
+
+def since(number: int) -> str:
+    """Return the time of the event of a run that `fill` made."""
+    return iso(NOW - timedelta(minutes=RUNS - number))
+
+
+@pytest.mark.usefixtures("credentials")
+def test_the_newest_of_ten_thousand_runs_take_five_calls_and_so_do_those_that_are_sought(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
     make = Deployment.client
 
     def counted(self: Deployment, service: str) -> Any:
         client = make(self, service)
-        client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+        client.meta.events.register(
+            "before-call", lambda model, **_: calls.append(model.name), unique_id="counted"
+        )
         return client
 
     monkeypatch.setenv("LOCAL", "")
     monkeypatch.setattr(Deployment, "client", counted)
-    monkeypatch.setattr(status, "read_deployment", lambda: deployment)
+    monkeypatch.setattr(status, "read_deployment", known_deployment)
+
+    def shown(*arguments: str) -> list[int]:
+        calls.clear()
+        assert status.main(["--json", *arguments]) == 0
+        runs = json.loads(capsys.readouterr().out)["runs"]
+        return [int(run["run-id"][-8:], 16) for run in runs]
+
+    every, threes = range(RUNS - 1, -1, -1), range(RUNS - 7, -1, -10)
     with mock_aws():
         fill(RUNS)
-        assert status.main(["--json", *(["--job", job] if job else [])]) == 0
-    shown = json.loads(capsys.readouterr().out)["runs"]
-    last = [number for number in range(RUNS) if not job or number % 10 == int(job[-1])][-20:]
-    assert [run["run-id"][-8:] for run in shown] == [f"{number:08x}" for number in last[::-1]]
-    assert 0 < len(calls) <= CALLS, calls
+        for arguments, numbers, most in (
+            ((), every[:20], CALLS),
+            (("--job", "job-3"), threes[:20], CALLS),
+            (("--since", since(RUNS - 7)), every[:7], CALLS),
+            (("--job", "job-3", "--since", since(RUNS - 17)), threes[:2], CALLS),
+            (("--state", "running"), [], CALLS),
+            (("--state", "succeeded"), every[:20], CALLS),
+            (("--state", "failed,running", "--since", since(1000)), [], CALLS + 10),
+            # What is rare is sought among all; DynamoDB reads a MB a call.
+            (("--state", "failed"), [7], CALLS + 10),
+        ):
+            assert shown(*arguments) == list(numbers), arguments
+            assert 0 < len(calls) <= most, (arguments, calls)
 
 
 CLICK = {"serialNumber": "G030", "clickType": "DOUBLE", "traceid": "t", "timestamp": 1795521600000}
@@ -98,10 +131,9 @@ def test_a_status_click_takes_four_calls_and_is_answered_once() -> None:
 def test_a_click_and_make_status_call_each_run_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
-    known = {"region": "us-east-1", "results_bucket": "parris-results", "ledger_table": NAME}
+    known = replace(known_deployment(), results_bucket="parris-results")
     monkeypatch.setenv("LOCAL", "")
-    monkeypatch.setattr(status, "read_deployment", lambda: Deployment(**values | known))
+    monkeypatch.setattr(status, "read_deployment", lambda: known)
     monkeypatch.setattr(clicks, "_NEWEST", 20)
     with mock_aws():
         world = World()

@@ -10,12 +10,16 @@ from typing import Any, cast
 
 import boto3
 import pytest
+from botocore.exceptions import ResponseStreamingError
 from moto import mock_aws
 from moto.s3.models import s3_backends
 
 from parris.runs.times import iso
+from scripts.cli.console import Refused
 from scripts.cli.inside import NotInside, path_inside
 from scripts.commands import results
+from scripts.deployment import fetch as fetching
+from scripts.deployment.fetch import fetch
 from scripts.deployment.folders import believed_folder, log_stream
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run, find_run
@@ -81,7 +85,7 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
     mine = [f"machines/{OURS}/{name}" for name in ("output/a", "checkpoints/c", "log.txt")]
     put(s3, *mine, f"machines/{OURS}/outcome.json")
     folder = tmp_path / "job" / RUN_ID
-    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    done = fetch(deployment(s3), run({"machine": OURS}), folder)
     assert (done.count, done.refused) == (7, [])
     assert fetched(folder) == {name: name for name in RECORD} | {
         name.removeprefix(f"machines/{OURS}/"): name for name in mine
@@ -91,7 +95,7 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
 def test_an_older_run_has_its_results_at_its_root(s3: Any, tmp_path: Path) -> None:
     put(s3, *RECORD, "output/a", "checkpoints/c", "log.txt", f"machines/{OURS}/output/a")
     folder = tmp_path / "job" / RUN_ID
-    done = results.fetch(deployment(s3), run({"state": "succeeded"}), folder)
+    done = fetch(deployment(s3), run({"state": "succeeded"}), folder)
     assert (done.count, done.refused) == (7, [])
     assert fetched(folder)["output/a"] == "output/a"
 
@@ -118,7 +122,7 @@ def test_a_key_that_leads_out_is_refused_by_name_and_the_rest_comes(
     put(s3, "run.json", f"machines/{OURS}/output/a")
     folder = tmp_path / "job" / RUN_ID
     put(s3, f"machines/{OURS}/{name}")
-    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    done = fetch(deployment(s3), run({"machine": OURS}), folder)
     assert done.count == 2
     (line,) = done.refused
     assert line.startswith(repr(f"{PREFIX}machines/{OURS}/{name}"))
@@ -132,7 +136,7 @@ def test_a_link_that_is_there_is_not_followed(s3: Any, tmp_path: Path, link: str
     elsewhere.mkdir()
     (to / link).parent.mkdir(parents=True)
     (to / link).symlink_to(elsewhere)
-    done = results.fetch(deployment(s3), run({"machine": OURS}), to / "job" / RUN_ID)
+    done = fetch(deployment(s3), run({"machine": OURS}), to / "job" / RUN_ID)
     assert (done.count, len(done.refused)) == (0, 1)
     assert "symbolic link" in done.refused[0]
     assert list(elsewhere.iterdir()) == []
@@ -141,7 +145,7 @@ def test_a_link_that_is_there_is_not_followed(s3: Any, tmp_path: Path, link: str
 def test_a_file_where_a_folder_is_to_be_is_refused(s3: Any, tmp_path: Path) -> None:
     put(s3, f"machines/{OURS}/output/a", f"machines/{OURS}/output/a/b")
     folder = tmp_path / "job" / RUN_ID
-    done = results.fetch(deployment(s3), run({"machine": OURS}), folder)
+    done = fetch(deployment(s3), run({"machine": OURS}), folder)
     assert (done.count, len(done.refused)) == (1, 1)
 
 
@@ -155,8 +159,6 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
     ("job", "run_id"), [("../x", None), ("a/b", None), (None, "../x"), (None, "r 1"), ("-x", None)]
 )
 def test_a_job_or_run_that_is_none_is_refused(s3: Any, job: str | None, run_id: str | None) -> None:
-    from scripts.cli.console import Refused
-
     with pytest.raises(Refused, match="is not a"):
         find_run(deployment(s3), job, run_id)
 
@@ -214,4 +216,172 @@ def test_where_nothing_was_fetched_no_folder_is_named(
 ) -> None:
     (line,) = said(s3, capsys, tmp_path, run(None, state="launch-failed"))
     assert line == f"run {RUN_ID} of job job: launch-failed; 0 files"
+    assert list(tmp_path.iterdir()) == []
+
+
+def cut_short(s3: Any, after: int, broken: int = 1) -> list[str]:
+    """Let the first so many downloads break off after so many bytes; return the ranges asked."""
+    ranges: list[str] = []
+    make = s3.get_object
+
+    class Breaks:
+        def __init__(self, body: Any) -> None:
+            self._body = body
+
+        def close(self) -> None:
+            self._body.close()
+
+        def iter_chunks(self, _size: int) -> Iterator[bytes]:
+            yield self._body.read(after)
+            raise ResponseStreamingError(error="reset by peer")
+
+    def get_object(**asked: Any) -> Any:
+        ranges.append(asked.get("Range", ""))
+        answer = make(**asked)
+        return answer | {"Body": Breaks(answer["Body"])} if len(ranges) <= broken else answer
+
+    s3.get_object = get_object
+    return ranges
+
+
+def test_only_what_is_new_is_fetched_again(s3: Any, tmp_path: Path) -> None:
+    put(s3, "run.json", f"machines/{OURS}/output/a", f"machines/{OURS}/output/b")
+    folder = tmp_path / "job" / RUN_ID
+    first = fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert (first.count, first.new) == (3, 3)
+    again = fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert (again.count, again.new, again.stored) == (3, 0, first.stored)
+    # Of the same length, perhaps within the same second.
+    other = f"machines/{OURS}/output/A".encode()
+    s3.put_object(Bucket="results", Key=f"{PREFIX}machines/{OURS}/output/a", Body=other)
+    (folder / "output/b").write_text("mine")
+    third = fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert (third.count, third.new) == (3, 2)
+    assert fetched(folder)["output/a"] == other.decode()
+    assert fetched(folder)["output/b"] == f"machines/{OURS}/output/b"
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(s3: Any, tmp_path: Path) -> None:
+    put(s3, f"machines/{OURS}/output/a")
+    ranges = cut_short(s3, after=9)
+    folder = tmp_path / "job" / RUN_ID
+    assert fetch(deployment(s3), run({"machine": OURS}), folder).new == 1
+    assert ranges == ["", "bytes=9-"]
+    assert fetched(folder) == {"output/a": f"machines/{OURS}/output/a"}
+
+
+def test_what_did_not_come_whole_has_no_name_and_the_next_fetch_goes_on(
+    s3: Any, tmp_path: Path
+) -> None:
+    put(s3, f"machines/{OURS}/output/a")
+    ranges = cut_short(s3, after=4, broken=5)
+    folder = tmp_path / "job" / RUN_ID
+    (line,) = fetch(deployment(s3), run({"machine": OURS}), folder).refused
+    size = len(f"machines/{OURS}/output/a")
+    assert f"20 of its {size} bytes came: " in line
+    assert "reset by peer" in line
+    assert not (folder / "output/a").exists()
+    assert fetch(deployment(s3), run({"machine": OURS}), folder).new == 1
+    assert ranges[-1] == "bytes=20-"
+    assert fetched(folder) == {"output/a": f"machines/{OURS}/output/a"}
+
+
+def test_ctrl_c_ends_a_fetch_and_leaves_no_half_file_under_its_name(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(s3, f"machines/{OURS}/output/a", f"machines/{OURS}/output/b")
+
+    def typed(_coming: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    def reads_until_told(_s3: Any, *rest: Any) -> None:
+        *_, file, _tick, stop = rest
+        file.write(b"half")
+        assert stop.wait(60)
+        raise fetching._Stopped
+
+    monkeypatch.setattr(fetching, "as_completed", typed)
+    monkeypatch.setattr(fetching, "_append", reads_until_told)
+    monkeypatch.setattr(results, "read_deployment", lambda: deployment(s3))
+    monkeypatch.setattr(results, "pick_run", lambda *_: run({"machine": OURS}))
+    monkeypatch.setenv("LOCAL", "")
+    assert results.main(["--to", str(tmp_path), "--only", "output/*"]) == 130
+    assert f"make results RUN={RUN_ID} ONLY='output/*' goes on" in capsys.readouterr().err
+    folder = tmp_path / "job" / RUN_ID / "output"
+    assert {path.suffix for path in folder.iterdir()} == {".part"}
+
+
+def test_an_object_that_changes_meanwhile_comes_as_it_is_then(s3: Any, tmp_path: Path) -> None:
+    put(s3, f"machines/{OURS}/output/a", f"machines/{OURS}/output/gone")
+    make = s3.get_object
+
+    def get_object(**asked: Any) -> Any:
+        s3.get_object = make
+        key = f"{PREFIX}machines/{OURS}/output/"
+        s3.put_object(Bucket="results", Key=key + "a", Body=b"newer")
+        s3.delete_object(Bucket="results", Key=key + "gone")
+        return make(**asked)
+
+    s3.get_object = get_object
+    folder = tmp_path / "job" / RUN_ID
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching, "_SIDE_BY_SIDE", 1)
+        done = fetch(deployment(s3), run({"machine": OURS}), folder)
+    assert fetched(folder) == {"output/a": "newer"}
+    assert (done.count, done.new) == (1, 1)
+    assert done.refused[0].endswith("it is gone since it was listed")
+    assert fetch(deployment(s3), run({"machine": OURS}), folder).new == 0
+
+
+def test_two_fetches_at_once_do_not_write_into_one_file(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, f"machines/{OURS}/output/a")
+    folder = tmp_path / "job" / RUN_ID
+    append, others = fetching._append, []
+
+    def meanwhile(*given: Any) -> None:
+        monkeypatch.setattr(fetching, "_append", append)
+        others.append(fetch(deployment(s3), run({"machine": OURS}), folder))
+        append(*given)
+
+    monkeypatch.setattr(fetching, "_append", meanwhile)
+    assert fetch(deployment(s3), run({"machine": OURS}), folder).new == 1
+    assert [one.count for one in others] == [0]
+    assert others[0].refused[0].endswith("another make results is fetching it")
+    assert fetched(folder) == {"output/a": f"machines/{OURS}/output/a"}
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ("output/*.png", {"output/a.png", "output/deep/b.png"}),
+        ("output/?.*", {"output/a.png", "output/a.PNG"}),
+        ("output", {"output/a.png", "output/a.PNG", "output/deep/b.png"}),
+        ("output/deep/", {"output/deep/b.png"}),
+        ("run.json", {"run.json"}),
+        ("*", {"output/a.png", "output/a.PNG", "output/deep/b.png", "run.json"}),
+    ],
+)
+def test_only_what_matches_is_fetched(s3: Any, tmp_path: Path, only: str, names: set[str]) -> None:
+    stored = [f"machines/{OURS}/output/{name}" for name in ("a.png", "a.PNG", "deep/b.png")]
+    put(s3, "run.json", *stored)
+    folder = tmp_path / "job" / RUN_ID
+    done = fetch(deployment(s3), run({"machine": OURS}), folder, only)
+    assert (set(fetched(folder)), done.count) == (names, len(names))
+
+
+def test_a_pattern_that_matches_nothing_is_told_what_there_is(s3: Any, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="has stored nothing yet that ONLY='x' could match"):
+        fetch(deployment(s3), run({"machine": OURS}), tmp_path, "x")
+    put(s3, "run.json", *(f"machines/{OURS}/output/{number:02}" for number in range(25)))
+    put(s3, f"machines/{OURS}/output/00\n  forged")
+    with pytest.raises(Refused) as refused:
+        fetch(deployment(s3), run({"machine": OURS}), tmp_path, "output/*.jpg")
+    first, *named = str(refused.value).splitlines()
+    assert first == (
+        f"ONLY='output/*.jpg' matches none of the 27 objects of run {RUN_ID}; there are"
+    )
+    assert named[:4] == ["  run.json", "  output/00", "  output/00\\n  forged", "  output/01"]
+    assert (len(named), named[-1]) == (21, "  and 7 more")
     assert list(tmp_path.iterdir()) == []

@@ -239,6 +239,47 @@ def test_until_older_runs_are_taken_in_the_bucket_is_looked_through_too(
     assert lines[3].startswith("older runs are not shown")
 
 
+def test_runs_are_sought_by_state_and_by_time(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(s3)
+    put(s3, receipt("mine", "20261123-000000-00000000", 1), state="succeeded", reason="")
+    put(s3, receipt("other", "20261123-100000-00000000", 1), state="failed", reason="")
+    refuse(s3, 2)
+
+    def ids(*arguments: str) -> list[str]:
+        lines = shown(monkeypatch, *arguments)
+        return [line.split()[0] for line in lines if line.startswith("2026")]
+
+    assert ids("--state", "failed") == [RUN_ID, "20261123-100000-00000000"]
+    assert ids("--state", "FAILED, succeeded", "--count", "5") == [
+        *(RUN_ID, "20261123-100000-00000000"),
+        "20261123-000000-00000000",
+    ]
+    assert ids("--state", "launch-failed")[0] == "20261125-000001-00000000"
+    assert ids("--since", "2026-11-24") == [RUN_ID]
+    assert ids("--since", "2026-11-23T05:00", "--job", "other") == ["20261123-100000-00000000"]
+    lines = shown(monkeypatch, "--state", "failed", "--since", "2026-11-23", "--count", "1")
+    assert lines[1].startswith(RUN_ID)
+    assert lines[2] == (
+        "older runs are not shown; make status STATE=failed SINCE=2026-11-23 COUNT=5 shows some"
+    )
+    assert shown(monkeypatch, "--state", "stopped,queued", "--job", "mine") == [
+        "no run of job mine is stopped or queued; make status JOB=mine shows the newest"
+    ]
+
+
+def test_a_run_that_goes_on_is_found_by_what_its_stack_says(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = {"StackName": "parris-mine", "StackStatus": "CREATE_COMPLETE", "StackId": "arn"}
+    stack |= {"Tags": [{"Key": "parris:run-id", "Value": RUN_ID}]}  # type: ignore[dict-item]
+    monkeypatch.setattr(status, "list_stacks", lambda _deployment: [stack])
+    put(s3, receipt("mine", RUN_ID, 60, **{"stack-id": "arn"}))
+    for number in range(30):
+        put(s3, receipt("mine", f"20261125-0000{number}-0", 1), state="succeeded", reason="")
+    assert shown(monkeypatch, "--state", "running", "--count", "1")[1].startswith(RUN_ID)
+    assert shown(monkeypatch, "--state", "launching")[0].startswith("no run is launching; ")
+
+
 def test_no_more_runs_are_shown_than_asked_for(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         put(s3, receipt("job", f"r-{number:016x}", 1), state="succeeded", reason="")

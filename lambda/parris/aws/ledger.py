@@ -18,6 +18,8 @@ _OLDER = "r-"
 """How the ids of runs of older versions begin, which say nothing of their time."""
 _PAGE = 25
 """The fewest items of a job in one call: some of them never became a plan."""
+_SOUGHT = 10
+"""Times as many items are read at first where not all count."""
 _ADOPTION = ("adopted", "adopted")
 
 
@@ -159,7 +161,13 @@ class Ledger:
         return read_each(self.table.query("run", index="open"), read_record)
 
     def newest(
-        self, limit: int, job: str | None = None, *, older: bool = True
+        self,
+        limit: int,
+        job: str | None = None,
+        *,
+        older: bool = True,
+        since: str = "",
+        states: Sequence[str] = (),
     ) -> tuple[list[RunRecord], list[str]]:
         """Return the planned runs (of `job`) with the latest ids, the latest first.
 
@@ -168,17 +176,27 @@ class Ledger:
         Args:
             older: whether those with ids of older versions come after all others, for one more
                 call where there is room for them.
+            since: the beginning of the oldest id that counts; ids of older versions tell no time.
+            states: the states that count, of runs that are over; all if empty.
         """
-        ids = [{"before": _OLDER}, *([{"begins_with": _OLDER}] if older else [])]
-        return read_each(islice(self._latest(job, limit, ids), limit), read_record)
+        ids = [{"before": _OLDER, "since": since}]
+        if older and not since:
+            ids.append({"begins_with": _OLDER})
+        return read_each(islice(self._latest(job, limit, ids, states), limit), read_record)
 
     def _latest(
-        self, job: str | None, page: int, ranges: Sequence[Mapping[str, str]]
+        self,
+        job: str | None,
+        page: int,
+        ranges: Sequence[Mapping[str, str]],
+        states: Sequence[str],
     ) -> Iterator[Item]:
         index, key = ("", _pk(job)) if job else ("kind", "run")
         page = max(page, _PAGE) if job else page
+        among = ("state", states) if states else None
+        page *= _SOUGHT if states else 1
         for ids in ranges:
-            for item in self.table.query(key, index=index, page=page, **ids):
+            for item in self.table.query(key, index=index, page=page, among=among, **ids):
                 if "kind" in item:  # a job's own partition also has what never became a plan
                     yield item
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -121,17 +121,22 @@ class Table:
         *,
         begins_with: str = "",
         before: str = "",
+        since: str = "",
         index: str = "",
         page: int | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
     ) -> Iterator[Item]:
         """Return the items of one partition in the order of their sort keys.
 
         Args:
             begins_with: the beginning of their sort keys.
             before: what their sort keys are less than.
+            since: the least that these may be; goes with `before`.
             index: whose partition it is; the table's own if empty. What an index holds may be a
                 second or so old (DynamoDB developer guide, "Global secondary indexes").
             page: return the last first, so many a call.
+            among: an attribute, and the values of which it has one in what is returned; the others
+                are read all the same, after the first page as many a call as DynamoDB reads.
         """
         key = index or "pk"
         arguments: dict[str, Any] = {
@@ -145,8 +150,16 @@ class Table:
             arguments["KeyConditionExpression"] += " AND begins_with(sk, :beginning)"
             arguments["ExpressionAttributeValues"][":beginning"] = _write(begins_with)
         if before:
-            arguments["KeyConditionExpression"] += " AND sk < :before"
+            between = " AND sk BETWEEN :since AND :before" if since else " AND sk < :before"
+            arguments["KeyConditionExpression"] += between
             arguments["ExpressionAttributeValues"][":before"] = _write(before)
+        if since:
+            arguments["ExpressionAttributeValues"][":since"] = _write(since)
+        if among:
+            sought = {f":sought{number}": _write(each) for number, each in enumerate(among[1])}
+            arguments["FilterExpression"] = f"#among IN ({', '.join(sought)})"
+            arguments["ExpressionAttributeNames"]["#among"] = among[0]
+            arguments["ExpressionAttributeValues"] |= sought
         if index:
             arguments["IndexName"] = index
         else:
@@ -160,6 +173,8 @@ class Table:
             if "LastEvaluatedKey" not in answer:
                 return
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            if among:
+                arguments.pop("Limit", None)
 
 
 def expiry(now: datetime) -> Item:

@@ -45,6 +45,8 @@ class RunRecord:
     """How it ended if no launch will begin that one."""
     outcome: Mapping[str, Any] | None
     """Its ``outcome.json``; None while the run is not over."""
+    metrics: Mapping[str, float | str]
+    """The last values of what its trainer reports."""
     is_open: bool
     """Whether something is still to be done about it."""
 
@@ -89,6 +91,7 @@ def read_record(item: Mapping[str, Any]) -> RunRecord:
         next=read_next(item["next"]) if "next" in item else None,
         refused=_read_ending(item["refused"]) if "refused" in item else None,
         outcome=None if outcome is None else json.loads(outcome),
+        metrics=json.loads(item.get("metrics", "{}")),
         is_open="open" in item,
     )
 

@@ -39,6 +39,7 @@ NEEDS: Rows = [
         "runs.read_runs, follow.print_log, results.fetch",
     ),
     ("dynamodb:Query", f"{LEDGER}/index/kind", "newest.read_newest, runs.find_run"),
+    ("dynamodb:Query", f"{LEDGER}/index/open", "newest.read_newest: make status STATE=running"),
     (
         "dynamodb:Query",
         LEDGER,

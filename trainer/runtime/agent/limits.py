@@ -53,8 +53,10 @@ NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
 ALIVE_SECONDS = 120
 """How long a machine whose trainer runs may store nothing before it says that it is alive."""
-FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 4.0, 15.0
-"""Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second."""
+FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 3.0, 15.0
+"""Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second. Who
+follows the log sees a line within 5 seconds: it waits for LONGEST_PAUSE, for a call, and for the
+next look (scripts/deployment/follow.py)."""
 
 TICK_SECONDS = 2
 """The coarsest clock of a file system: two writes within it may bear one time (FAT's)."""

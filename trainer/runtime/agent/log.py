@@ -74,14 +74,18 @@ class LogStreamer(threading.Thread):
 
     def run(self) -> None:
         self._create_stream()
-        pause = FIRST_PAUSE
+        pause, took = FIRST_PAUSE, 0.0
         while not self._ending.is_set():
             if not self._wake.wait(LONGEST_PAUSE):
-                pause = FIRST_PAUSE  # after a silence the next line is sent at once
+                pause, took = FIRST_PAUSE, 0.0  # after a silence the next line is sent at once
                 continue
-            self._ending.wait(pause)
+            # A line that came while the last batch was sent has waited that long already.
+            self._ending.wait(max(0.0, pause - took))
             self._wake.clear()
-            pause = min(2 * pause, LONGEST_PAUSE) if self._send() else FAILURE_PAUSE
+            began = time.monotonic()
+            sent = self._send()
+            took = time.monotonic() - began if sent else 0.0
+            pause = min(2 * pause, LONGEST_PAUSE) if sent else FAILURE_PAUSE
             if self._failures:
                 self._wake.set()
         if not self._send():
