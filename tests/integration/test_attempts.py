@@ -17,18 +17,9 @@ from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
 from tests.plans import NOW
 from tests.reap_world import ROLE_ID, machine_event
-from tests.runs_world import SPOT, Runs, interrupted
+from tests.runs_world import SPOT, Runs, interrupted, refuse
 
 NO_SPOT = "There is no Spot capacity available that matches your request."
-
-
-def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
-    """Let CloudFormation say that the machine of the stack could not be made."""
-    backend = cloudformation_backends["123456789012"]["us-east-1"]
-    backend.get_stack("one").status = "ROLLBACK_COMPLETE"
-    patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
-    by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
-    patch.setattr("parris.reap.between.last_deletion", lambda *_: by_reap)
 
 
 @pytest.fixture
