@@ -70,6 +70,12 @@ class Runs(World):
         sent, self.sent = self.sent, []
         return [self.launch(event, minutes) for event in sent]
 
+    def ask_to_stop(self, run_id: str) -> None:
+        """Do what `make stop` does to the receipt."""
+        receipt = {**self.receipt(run_id), "stop": {"by": "make stop"}}
+        key = f"runs/default/{run_id}/run.json"
+        self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+
     def end_refused(self, minutes: float = 0) -> None:
         """Hand the reap function what the launch function sent."""
         sent, self.refused = self.refused, []

@@ -182,9 +182,7 @@ def test_a_run_that_has_no_five_minutes_left_ends(runs: Runs) -> None:
 
 def test_a_run_that_is_asked_to_stop_between_two_machines_is_stopped(runs: Runs) -> None:
     run_id, first = interrupted(runs)
-    receipt = {**runs.receipt(run_id), "stop": {"by": "make stop"}}
-    key = f"runs/default/{run_id}/run.json"
-    runs.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+    runs.ask_to_stop(run_id)
     [answer] = runs.deliver(10.2)
     assert answer["over"] == "stopped"
     runs.reap(15)

@@ -28,13 +28,6 @@ def runs() -> Iterator[Runs]:
         yield Runs()
 
 
-def ask_to_stop(runs: Runs, run_id: str) -> None:
-    """Do what `make stop` does to the receipt."""
-    receipt = {**runs.receipt(run_id), "stop": {"by": "make stop"}}
-    key = f"runs/default/{run_id}/run.json"
-    runs.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
-
-
 def wait_for_capacity(runs: Runs, patch: pytest.MonkeyPatch, minutes: float = 1) -> str:
     """Return a run for which EC2 has no machine, and whose stack is gone."""
     [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
@@ -52,7 +45,7 @@ def click(trace: str = "t1") -> dict[str, Any]:
 
 def test_a_stop_ends_a_run_whose_stack_stands_without_a_sweep(runs: Runs) -> None:
     run_id, first = interrupted(runs)
-    ask_to_stop(runs, run_id)
+    runs.ask_to_stop(run_id)
     [answer] = runs.deliver(10.2)
     assert answer["over"] == "stopped"
     runs.end_refused(10.2)
@@ -121,7 +114,7 @@ def test_a_run_that_is_stopped_while_its_stack_is_deleted_is_stopped(
     stack_id = runs.stack()["StackId"]
     backend = cloudformation_backends["123456789012"]["us-east-1"]
     backend.get_stack("one").status = "DELETE_IN_PROGRESS"
-    ask_to_stop(runs, run_id)
+    runs.ask_to_stop(run_id)
     runs.deliver(10.2)
     with monkeypatch.context() as patch:
         patch.setattr("parris.reap.reconcile.deleter", lambda _: EndedBy.REAP)
