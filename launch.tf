@@ -54,6 +54,7 @@ resource "aws_lambda_function" "launch" {
       PARRIS_BUTTONS             = jsonencode({ actions = var.button_actions, jobs = var.button_jobs })
       PARRIS_DATA_TRIGGERS       = jsonencode(var.data_triggers)
       PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn
+      PARRIS_REAP_FUNCTION_ARN   = aws_lambda_function.reap.arn
       PARRIS_AGENT_VERSION       = aws_s3_object.agent.version_id
       PARRIS_FLEET = jsonencode({
         subnets    = var.subnet_ids
@@ -236,7 +237,7 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "HandOverFailures" # to its destination
+    sid       = "HandOverFailures" # to its destination, and runs that get no other machine
     actions   = ["lambda:InvokeFunction"]
     resources = [aws_lambda_function.reap.arn]
   }

@@ -35,6 +35,7 @@ SETTINGS = Settings(
     buttons=Buttons(),
     data_triggers={"fresh": {"bucket": "data", "job": "default", "settle_seconds": 60}},
     launch_function_arn="arn:aws:lambda:us-east-1:123456789012:function:parris-launch",
+    reap_function_arn="arn:aws:lambda:us-east-1:123456789012:function:parris-reap",
     agent_version="v1",
     fleet=Fleet(),
     region="eu-west-1",

@@ -6,8 +6,11 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
+from moto.cloudformation.models import cloudformation_backends
 from moto.ec2.models import ec2_backends
 
+from parris.contract import EndedBy
 from tests.plans import NOW
 from tests.reap_world import IMAGE, ROLE_ID, machine_event
 from tests.world import World
@@ -67,6 +70,18 @@ class Runs(World):
         sent, self.sent = self.sent, []
         return [self.launch(event, minutes) for event in sent]
 
+    def ask_to_stop(self, run_id: str) -> None:
+        """Do what `make stop` does to the receipt."""
+        receipt = {**self.receipt(run_id), "stop": {"by": "make stop"}}
+        key = f"runs/default/{run_id}/run.json"
+        self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+
+    def end_refused(self, minutes: float = 0) -> None:
+        """Hand the reap function what the launch function sent."""
+        sent, self.refused = self.refused, []
+        for event in sent:
+            self.reap(minutes, event)
+
     def outcome(self, run_id: str) -> Any:
         key = f"runs/default/{run_id}/outcome.json"
         return json.loads(self.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
@@ -74,6 +89,15 @@ class Runs(World):
     def price(self, usd: str) -> None:
         """Let EC2 and the Price List ask so much for an hour of any machine, its volume free."""
         self.prices.usd["instanceType"] = usd
+
+
+def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
+    """Let CloudFormation say that the machine of the stack could not be made."""
+    backend = cloudformation_backends["123456789012"]["us-east-1"]
+    backend.get_stack("one").status = "ROLLBACK_COMPLETE"
+    patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
+    by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
+    patch.setattr("parris.reap.between.last_deletion", lambda *_: by_reap)
 
 
 def interrupted(runs: Runs, minutes: float = 10, **config: Any) -> tuple[str, str]:

@@ -86,6 +86,9 @@ class World:
         self.table = make_table(self.dynamodb)
         self.ledger = Ledger(self.table)
         self.sent: list[Any] = []
+        """What the launch function has been sent, and has yet to get."""
+        self.refused: list[Any] = []
+        """The same of the reap function, from the launch function."""
         for bucket in ("parris-config", "parris-results"):
             self.s3.create_bucket(Bucket=bucket)
         self.s3.put_bucket_versioning(
@@ -143,6 +146,7 @@ class World:
                 ec2=ec2,
                 sns=lambda: self.topic.sns,
                 scheduler=lambda: self.scheduler,
+                functions=lambda: self,  # type: ignore[arg-type, return-value] # one method
             ),
             machine=MACHINE,
             now=NOW + timedelta(minutes=minutes),
@@ -180,9 +184,10 @@ class World:
         ).reap(event or {})
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803
-        """Lambda's Invoke as the reap function calls it: keep what was sent."""
-        assert (FunctionName, InvocationType) == ("parris-launch", "Event")
-        self.sent.append(json.loads(Payload))
+        """Lambda's Invoke as the functions call each other: keep what was sent."""
+        assert InvocationType == "Event"
+        to = {"parris-launch": self.sent, SETTINGS.reap_function_arn: self.refused}
+        to[FunctionName].append(json.loads(Payload))
 
     def record(self, run_id: str, job: str = "default") -> RunRecord:
         found = self.ledger.read(job, run_id)

@@ -31,6 +31,7 @@ VARIABLES = (
     "PARRIS_BUTTONS",
     "PARRIS_DATA_TRIGGERS",
     "PARRIS_LAUNCH_FUNCTION_ARN",
+    "PARRIS_REAP_FUNCTION_ARN",
     "PARRIS_AGENT_VERSION",
     "PARRIS_FLEET",
 )
@@ -75,6 +76,7 @@ class Settings:
     data_triggers: Mapping[str, Mapping[str, Any]]
     """By name, ``{"job", "parameters", "settle_seconds", …}``."""
     launch_function_arn: str
+    reap_function_arn: str
     agent_version: str
     """S3's version of the machine's supervisor that goes with this function."""
     fleet: Fleet
@@ -108,6 +110,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         buttons=Buttons(**json.loads(environment["PARRIS_BUTTONS"])),
         data_triggers=json.loads(environment["PARRIS_DATA_TRIGGERS"]),
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
+        reap_function_arn=environment["PARRIS_REAP_FUNCTION_ARN"],
         agent_version=environment["PARRIS_AGENT_VERSION"],
         fleet=Fleet(**json.loads(environment["PARRIS_FLEET"])),
         region=environment["AWS_REGION"],  # Lambda's own, in every function

@@ -74,14 +74,8 @@ VERBS = (
     Verb(
         name="demo",
         help="the whole system on this machine, no AWS account",
-        example="demo --interrupt",
-        options=(
-            _port(0),
-            Option(
-                name="interrupt",
-                help="also train on a spot machine that EC2 takes away midway",
-            ),
-        ),
+        example="demo",
+        options=(_port(0),),
         unanswered="it shows a person what each step prints",
         always_local=True,
     ),

@@ -136,7 +136,10 @@ VERBS = (
         help="end a run early, gently: its results are stored first",
         example="stop 20261124-05 --wait",
         options=(_OF_A_RUN, _OF_JOB, _WAIT),
-        answer='`{"job", "run-id", "state"}`, as it was asked or, with `--wait`, as it ended',
+        answer=(
+            '`{"job", "run-id", "state"}`, as it was asked or, with `--wait`, as it ended; a run '
+            "between two machines ends at once"
+        ),
     ),
     Verb(
         name="extend",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from parris.contract import State
+from parris.events.router import relaunch_event
 from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import RUN_FAILED, Refused
 from scripts.cli.which_cloud import hint
 from scripts.deployment.follow import follow
-from scripts.deployment.outputs import read_deployment
-from scripts.deployment.runs import change_receipt, find_run
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import Run, change_receipt, find_run
 from scripts.deployment.several import pick_run_to_change
+from scripts.deployment.stores import ledger_of
 
 
 def main(argv: list[str]) -> int:
@@ -26,14 +29,18 @@ def main(argv: list[str]) -> int:
     stop = {"requested": iso(datetime.now(UTC)), "by": "make stop"}
     change_receipt(deployment, run, lambda receipt: {**receipt, "stop": stop})
     grace = run.receipt.get("stop-grace-seconds", 30)
-    print(
-        f"run {run.run_id} of job {run.job} was asked to stop; its machine looks every 15 s, gives "
-        f"the trainer {grace} s after SIGTERM, and stores the results"
-    )
+    state = _between_machines(deployment, run) if run.state == State.RELAUNCHING else ""
+    if state:
+        print(f"run {run.run_id} of job {run.job} has no machine now and gets no other: {state}")
+    else:
+        print(
+            f"run {run.run_id} of job {run.job} was asked to stop; its machine looks every 15 s, "
+            f"gives the trainer {grace} s after SIGTERM, and stores the results"
+        )
     if options.wait:
         follow(deployment, run.job, run.run_id)
         run = find_run(deployment, run.job, run.run_id)
-    else:
+    elif not state:
         print(
             hint(
                 f"follow it with make logs RUN={run.run_id} WAIT=1; "
@@ -41,5 +48,22 @@ def main(argv: list[str]) -> int:
             )
         )
     if options.json:
-        console.print_json({"job": run.job, "run-id": run.run_id, "state": run.state})
+        state = run.state if options.wait else state or run.state
+        console.print_json({"job": run.job, "run-id": run.run_id, "state": state})
     return 0 if run.state == State.STOPPED or not options.wait else RUN_FAILED
+
+
+def _between_machines(deployment: Deployment, run: Run) -> str:
+    """Let the launch function look at a run that is to get another machine; return how it ended.
+
+    "" if its next machine is on its way already, which then looks by itself.
+    """
+    record = ledger_of(deployment).read(run.job, run.run_id)
+    if record is None or record.next is None:
+        return ""
+    event = relaunch_event(run.job, run.run_id, record.next.number)
+    answer = deployment.client("lambda").invoke(
+        FunctionName=deployment.launch_function, Payload=json.dumps(event).encode()
+    )
+    # If it fails, the next sweep sends the same event.
+    return str(json.loads(answer["Payload"].read()).get("over", ""))

@@ -47,6 +47,8 @@ def pick_run_to_change(
     if run_id:
         return run
     going = under_way(deployment, run.job)
+    if not run.is_over and run.run_id not in [one.run_id for one in going]:
+        going.insert(0, run)  # it has no stack, for the moment
     if len(going) > 1:
         raise Refused(
             f"{len(going)} runs of job {run.job} are under way; say which, {command} RUN=…\n"

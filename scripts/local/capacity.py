@@ -41,7 +41,13 @@ class Refusal:
     """The text for a request that names neither zone nor subnet, if that has its own."""
 
 
-_ISSUE = "https://github.com/{}/issues/{}"
+_GITHUB = "https://github.com/{}/issues/{}"
+
+
+def _issues(*named: tuple[str, int]) -> str:
+    """Return where several people tell of it, each by repository and issue."""
+    return "; ".join(_GITHUB.format(*one) for one in named)
+
 
 REFUSALS: Mapping[str, Refusal] = {
     "InsufficientInstanceCapacity": Refusal(
@@ -59,12 +65,10 @@ REFUSALS: Mapping[str, Refusal] = {
             "We currently do not have sufficient {type} capacity in zones with support for 'gp3' "
             "volumes. Our system will be working on provisioning additional capacity."
         ),
-        source="; ".join(
-            (
-                _ISSUE.format("openshift/installer", 7088),
-                _ISSUE.format("fedora-copr/copr", 2797),  # spot
-                _ISSUE.format("fedora-copr/copr", 3279),  # anywhere
-            )
+        source=_issues(
+            ("openshift/installer", 7088),
+            ("fedora-copr/copr", 2797),  # spot
+            ("fedora-copr/copr", 3279),  # anywhere
         ),
     ),
     "UnfulfillableCapacity": Refusal(
@@ -72,7 +76,7 @@ REFUSALS: Mapping[str, Refusal] = {
             "Unable to fulfill capacity due to your request configuration. Please adjust your "
             "request and try again."
         ),
-        source=_ISSUE.format("mludvig/aws-ethereum-miner", 23),
+        source=_issues(("mludvig/aws-ethereum-miner", 23)),
     ),
     "Unsupported": Refusal(
         text=(
@@ -88,11 +92,9 @@ REFUSALS: Mapping[str, Refusal] = {
             "documentation for supported configurations."
         ),
         handler_code="InvalidRequest",
-        source="; ".join(
-            (
-                _ISSUE.format("ned1313/Getting-Started-Terraform", 44),
-                _ISSUE.format("hashicorp/terraform-provider-aws", 8868),  # anywhere
-            )
+        source=_issues(
+            ("ned1313/Getting-Started-Terraform", 44),
+            ("hashicorp/terraform-provider-aws", 8868),  # anywhere
         ),
     ),
     "InsufficientFreeAddressesInSubnet": Refusal(
@@ -100,7 +102,7 @@ REFUSALS: Mapping[str, Refusal] = {
             "There are not enough free addresses in subnet '{subnet}' to satisfy the requested "
             "number of instances."
         ),
-        source=_ISSUE.format("aws/karpenter-provider-aws", 3380),
+        source=_issues(("aws/karpenter-provider-aws", 3380)),
     ),
     "SpotMaxPriceTooLow": Refusal(
         text=(
@@ -111,7 +113,7 @@ REFUSALS: Mapping[str, Refusal] = {
     ),
     "MaxSpotInstanceCountExceeded": Refusal(
         text="Max spot instance count exceeded",
-        source=_ISSUE.format("meadowdata/meadowrun", 84),
+        source=_issues(("meadowdata/meadowrun", 84)),
     ),
     "VcpuLimitExceeded": Refusal(
         text=(
@@ -119,7 +121,7 @@ REFUSALS: Mapping[str, Refusal] = {
             "the instance bucket that the specified instance type belongs to. Please visit "
             "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
         ),
-        source=_ISSUE.format("scrapoxy/scrapoxy", 202),
+        source=_issues(("scrapoxy/scrapoxy", 202)),
     ),
     "InstanceLimitExceeded": Refusal(
         text=(
@@ -127,23 +129,23 @@ REFUSALS: Mapping[str, Refusal] = {
             "for the specified instance type. Please visit "
             "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
         ),
-        source=_ISSUE.format("widdix/aws-s3-virusscan", 55),
+        source=_issues(("widdix/aws-s3-virusscan", 55)),
     ),
     "RequestLimitExceeded": Refusal(
         status=503,
         text="Request limit exceeded.",
         handler_code="Throttling",
-        source=_ISSUE.format("cattle-ops/terraform-aws-gitlab-runner", 756),
+        source=_issues(("cattle-ops/terraform-aws-gitlab-runner", 756)),
     ),
     "InternalError": Refusal(
         status=500,
         text="An internal error has occurred",
-        source=_ISSUE.format("openshift/origin", 18961),
+        source=_issues(("openshift/origin", 18961)),
     ),
     "Unavailable": Refusal(
         status=503,
         text="The service is unavailable. Please try again shortly.",
-        source=_ISSUE.format("MozillaSecurity/FuzzManager", 603),
+        source=_issues(("MozillaSecurity/FuzzManager", 603)),
     ),
     "OptInRequired": Refusal(
         status=401,
@@ -152,14 +154,14 @@ REFUSALS: Mapping[str, Refusal] = {
             "subscribe. To do so please visit "
             "https://aws.amazon.com/marketplace/pp?sku=4q59bftpyoueme916m1pjimec"
         ),
-        source=_ISSUE.format("awslabs/harmonix", 22),
+        source=_issues(("awslabs/harmonix", 22)),
     ),
     "Blocked": Refusal(
         text=(
             "This account is currently blocked and not recognized as a valid account. Please "
             "contact aws-verification@amazon.com if you have questions."
         ),
-        source=_ISSUE.format("thecodeteam/labs", 43),
+        source=_issues(("thecodeteam/labs", 43)),
     ),
     "UnauthorizedOperation": Refusal(
         status=403,
@@ -168,7 +170,7 @@ REFUSALS: Mapping[str, Refusal] = {
             "message: pp6CfPzwjaqOe"
         ),
         handler_code="AccessDenied",
-        source=_ISSUE.format("otiai10/hotsub", 97),
+        source=_issues(("otiai10/hotsub", 97)),
     ),
     "InvalidParameterValue": Refusal(
         text=(
@@ -176,7 +178,7 @@ REFUSALS: Mapping[str, Refusal] = {
             "Instance Profile name"
         ),
         handler_code="InvalidRequest",
-        source=_ISSUE.format("CiscoDevNet/cloud-cml", 4),
+        source=_issues(("CiscoDevNet/cloud-cml", 4)),
     ),
 }
 

@@ -25,7 +25,7 @@ from parris.jobs.fields import (
     Text,
     Whole,
 )
-from parris.jobs.inputs import FOLDER, MOST_SECRETS, MOST_SOURCES, SECRET, SECRET_NAME, URI
+from parris.jobs.inputs import FOLDER, MOST_SECRETS, MOST_SOURCES, REFERENCE, URI, VARIABLE
 from parris.jobs.parameters import MAX_COUNT, MAX_LENGTH, NAME, VALUE
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "training-config.schema.json"
@@ -107,8 +107,8 @@ def value(field: Field) -> dict[str, Any]:
         return {
             "type": "object",
             "maxProperties": MOST_SECRETS,
-            "propertyNames": {"pattern": _whole(SECRET_NAME)},
-            "additionalProperties": {"type": "string", "pattern": _whole(SECRET)},
+            "propertyNames": {"pattern": _whole(VARIABLE)},
+            "additionalProperties": {"type": "string", "pattern": _whole(REFERENCE)},
         }
     if isinstance(field, Data):
         source = {

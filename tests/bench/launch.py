@@ -164,6 +164,7 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_DATA_TRIGGERS": "{}",
         "PARRIS_FLEET": "{}",
         "PARRIS_LAUNCH_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:launch",
+        "PARRIS_REAP_FUNCTION_ARN": "arn:aws:lambda:us-east-1:123456789012:function:reap",
         "PARRIS_AGENT_VERSION": "v1",
     }
     server.shutdown()

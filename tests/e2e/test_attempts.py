@@ -357,18 +357,19 @@ def test_between_two_machines_a_run_can_be_stopped_and_comes_to_its_deadline(
         for answer in answers.values():
             wait_for(lambda: "relaunching" in status(clone, answer["run-id"]), 60)  # noqa: B023
         stopped, late = answers["stopped-between"], answers["late-between"]
-        clone.make("stop", "LOCAL=1", f"RUN={stopped['run-id']}")
-
-        def swept(job: str) -> bytes | None:
-            sweep(clone)
-            return clone.read(job, answers[job]["run-id"], "outcome.json")
-
-        outcome = json.loads(wait_for(lambda: swept("stopped-between"), 90))
+        said = clone.make("stop", "LOCAL=1", f"RUN={stopped['run-id']}").stdout
+        assert "has no machine now and gets no other: stopped" in said
+        outcome = clone.outcome("stopped-between", stopped["run-id"], 60)  # no sweep comes so soon
         assert (outcome["state"], outcome["ended-by"]) == ("stopped", "stop"), outcome
         assert len(outcome["attempts"]) == 1
+
+        def swept() -> bytes | None:
+            sweep(clone)
+            return clone.read("late-between", late["run-id"], "outcome.json")
+
         near = datetime.fromisoformat(late["deadline"]) - timedelta(minutes=5)
         time.sleep(max(0.0, (near - datetime.now(UTC)).total_seconds()))
-        outcome = json.loads(wait_for(lambda: swept("late-between"), 90))
+        outcome = json.loads(wait_for(swept, 90))
         assert outcome["state"] == "timed-out", outcome
         assert "EC2 took the spot machine" in outcome["reason"]
         assert len(outcome["attempts"]) == 1

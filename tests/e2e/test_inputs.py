@@ -1,4 +1,4 @@
-"""A run begins with its data and secrets, of which nothing but its trainer ever knows the values."""
+"""A run begins with its data and secrets, whose values nothing else ever holds."""
 
 from __future__ import annotations
 

@@ -16,8 +16,10 @@ from tests.faults.injector import Death, Injector
 from tests.reap_world import machine_event
 from tests.runs_world import Runs, interrupted
 
-SCENES = ("machine taken", "machine taken, by a sweep", "next machine")
-"""What the fault strikes: the reap function as it hears of the end, or the launch function."""
+STOPPED = ("no next machine", "no next machine, its end")
+SCENES = ("machine taken", "machine taken, by a sweep", "next machine", *STOPPED)
+"""What the fault strikes: the reap function as it hears of the end, or the launch function; of a
+run that is to stop, the launch function or the reap function as that hears of it."""
 
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 
@@ -25,28 +27,55 @@ _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
     runs = make_world()
-    if case.name == "next machine":
+    act: Callable[[], Any] = runs.deliver
+    if case.name in STOPPED:
         run_id, first = interrupted(runs)
-        act: Callable[[], Any] = runs.deliver
+        runs.ask_to_stop(run_id)
+        if "its end" in case.name:
+            runs.deliver(10.1)
+            act = lambda: runs.end_refused(10.1)  # noqa: E731 - one of several
+    elif case.name == "next machine":
+        run_id, first = interrupted(runs)
     else:
         run_id = runs.begin()
         first = runs.machine(run_id)
         runs.take(first)
         event = None if "sweep" in case.name else machine_event(first)
-        act = lambda: runs.reap(10, event)  # noqa: E731 - one of two
+        act = lambda: runs.reap(10, event)  # noqa: E731 - one of several
     injector = Injector(runs.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):
         act()
     case.calls, case.injected = injector.calls, injector.injected
     for minutes in (10.5, 13, 15, 18, 20, 25):
-        for do in (lambda at: runs.reap(at), lambda at: runs.deliver(at + 0.1)):
+        for do in (
+            lambda at: runs.reap(at),
+            lambda at: runs.deliver(at + 0.1),
+            lambda at: runs.end_refused(at + 0.2),
+        ):
             try:
                 do(minutes)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours
                 case.violations.append(f"at {minutes} min: {error!r}")
-        runs.reap(minutes + 0.2, machine_event(first))  # it comes late, too
-    case.violations += _judge(runs, run_id)
+        runs.reap(minutes + 0.3, machine_event(first))  # it comes late, too
+    judge = _judge_stopped if case.name in STOPPED else _judge
+    case.violations += judge(runs, run_id)
     return case
+
+
+def _judge_stopped(runs: Runs, run_id: str) -> Iterator[str]:
+    record = runs.record(run_id)
+    stands = (record.state, record.is_open, len(record.attempts))
+    if stands != (State.STOPPED, False, 1):
+        yield f"the record says {stands}"
+    if runs.stacks():
+        yield f"a stack is left: {runs.stacks()[0]['StackStatus']}"
+    if not any(name.endswith(f"{run_id}/outcome.json") for name in runs.objects()):
+        yield "the run has no outcome"
+    elif [one["number"] for one in runs.outcome(run_id)["attempts"]] != [1]:
+        yield f"its outcome says {runs.outcome(run_id)}"
+    told = len(runs.topic.heard("stopped"))
+    if not 1 <= told <= 2:
+        yield f"its end was told {told} times"
 
 
 def _judge(runs: Runs, run_id: str) -> Iterator[str]:

@@ -17,18 +17,9 @@ from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
 from tests.plans import NOW
 from tests.reap_world import ROLE_ID, machine_event
-from tests.runs_world import SPOT, Runs, interrupted
+from tests.runs_world import SPOT, Runs, interrupted, refuse
 
 NO_SPOT = "There is no Spot capacity available that matches your request."
-
-
-def refuse(patch: pytest.MonkeyPatch, said: str) -> None:
-    """Let CloudFormation say that the machine of the stack could not be made."""
-    backend = cloudformation_backends["123456789012"]["us-east-1"]
-    backend.get_stack("one").status = "ROLLBACK_COMPLETE"
-    patch.setattr("parris.reap.relaunch.first_failure", lambda *_: f"Instance: {said}")
-    by_reap = (EndedBy.REAP, NOW)  # moto keeps no token
-    patch.setattr("parris.reap.between.last_deletion", lambda *_: by_reap)
 
 
 @pytest.fixture
@@ -191,9 +182,7 @@ def test_a_run_that_has_no_five_minutes_left_ends(runs: Runs) -> None:
 
 def test_a_run_that_is_asked_to_stop_between_two_machines_is_stopped(runs: Runs) -> None:
     run_id, first = interrupted(runs)
-    receipt = {**runs.receipt(run_id), "stop": {"by": "make stop"}}
-    key = f"runs/default/{run_id}/run.json"
-    runs.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
+    runs.ask_to_stop(run_id)
     [answer] = runs.deliver(10.2)
     assert answer["over"] == "stopped"
     runs.reap(15)

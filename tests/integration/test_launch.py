@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from parris.aws.storage import Storage
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
-from parris.runs.plan import receipt
+from parris.runs.receipt import receipt
 from parris.runs.record import LEASE
 from tests.plans import NOW, plan
 from tests.world import EVENT, TEMPLATE, World

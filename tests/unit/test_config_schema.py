@@ -25,7 +25,7 @@ from parris.jobs.fields import (
     Text,
     Whole,
 )
-from parris.jobs.inputs import FOLDER, SECRET, SECRET_NAME, URI
+from parris.jobs.inputs import FOLDER, REFERENCE, URI, VARIABLE
 from scripts.reference import config_schema
 from scripts.reference.config_schema import AGAIN, OPTIONS, spellings
 
@@ -85,7 +85,7 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
     if isinstance(field, Flag):
         return st.booleans()
     if isinstance(field, Secrets):
-        names, held = (st.from_regex(one, fullmatch=True) for one in (SECRET_NAME, SECRET))
+        names, held = (st.from_regex(one, fullmatch=True) for one in (VARIABLE, REFERENCE))
         return st.dictionaries(names, held, max_size=3)
     if isinstance(field, Data):
         uris, folders = (st.from_regex(one, fullmatch=True) for one in (URI, FOLDER))

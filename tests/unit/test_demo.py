@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,15 @@ from typing import Any
 
 import pytest
 
+from scripts.cli.console import Refused
 from scripts.commands import demo, launch, results
+from trainer.runtime.agent.limits import SPOT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = {
     "run-id": "20261126-121012-2144a800",
-    "job": "default",
-    "stack-name": "parris-digits",
+    "job": "demo",
+    "stack-name": "demo",
     "deadline": "2026-11-26T12:40:12Z",
     "duplicate": False,
     "hourly-usd": "0.0975",
@@ -25,8 +28,8 @@ ANSWER = {
     "notes": ["the price is of another day"],
 }
 SAID = [
-    "run 20261126-121012-2144a800 of job default launched",
-    "  stack    parris-digits",
+    "run 20261126-121012-2144a800 of job demo launched",
+    "  stack    demo",
     "  deadline 2026-11-26T12:40:12Z",
     "  cost     $0.0975 an hour, $0.0488 at most, by its deadline",
     "  note     the price is of another day",
@@ -38,7 +41,7 @@ def test_a_launch_says_when_it_ends_and_what_it_costs(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines() == SAID
     launch.show({**ANSWER, "hourly-usd": None, "duplicate": True, "notes": []})
     assert capsys.readouterr().out.splitlines() == [
-        "run 20261126-121012-2144a800 of job default was launched before; nothing new",
+        "run 20261126-121012-2144a800 of job demo was launched before; nothing new",
         *SAID[1:3],
         "  cost     price unknown",
     ]
@@ -51,12 +54,14 @@ def test_the_demo_says_of_its_launch_all_that_a_launch_says(
     def step(_name: str) -> Iterator[None]:
         yield
 
-    run = SimpleNamespace(job="default", run_id=ANSWER["run-id"])
+    run = SimpleNamespace(job="demo", run_id=ANSWER["run-id"])
     stand_ins: dict[str, Any] = {
         "_step": step,
         "_must": lambda _step, _argv: None,
         "_show": lambda _folder: None,
         "read_deployment": lambda: None,
+        "_upload": lambda _deployment: True,
+        "attempts_of": lambda _run: ["1: taken", "2: succeeded"],
         "follow": lambda *_: 0,
         "find_run": lambda *_: run,
     }
@@ -65,14 +70,44 @@ def test_the_demo_says_of_its_launch_all_that_a_launch_says(
     monkeypatch.setattr(launch, "invoke", lambda _deployment, _event: ANSWER)
     monkeypatch.setattr(results, "fetch", lambda *_: None)
     assert demo._demo(was_up=True, port=0) == 0
-    assert capsys.readouterr().out.splitlines() == SAID
+    said = capsys.readouterr().out.splitlines()
+    assert said == [*SAID, "attempt 1: taken", "attempt 2: succeeded"]
+    monkeypatch.setattr(demo, "attempts_of", lambda _run: [])  # what it is to show was not there
+    with pytest.raises(Refused, match="was over before EC2 took its machine"):
+        demo._demo(was_up=True, port=0)
+
+
+def test_ec2_takes_the_machine_away_once_as_it_has_learnt_something(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[Any] = []
+
+    def interrupt(*given: Any) -> str:
+        taken.append(given)
+        return "took it"
+
+    monkeypatch.setattr(demo, "interrupt", interrupt)
+    interruption = demo._Interruption("deployment")  # type: ignore[arg-type]
+    run: Any = SimpleNamespace()
+    for line in ("digits: 1221 to train", "epoch  1: loss 1.5982", "epoch  2: loss 0.8320"):
+        interruption.hear(run, line)
+    assert taken == [("deployment", run, demo._NOTICE_SECONDS)]
+    assert "took it" in capsys.readouterr().out
+
+
+def test_the_sample_of_the_demo_takes_longer_than_ec2s_notice_takes_to_be_seen() -> None:
+    train = (ROOT / "trainer/train.py").read_bytes()
+    assert demo.slowed(train).count(b"time.sleep(0.4)") == 1
+    epochs = json.loads((ROOT / "trainer/training-config.json").read_text())["parameters"]["epochs"]
+    assert epochs * demo._PAUSE_SECONDS > SPOT_SECONDS
+    assert demo.slowed(b"of somebody's own") == b"of somebody's own"
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        r"run \S+ of job default launched",
-        r"  stack    parris-digits",
+        r"run \S+ of job demo launched",
+        r"  stack    demo",
         r"  deadline \S+",
         r"  cost     \$[\d.]+ an hour, \$[\d.]+ at most, by its deadline",
     ],

@@ -16,6 +16,7 @@ from ..contract import State
 from ..runs.attempt import Attempt, Next
 from ..runs.ending import Ending
 from ..runs.record import LEASE, RunRecord, read_record
+from .ledger import run_key
 from .table import Item, Table, to_text
 
 _SAME = "{next} = :next AND {state} = :relaunching"
@@ -52,7 +53,7 @@ class Attempts:
         states = {"accepted": State.ACCEPTED, "launching": State.LAUNCHING}
         condition = f"{known} AND {going}"
         given: dict[str, Any] = {**states, **had}
-        return self.table.change(*_key(record), changes, condition, **given)[0]
+        return self.table.change(*run_key(record), changes, condition, **given)[0]
 
     def claim(self, record: RunRecord, nonce: str, now: datetime) -> RunRecord | None:
         """Claim the next attempt of a run for one launch; None if it is another's, or done."""
@@ -61,7 +62,7 @@ class Attempts:
         changes = {"nonce": nonce, "lease": (now + LEASE).isoformat()}
         free = "({lease} <= :now OR {nonce} = :nonce)"
         ours, held = self.table.change(
-            *_key(record),
+            *run_key(record),
             changes,
             f"{_SAME} AND {free}",
             **_same(record),
@@ -82,25 +83,20 @@ class Attempts:
             "next": None,
             "reason": None,
         }
-        return self.table.change(*_key(record), changes, _SAME, **_same(record))[0]
+        return self.table.change(*run_key(record), changes, _SAME, **_same(record))[0]
 
     def give_back(self, record: RunRecord, now: datetime) -> None:
         """Let another launch claim the attempt at once: this one could not begin it yet."""
         given = {**_same(record), "nonce": record.nonce}
         lease = {"lease": now.isoformat()}
-        self.table.change(*_key(record), lease, f"{_SAME} AND {{nonce}} = :nonce", **given)
+        self.table.change(*run_key(record), lease, f"{_SAME} AND {{nonce}} = :nonce", **given)
 
     def refuse(self, record: RunRecord, ending: Ending) -> None:
         """Note that the run gets no other machine, and how it ended; a sweep concludes it."""
-        words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
-        changes = {"refused": to_text(words)}
-        self.table.change(*_key(record), changes, _SAME, **_same(record))
+        changes = {"refused": to_text(ending.record())}
+        self.table.change(*run_key(record), changes, _SAME, **_same(record))
 
 
 def _same(record: RunRecord) -> dict[str, Any]:
     held = to_text(record.next.record()) if record.next else ""
     return {"next": held, "relaunching": State.RELAUNCHING}
-
-
-def _key(record: RunRecord) -> tuple[str, str]:
-    return f"run#{record.job}", record.run_id

@@ -60,19 +60,19 @@ class Ledger:
         before, state = record.nonce, record.state
         condition = "{nonce} = :before AND {state} = :state OR {nonce} = :nonce"
         ours, held = self.table.change(
-            *_key(record), changes, condition, before=before, state=state, nonce=nonce
+            *run_key(record), changes, condition, before=before, state=state, nonce=nonce
         )
         return (read_record(held) if held else record), ours
 
     def plan(self, record: RunRecord, receipt: Mapping[str, Any]) -> bool:
         """Note what a claimed run is going to be; return whether it is still this launch's."""
         changes = {"kind": "run", "receipt": to_text(receipt), "expires": None}
-        return self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)[0]
+        return self.table.change(*run_key(record), changes, _MINE, nonce=record.nonce)[0]
 
     def note_stack(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> None:
         """Note the stack of a run, and its receipt as it is now."""
         changes = {"stack_id": stack_id, "receipt": to_text(receipt), "expires": None}
-        self.table.change(*_key(record), {"kind": "run", **changes}, _MINE, nonce=record.nonce)
+        self.table.change(*run_key(record), {"kind": "run", **changes}, _MINE, nonce=record.nonce)
 
     def take_in(self, record: RunRecord, receipt: Mapping[str, Any]) -> None:
         """Make a run that was just claimed what its receipt of a version without a ledger says."""
@@ -85,14 +85,14 @@ class Ledger:
             "open": "run" if state in (State.LAUNCHING, State.ACCEPTED, State.QUEUED) else None,
             "expires": None,
         }
-        self.table.change(*_key(record), changes, _MINE, nonce=record.nonce)
+        self.table.change(*run_key(record), changes, _MINE, nonce=record.nonce)
 
     def accept(self, record: RunRecord) -> None:
         """Note that a run has its stack, and that this has been told."""
         condition = f"{_MINE} AND {{state}} = :launching"
         changes = {"state": State.ACCEPTED}
         self.table.change(
-            *_key(record), changes, condition, nonce=record.nonce, launching=State.LAUNCHING
+            *run_key(record), changes, condition, nonce=record.nonce, launching=State.LAUNCHING
         )
 
     def hold(self, record: RunRecord, state: str, reason: str) -> bool:
@@ -104,7 +104,7 @@ class Ledger:
         ended = {"open": None} if state == State.LAUNCH_FAILED else {}
         changes = {"state": state, "reason": reason, **ended}
         condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
-        return self.table.change(*_key(record), changes, condition, nonce=record.nonce)[0]
+        return self.table.change(*run_key(record), changes, condition, nonce=record.nonce)[0]
 
     def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
         """Note how a run ended. It stays open until that has been told."""
@@ -231,5 +231,6 @@ def _pk(job: str) -> str:
     return _RUN + job
 
 
-def _key(record: RunRecord) -> tuple[str, str]:
+def run_key(record: RunRecord) -> tuple[str, str]:
+    """Return partition and sort key of a run's item."""
     return _pk(record.job), record.run_id

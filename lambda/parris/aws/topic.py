@@ -75,10 +75,12 @@ class Notifier:
 
 
 def tell_of_attempt(record: RunRecord, notifier: Notifier) -> bool:
-    """Tell that the last attempt of a run is over, and return whether it has been told by now.
+    """Tell that the last attempt of a run is over, if one is; return whether all is told by now.
 
     Of refusals one after another the first is told; `make status` shows the others.
     """
+    if not record.attempts:
+        return True
     over, before = record.attempts[-1], record.attempts[:-1]
     if over.refusal is not None and before and before[-1].refusal is not None:
         return True

@@ -89,6 +89,15 @@ def relaunch_event(job: str, run_id: str, attempt: int) -> dict[str, Any]:
     return {"rule": "relaunch", "job": job, "run-id": run_id, "attempt": attempt}
 
 
+REFUSED = "refused"
+"""Of an event for the reap function: the run that gets no other machine."""
+
+
+def refused_event(job: str, run_id: str) -> dict[str, Any]:
+    """Return the event that asks the reap function to end a run without another machine."""
+    return {REFUSED: {"job": job, "run_id": run_id}}
+
+
 def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
     """Return what `event` asks for.
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from ..errors import found, shown
 
-SECRET_NAME = r"(?!PARRIS_|PATH$)[A-Za-z_][A-Za-z0-9_]{0,127}"
+VARIABLE = r"(?!PARRIS_|PATH$)[A-Za-z_][A-Za-z0-9_]{0,127}"
 """Of a variable in the trainer's environment; none that Parris itself sets."""
-SECRET = (
+REFERENCE = (
     r"ssm:[A-Za-z0-9_.\-/]{1,1011}"
     r"|secretsmanager:[A-Za-z0-9/_+=.@\-:]{1,600}(?:#[A-Za-z0-9_.\-]{1,128})?"
 )
-"""An SSM parameter by its name, or a secret by name or ARN, and a key of the JSON in it (AWS Systems
-Manager API reference, "PutParameter", Name; Secrets Manager API reference, "CreateSecret", Name)."""
+"""An SSM parameter by its name, or a secret by name or ARN, and a key of the JSON in it (API
+references, "PutParameter" of AWS Systems Manager and "CreateSecret" of Secrets Manager, Name)."""
 URI = r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]/[^\u0000-\u001f\u007f\ud800-\udfff]{0,1024}"
 """An object, or with a slash at its end all below a prefix."""
 FOLDER = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/\-]{1,200}"
@@ -30,13 +30,13 @@ def read_secrets(value: object) -> tuple[dict[str, str], list[str]]:
     if len(value) > MOST_SECRETS:
         problems.append(f"{len(value)} secrets are too many (at most {MOST_SECRETS})")
     for name, held in value.items():
-        if not re.fullmatch(SECRET_NAME, name):
+        if not re.fullmatch(VARIABLE, name):
             problems.append(
                 f"{shown(name)} is not a variable's name (letters, digits and underscores; neither "
                 "PATH nor one that begins with PARRIS_)"
             )
         # What stands there may be the secret itself: it is not repeated.
-        elif not isinstance(held, str) or not re.fullmatch(SECRET, held):
+        elif not isinstance(held, str) or not re.fullmatch(REFERENCE, held):
             problems.append(
                 f"{name}: not where a secret is held (ssm:/team/name, secretsmanager:name, or "
                 "secretsmanager:name#key of the JSON in it); the secret itself does not belong here"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.ledger import Ledger
+from ..aws.slots import Slots
 from ..aws.stacks import list_stacks, stack_deadline, stack_tags
 from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import State
 from ..events.request import LaunchRequest
+from ..events.router import relaunch_event
 from ..runs import messages
 from ..runs.names import run_prefix
 from ..runs.plan import event_digest
@@ -34,9 +36,14 @@ def act(
     ledger: Ledger,
     cloudformation: CloudFormationClient,
     notifier: Notifier,
+    go_on: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     now: datetime,
 ) -> dict[str, Any]:
-    """Do what a click asks for that launches nothing, once, and return the answer."""
+    """Do what a click asks for that launches nothing, once, and return the answer.
+
+    Args:
+        go_on: what an event for the next machine of a run (`relaunch_event`) sets off.
+    """
     key = told_key(request.job, event_digest(request), request.action)
     stacks = [
         stack
@@ -48,7 +55,7 @@ def act(
         said = partial(messages.status, runs, "; ".join(request.notes))
         told = notifier.tell_once(key, said, lasting=False)  # late, it is no less true
         return {"action": "status", "runs": runs, "duplicate": not told}
-    stopped = _stop(request, storage, stacks, now)
+    stopped = _stop(request, storage, ledger, stacks, go_on, now)
     subject = f"{request.job} is being stopped" if stopped else f"nothing of {request.job} to stop"
     why = (
         f"Asked to end gently, its results stored first: {', '.join(stopped)}."
@@ -77,19 +84,33 @@ def _newest(ledger: Ledger, stacks: list[Mapping[str, Any]]) -> list[dict[str, s
 
 
 def _stop(
-    request: LaunchRequest, storage: Storage, stacks: list[Mapping[str, Any]], now: datetime
+    request: LaunchRequest,
+    storage: Storage,
+    ledger: Ledger,
+    stacks: Sequence[Mapping[str, Any]],
+    go_on: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    now: datetime,
 ) -> list[str]:
-    """Ask the job's runs to end, in their receipts; return their ids."""
-    asked = []
-    for stack in stacks:
-        tags = stack_tags(stack)
-        prefix = run_prefix(tags["parris:job"], tags["parris:run-id"])
-        if tags["parris:job"] != request.job or storage.has_outcome(prefix):
+    """Ask the job's runs to end, in their receipts; return their ids.
+
+    A run that is between two machines may have no stack, but it counts against the deployment's
+    limit; whoever is to begin its next machine finds that it is to end.
+    """
+    tags = [stack_tags(stack) for stack in stacks]
+    standing = {one["parris:run-id"] for one in tags if one["parris:job"] == request.job}
+    holders = [run.partition("/") for run in Slots(ledger.table).holders().values()]
+    counting = {run_id for job, _, run_id in holders if job == request.job}
+    by = f"button {request.origin.get('serial-number', '')}".strip()
+    ask, asked = partial(_asked, {"requested": iso(now), "by": by}), []
+    for run_id in sorted(standing | counting):
+        prefix, record = run_prefix(request.job, run_id), ledger.read(request.job, run_id)
+        then = record.next if record else None
+        if (run_id not in standing and then is None) or storage.has_outcome(prefix):
             continue
-        by = f"button {request.origin.get('serial-number', '')}".strip()
-        ask = partial(_asked, {"requested": iso(now), "by": by})
         storage.change_receipt(prefix, ask)
-        asked.append(tags["parris:run-id"])
+        asked.append(run_id)
+        if then is not None:
+            go_on(relaunch_event(request.job, run_id, then.number))
     return asked
 
 

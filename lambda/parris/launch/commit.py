@@ -28,7 +28,8 @@ from ..runs import messages
 from ..runs.answer import answer_of, duplicate_of
 from ..runs.budget import Price
 from ..runs.names import run_prefix
-from ..runs.plan import RunPlan, receipt
+from ..runs.plan import RunPlan
+from ..runs.receipt import receipt
 from ..runs.record import RunRecord
 from ..settings import Settings
 from . import prepare

@@ -52,6 +52,7 @@ def handle(event: object, context: Any) -> dict[str, Any]:
                 ec2=partial(client, "ec2"),
                 sns=partial(client, "sns"),
                 scheduler=partial(client, "scheduler"),
+                functions=partial(client, "lambda"),
             ),
             machine=_machine(),
             now=datetime.now(UTC),

@@ -6,6 +6,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -60,16 +61,32 @@ def launch(
     notifier = Notifier(
         sns=clients.sns, topic_arn=settings.topic_arn, told=Told(table=table, now=now)
     )
-    arrivals = Arrivals(table=table, now=now)
+    arrivals, ledger = Arrivals(table=table, now=now), Ledger(table)
     if is_arrival(event):
         return windows.settle(event, settings, arrivals, clients.scheduler, now)
+    go_on = partial(
+        relaunch,
+        settings=settings,
+        clients=clients,
+        machine=machine,
+        ledger=ledger,
+        storage=storage,
+        notifier=notifier,
+        now=now,
+    )
 
     def act(event: object) -> dict[str, Any]:
         request = read_request(event, request_id, settings.buttons)
         if request.action != "launch":
-            ledger, cloudformation = Ledger(table), clients.cloudformation()
             return clicks.act(
-                request, settings.deployment, storage, ledger, cloudformation, notifier, now
+                request,
+                settings.deployment,
+                storage,
+                ledger,
+                clients.cloudformation(),
+                notifier,
+                go_on,
+                now,
             )
         return _start(
             event,
@@ -79,21 +96,12 @@ def launch(
             machine=machine,
             now=now,
             storage=storage,
-            ledger=Ledger(table),
+            ledger=ledger,
             notifier=notifier,
         )
 
     if is_relaunch(event):
-        return relaunch(
-            event,
-            settings=settings,
-            clients=clients,
-            machine=machine,
-            ledger=Ledger(table),
-            storage=storage,
-            notifier=notifier,
-            now=now,
-        )
+        return go_on(event)
     if is_settled(event):
         return windows.end(event, settings, arrivals, storage, act)
     return act(event)

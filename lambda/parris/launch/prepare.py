@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_pricing import PricingClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sns import SNSClient
@@ -49,6 +50,7 @@ class Clients:
     ec2: Callable[[], EC2Client]
     sns: Callable[[], SNSClient]
     scheduler: Callable[[], EventBridgeSchedulerClient]
+    functions: Callable[[], LambdaClient]
 
 
 @dataclass(frozen=True, kw_only=True)

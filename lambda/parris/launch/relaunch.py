@@ -6,6 +6,7 @@ for which it asks again once the claim is over; after it, a stack that holds the
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -24,8 +25,9 @@ from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import EndedBy, State
 from ..errors import InvalidConfig, LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
 from ..events.request import LaunchRequest
+from ..events.router import refused_event
 from ..jobs.config import CONFIG_FILENAME, read_config
-from ..runs.attempt import Attempt, Next, spent_usd
+from ..runs.attempt import Next, last_folder, spent_usd
 from ..runs.budget import MINIMUM_MINUTES, BudgetTooSmall, minutes_for_budget
 from ..runs.ending import Ending
 from ..runs.images import default_image
@@ -79,6 +81,7 @@ def relaunch(
         )
     except _OverError as error:
         attempts.refuse(record, error.ending)
+        _ask_to_end(record, settings, clients)
         return {**answer, "over": error.ending.state, "reason": error.ending.reason}
     except LaunchUnclear:
         raise  # a sweep looks, when the claim is over
@@ -86,6 +89,18 @@ def relaunch(
         attempts.give_back(record, now)
         raise
     return {**answer, "stack-id": stack_id, "duplicate": False}
+
+
+def _ask_to_end(record: RunRecord, settings: Settings, clients: Clients) -> None:
+    """Let the reap function record at once how a run ended."""
+    try:
+        clients.functions().invoke(
+            FunctionName=settings.reap_function_arn,
+            InvocationType="Event",
+            Payload=json.dumps(refused_event(record.job, record.run_id)).encode(),
+        )
+    except (ClientError, BotoCoreError):
+        log.exception("the next sweep ends %s", record.name)
 
 
 def _begin(
@@ -236,7 +251,7 @@ def _image(plan: RunPlan, record: RunRecord, clients: Clients) -> str:
 
 def _facts(plan: RunPlan, record: RunRecord, image: str, now: datetime) -> dict[str, Any]:
     """Return what of a ``run.json`` is of the machine that is begun now."""
-    whole: Attempt | None = next((one for one in reversed(record.attempts) if one.folder), None)
+    whole = last_folder(record.attempts)
     return {
         "state": State.ACCEPTED,
         "attempt": plan.attempt,
@@ -245,5 +260,5 @@ def _facts(plan: RunPlan, record: RunRecord, image: str, now: datetime) -> dict[
         "image": image,
         "deadline": iso(plan.deadline),
         "price": plan.price.record() if plan.price else None,
-        "earlier-attempt": f"{plan.prefix}machines/{whole.folder}/" if whole else None,
+        "earlier-attempt": f"{plan.prefix}machines/{whole}/" if whole else None,
     }

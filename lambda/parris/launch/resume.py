@@ -6,7 +6,7 @@ from ..aws.ledger import Ledger
 from ..aws.storage import Storage
 from ..errors import LaunchRefused
 from ..events.request import LAST, LaunchRequest
-from ..runs.plan import checkpoints_of
+from ..runs.checkpoints import checkpoints_of
 from ..runs.record import RunRecord
 
 _LOOKED_THROUGH = 20

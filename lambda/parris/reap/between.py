@@ -11,6 +11,7 @@ from ..aws.ledger import Ledger
 from ..aws.stack_events import last_deletion
 from ..aws.stacks import UPDATABLE, read_stack, stack_tags
 from ..contract import EndedBy, State
+from ..runs.attempts import between_machines, too_late
 from ..runs.ending import Ending
 from ..runs.lifecycle import Step, deleted, next_step, replaced
 from ..runs.record import RunRecord
@@ -41,33 +42,40 @@ class Between:
                 self._begin_or_end(record)
             return  # else its stack goes first, or `Review.look` records how it ended
         if ending := self._taken_away(record):
-            self.recorder.write(record.tags, ending, None)
+            self._end(record, ending)
         else:
             self._begin_or_end(record)
 
     def go_on(self, tags: Mapping[str, str]) -> bool:
         """Ask for the next machine of a run whose stack is gone, if it gets one; return whether."""
         record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
-        if record is None or record.state != State.RELAUNCHING or record.refused is not None:
+        if record is None or record.state != State.RELAUNCHING or self._end_refused(record):
             return False
         if next_step(record, self.now, has_stack=False, waits=False) is Step.RELAUNCH:
             self._begin_or_end(record)
         return True
 
+    def end_refused(self, job: str, run_id: str) -> RunRecord | None:
+        """End a run for which no launch begins the next machine; None if it is no such run."""
+        record = self.ledger.read(job, run_id)
+        ended = record is not None and record.state == State.RELAUNCHING
+        return record if ended and record and self._end_refused(record) else None
+
+    def _end_refused(self, record: RunRecord) -> bool:
+        if record.refused is None:
+            return False
+        self._end(record, record.refused)
+        return True
+
+    def _end(self, record: RunRecord, ending: Ending) -> None:
+        self.recorder.end(record.tags, between_machines(record, ending))
+
     def _begin_or_end(self, record: RunRecord) -> None:
-        """Ask for the next machine of a run, or say how it ended if somebody has ended it."""
-        receipt = self.recorder.receipt(record.tags)
-        deadline = read_time(receipt.get("deadline")) or self.now
-        stop = receipt.get("stop")
-        if isinstance(stop, dict):
-            reason = f"stopped by {stop.get('by', 'somebody')} before it had another machine"
-            ending = Ending(state=State.STOPPED, reason=reason, ended_by=EndedBy.STOP)
-            self.recorder.write(record.tags, ending, None)
-        elif self.now > deadline:
-            reason = f"{record.reason}; its deadline came before another machine"
-            ending = Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
-            self.recorder.write(record.tags, ending, None)
-        else:
+        """Ask for the next machine of a run, or say how it ended if its deadline has come."""
+        deadline = read_time(self.recorder.receipt(record.tags).get("deadline")) or self.now
+        if self.now > deadline:
+            self._end(record, too_late(record))
+        else:  # the launch function looks whether somebody has asked it to stop
             self.relaunches.start(record)
 
     def _taken_away(self, record: RunRecord) -> Ending | None:

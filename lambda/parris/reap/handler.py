@@ -112,7 +112,6 @@ def make_reaper(
         cloudformation=cloudformation,
         recorder=recorder,
         launches=launches,
-        relaunches=relaunches,
         between=between,
         now=now,
     )
@@ -129,6 +128,7 @@ def make_reaper(
         ),
         launches=launches,
         open_runs=open_runs,
+        between=between,
         adoption=Adoption(ledger=ledger, storage=storage, now=now),
         settings=settings,
         now=now,

@@ -17,6 +17,7 @@ from ..aws.slots import Slots
 from ..aws.stack_events import last_deletion
 from ..aws.stacks import read_stack, stack_deadline, stack_of_run, stack_tags
 from ..aws.told import told_key
+from ..aws.topic import tell_of_attempt
 from ..contract import EndedBy, State
 from ..errors import ParrisError
 from ..events.request import is_run_key
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from .between import Between
     from .launches import Launches
-    from .relaunch import Relaunches
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,6 @@ class OpenRuns:
     cloudformation: CloudFormationClient
     recorder: Recorder
     launches: Launches
-    relaunches: Relaunches
     between: Between
     now: datetime
 
@@ -160,7 +159,7 @@ class OpenRuns:
         answer = answer_of(receipt, stack_id)
         key = told_key(record.job, record.run_id, "started")
         started = self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind))
-        if started and self.relaunches.is_told(record):
+        if started and tell_of_attempt(record, self.recorder.notifier):
             self.ledger.accept(record)
 
     def _give_up(self, known: RunRecord) -> None:

@@ -15,6 +15,7 @@ from ..aws.stack_events import deleter
 from ..aws.stacks import delete_stack, list_stacks, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy
 from ..errors import ParrisError
+from ..events.router import REFUSED
 from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.names import KEEP_TAG
 from ..runs.times import read_time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
 
+    from .between import Between
     from .launches import Launches
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Reaper:
     review: Review
     launches: Launches
     open_runs: OpenRuns
+    between: Between
     adoption: Adoption
     settings: ReapSettings
     now: datetime
@@ -64,6 +67,8 @@ class Reaper:
         detail = event.get("detail") or {}
         if "tf" in event:
             return self._guard(event["tf"])
+        if REFUSED in event:
+            return self._look_at_refused(**event[REFUSED])
         if event.get("source") == "aws.ec2":
             return self._look_at_machine(str(detail["instance-id"]))
         if event.get("source") == "aws.cloudformation":
@@ -214,15 +219,12 @@ class Reaper:
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(tags["parris:run-id"])
             who, deadline = deleter(token), stack_deadline(stack)
-            if who == EndedBy.REAP and self.open_runs.between.go_on(tags):
+            if who == EndedBy.REAP and self.between.go_on(tags):
                 return {"deleted": stack["StackName"], "by": who}
             self.recorder.conclude(
                 tags, deadline, deleted(who, deadline, self.now, machine), machine
             )
-            failed: list[str] = []
-            left = list_stacks(self.cloudformation, self.settings.deployment)
-            self._see_to_the_ledger(partial(self.open_runs.start_waiting, left), failed)
-            _raise(failed)
+            self._start_waiting()
             return {"deleted": stack["StackName"], "by": who}
         if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
             # The tags are the old run's again; the token is the run's that failed to replace it,
@@ -232,6 +234,27 @@ class Reaper:
                 ending = self.recorder.failure(stack, machines.get(token))
                 self.recorder.write(replacing, ending, None)
         return self._look_at_one(stack, machines)
+
+    def _look_at_refused(self, job: str, run_id: str) -> dict[str, Any]:
+        """End a run that gets no other machine, and whatever stack it has left."""
+        record = self.between.end_refused(job, run_id)
+        if record is None:
+            return {"ignored": run_id}
+        stack = read_stack(self.cloudformation, record.stack_id) if record.stack_id else None
+        tags = stack_tags(stack or {})
+        if stack is not None and tags.get("parris:run-id") == run_id:
+            if not stack["StackStatus"].startswith("DELETE"):
+                machines = list_machines(self.ec2, self.settings.deployment)
+                return self._look_at_one(stack, machines)
+            return {"ended": run_id}  # that it is deleted makes room for whoever waits
+        self._start_waiting()
+        return {"ended": run_id}
+
+    def _start_waiting(self) -> None:
+        failed: list[str] = []
+        left = list_stacks(self.cloudformation, self.settings.deployment)
+        self._see_to_the_ledger(partial(self.open_runs.start_waiting, left), failed)
+        _raise(failed)
 
     def _look_at_one(
         self, stack: Mapping[str, Any], machines: Mapping[str, Machine]

@@ -17,9 +17,10 @@ from ..aws.stack_events import first_failure, last_failed_deletion
 from ..aws.stacks import stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
-from ..contract import EndedBy
+from ..contract import EndedBy, State
 from ..runs import messages_of_ends as messages
-from ..runs.attempts import with_attempts
+from ..runs.attempt import last_folder
+from ..runs.attempts import Over, between_machines, of_all, with_attempts
 from ..runs.ending import Ending
 from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Machine, launch_failed, vanished
 from ..runs.messages import Notice
@@ -85,28 +86,21 @@ class Recorder:
         self.promote(tags, outcome)
 
     def end(
-        self,
-        tags: Mapping[str, str],
-        ending: Ending,
-        machine: Machine | None,
-        said: Mapping[str, Any] | None,
+        self, tags: Mapping[str, str], over: Over, said: Mapping[str, Any] | None = None
     ) -> None:
         """Give a run its outcome that gets no other machine.
 
         Args:
             said: what its last machine says of the end, if it does.
         """
-        earlier = self.record(tags).attempts
-        ids = {attempt.instance_id for attempt in earlier}
-        if machine is not None and machine.instance_id in ids:
-            machine = None  # of an attempt before
-        words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
-        known = {**said, **words} if said else self._from_outside(tags, ending, machine)
-        if ending.ended_by == EndedBy.CLOUDFORMATION and machine is None and earlier:
-            known["cost-usd"] = 0.0  # EC2 refused the last machine
-        mark = f"{_prefix(tags)}machines/{known.get('machine')}/alive.json"
-        if earlier and not self.storage.has_any(mark):  # it never had all that was to be restored
-            known["machine"] = self._last_folder(tags) or known.get("machine")
+        if said is None:
+            known = self._from_outside(tags, over.ending, over.machine)
+        else:
+            known = {**said, **over.ending.record()}
+        if over.attempts:
+            known |= of_all(over.attempts)
+            # One that never began to train has not all that was to be restored.
+            known["machine"] = last_folder(over.attempts) or known.get("machine")
         self.promote(tags, known)
 
     def conclude(
@@ -118,9 +112,17 @@ class Recorder:
         that it was told to power off ("shutdown"): `ending` says by whom.
         """
         found = self.storage.read_outcome(_prefix(tags))
+        said = None
         # The reap function's own was written before the machine had its last word.
-        waits = found is None or found.get("ended-by") == EndedBy.REAP
-        outcome = (self._said(tags, machine) if waits else None) or found
+        if found is None or found.get("ended-by") == EndedBy.REAP:
+            record = self.record(tags)
+            if found is None and record.state == State.RELAUNCHING:
+                self.end(tags, between_machines(record, ending))
+                return
+            instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
+            if instance_id not in {attempt.instance_id for attempt in record.attempts}:
+                said = self._said(tags, machine)
+        outcome = said or found
         by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
         if by_itself and machine is not None:
             ending = vanished(machine, deadline, self.now)
@@ -128,8 +130,7 @@ class Recorder:
             self.write(tags, ending, machine)
             return
         if outcome.get("ended-by") == EndedBy.SHUTDOWN and not by_itself:
-            words = {"state": ending.state, "reason": ending.reason, "ended-by": ending.ended_by}
-            outcome = {**outcome, **words}
+            outcome = {**outcome, **ending.record()}
         if outcome != found:
             outcome = with_attempts(outcome, self.record(tags))
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
@@ -207,8 +208,7 @@ class Recorder:
 
     def _last_folder(self, tags: Mapping[str, str]) -> str | None:
         """Return the folder of the last machine of a run that has begun to train."""
-        earlier = reversed(self.record(tags).attempts)
-        return next((attempt.folder for attempt in earlier if attempt.folder), None)
+        return last_folder(self.record(tags).attempts)
 
 
 _INSTANCE = "parris:instance-id"

@@ -22,11 +22,11 @@ from ..aws.results import Results
 from ..aws.stack_events import first_failure
 from ..aws.stacks import UPDATABLE, stack_deadline, stack_tags
 from ..aws.topic import Notifier, tell_of_attempt
-from ..contract import EndedBy, State
+from ..contract import State
 from ..events.router import relaunch_event
 from ..jobs.retry import read_retry
 from ..runs.attempt import Attempt
-from ..runs.attempts import follow
+from ..runs.attempts import Over, between_machines, follow, too_late
 from ..runs.budget import cost
 from ..runs.ending import Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
@@ -34,7 +34,7 @@ from ..runs.lifecycle import APPEARING, DEAD, FAILED_CREATE, Decision, Machine, 
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.refusals import cause_of
-from ..runs.times import iso
+from ..runs.times import iso, read_time
 from .launches import Launches
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Relaunches:
         machine: Machine | None,
         decision: Decision,
         said: Mapping[str, Any] | None,
-    ) -> Decision | Ending | None:
+    ) -> Decision | Over | None:
         """Return what is to become of a stack while its run goes on, or how the run ended.
 
         None if there is nothing to add to the `decision` on the stack.
@@ -107,26 +107,21 @@ class Relaunches:
         receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
         begun = self.ledger.read(record.job, record.run_id) or record
-        if begun.state == State.LAUNCHING and self.is_told(begun):
+        if begun.state == State.LAUNCHING and tell_of_attempt(begun, self.notifier):
             self.ledger.accept(begun)
             return replace(begun, state=State.ACCEPTED)
         return begun
-
-    def is_told(self, record: RunRecord) -> bool:
-        """Tell that the last attempt of a run is over, if it has not been; return whether it is."""
-        return not record.attempts or tell_of_attempt(record, self.notifier)
 
     def start(self, record: RunRecord) -> None:
         """Ask the launch function for the next machine of a run."""
         if record.next is not None:
             self.launches.start(relaunch_event(record.job, record.run_id, record.next.number))
 
-    def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Ending:
+    def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Over:
         if record.refused is not None:
-            return record.refused
+            return between_machines(record, record.refused)
         if self.now > stack_deadline(stack):
-            reason = f"{record.reason}; its deadline came before another machine"
-            return Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
+            return between_machines(record, too_late(record))
         status = str(stack["StackStatus"])
         goes = not status.endswith("_IN_PROGRESS") and status not in UPDATABLE
         return Decision(delete=goes, why="another machine of its run is on its way")
@@ -148,7 +143,8 @@ class Relaunches:
             return self._attempt(record, machine, ending, cause_of(known).word)
         if said is not None:
             words = {key: str(said[key]) for key in ("state", "reason")}
-            return self._attempt(record, machine, Ending(**words, ended_by=str(said["ended-by"])))
+            ending = Ending(**words, ended_by=str(said["ended-by"]))
+            return self._attempt(record, machine, ending, at=read_time(said.get("finished")))
         if decision.ending is None:
             return None
         if machine is None and (at := self._last_sign(tags, record)):
@@ -166,8 +162,14 @@ class Relaunches:
         return at if at is not None and self.now - at < SILENT else None
 
     def _attempt(
-        self, record: RunRecord, machine: Machine | None, ending: Ending, refusal: str | None = None
+        self,
+        record: RunRecord,
+        machine: Machine | None,
+        ending: Ending,
+        refusal: str | None = None,
+        at: datetime | None = None,
     ) -> Attempt:
+        """Return the attempt that is over, by EC2's times; `at`, if EC2 knows it no more."""
         prefix, receipt = run_prefix(record.job, record.run_id), record.receipt
         instance_id = machine.instance_id if machine else None
         folder = instance_id and self.storage.find_machine_folder(prefix, instance_id)
@@ -175,7 +177,7 @@ class Relaunches:
         if folder and not self.storage.has_any(f"{prefix}machines/{folder}/alive.json"):
             folder = None
         began = machine.launched if machine else datetime.fromisoformat(_began(receipt))
-        ended = min(machine.ended or self.now, self.now) if machine else self.now
+        ended = max(began, min((machine.ended if machine else at) or self.now, self.now))
         usd = 0.0 if refusal is not None and machine is None else cost(receipt, began, ended)
         return Attempt(
             number=int(receipt.get("attempt", 1)),
@@ -200,7 +202,7 @@ class Relaunches:
         machine: Machine | None,
         over: Attempt,
         said: Mapping[str, Any] | None,
-    ) -> Decision | Ending:
+    ) -> Decision | Over:
         attempts = (*record.attempts, over)
         then = follow(
             attempts,
@@ -211,7 +213,8 @@ class Relaunches:
             deadline=stack_deadline(stack),
         )
         if isinstance(then, Ending):
-            return then
+            every = attempts if record.attempts else ()
+            return Over(ending=then, attempts=every, machine=machine)
         updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
         if updatable and machine is not None and machine.state not in DEAD:
             return Decision(delete=False, why="its machine is going, and another one is to follow")

@@ -99,7 +99,7 @@ class Review:
                 if isinstance(found, Decision):
                     return found, None
                 if found is not None:
-                    self.recorder.end(tags, found, machine, said)
+                    self.recorder.end(tags, found, said)
                     return self.judge(stack, machines)[0], None  # it may be kept
             if decision.ending is not None:
                 unmade = decision.ending.state == State.LAUNCH_FAILED

@@ -83,6 +83,11 @@ def spent_usd(attempts: Sequence[Attempt]) -> float:
     return round(sum(attempt.usd or 0.0 for attempt in attempts), 4)
 
 
+def last_folder(attempts: Sequence[Attempt]) -> str | None:
+    """Return the folder of the last machine that had begun to train; None if none had."""
+    return next((attempt.folder for attempt in reversed(attempts) if attempt.folder), None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Next:
     """The machine that a run gets next."""

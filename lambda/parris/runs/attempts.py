@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,35 @@ from .attempt import Attempt, Next, spent_usd
 from .budget import MINIMUM_MINUTES
 from .ending import Ending
 from .ladder import Rung, read_rung
+from .lifecycle import Machine
 from .record import RunRecord
 from .refusals import CAUSES, LATER, Cause
 from .times import iso
 
 PAUSE = timedelta(minutes=2)
 """How long nobody asks EC2 again after all that would do was refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """A run that gets no other machine, and all that is known of those that it had."""
+
+    ending: Ending
+    attempts: tuple[Attempt, ...]
+    """All of them; none where its only one ends it."""
+    machine: Machine | None
+    """The last one's; None if EC2 refused it, lists it no more, or it is over since a while."""
+
+
+def between_machines(record: RunRecord, ending: Ending) -> Over:
+    """Return how a run ended that has lost its last machine, and has no other one as yet."""
+    return Over(ending=ending, attempts=record.attempts, machine=None)
+
+
+def too_late(record: RunRecord) -> Ending:
+    """Return how a run ended whose deadline came while it had no machine."""
+    reason = f"{record.reason}; its deadline came before another machine"
+    return Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
 
 
 def follow(
@@ -66,12 +90,13 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
     """Return an ``outcome.json`` with all attempts of its run, and what they cost together."""
     if not record.attempts or "attempts" in outcome:
         return dict(outcome)
-    receipt, earlier = record.receipt, record.attempts
-    number = int(receipt.get("attempt", 1))
-    usd = outcome.get("cost-usd")
+    earlier = record.attempts
+    if record.state == State.RELAUNCHING:
+        return {**outcome, **of_all(earlier)}
+    receipt = record.receipt
     words = ("state", "reason", "ended-by", "cost-usd", "instance-id", "machine")
     last = {
-        "number": number,
+        "number": int(receipt.get("attempt", 1)),
         **read_rung(receipt).record(),
         "began": outcome.get("booted") or receipt.get("attempt-began"),
         "ended": outcome.get("finished"),
@@ -79,11 +104,15 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
         "hourly-usd": (receipt.get("price") or {}).get("hourly-usd"),
         "refusal": None,
     }
-    known = [attempt.record() for attempt in earlier]
-    # While it waited for a machine, the last one is over already.
-    every = known if record.state == State.RELAUNCHING else [*known, last]
-    spent = spent_usd(earlier) + (0.0 if record.state == State.RELAUNCHING else usd or 0.0)
+    every = [*(attempt.record() for attempt in earlier), last]
+    spent = spent_usd(earlier) + (outcome.get("cost-usd") or 0.0)
     return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
+
+
+def of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Return what an ``outcome.json`` says of a run whose machines are all over."""
+    held = [attempt.record() for attempt in attempts]
+    return {"cost-usd": spent_usd(attempts), "attempts": held}
 
 
 def _wanted(last: Attempt, retry: Retry, exit_status: int | None) -> bool:

@@ -12,3 +12,7 @@ class Ending:
     state: str
     reason: str
     ended_by: str
+
+    def record(self) -> dict[str, str]:
+        """Return it as the ledger and ``outcome.json`` hold it."""
+        return {"state": self.state, "reason": self.reason, "ended-by": self.ended_by}

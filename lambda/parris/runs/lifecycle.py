@@ -80,7 +80,7 @@ class Step(Enum):
     COMPLETE = "its stack is there, and its launch did not come to say so"
     LOOK = "whether there is a stack, and if not, free the run"
     CONCLUDE = "its stack is gone, and nobody has said how it ended"
-    RELAUNCH = "its machine is gone, and another one is to follow"
+    RELAUNCH = "its machine is gone, and another one is to follow, or its end"
     TELL = "it is over, and that has not been told"
 
 
@@ -99,6 +99,8 @@ def next_step(record: RunRecord, now: datetime, *, has_stack: bool, waits: bool)
     if record.outcome is not None:
         return Step.TELL
     if record.state == State.RELAUNCHING:
+        if record.refused is not None:
+            return Step.RELAUNCH
         asked_too_soon = record.next is not None and now < datetime.fromisoformat(
             record.next.not_before
         )

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from .. import __version__
-from ..contract import State
 from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
@@ -18,11 +16,11 @@ from ..jobs.config import TrainingConfig
 from ..jobs.parameters import OF_NEW_DATA, merged, unknown_names
 from ..settings import Settings
 from .budget import BudgetTooSmall, Price, minutes_for_budget
+from .checkpoints import resumes
 from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
 from .names import run_prefix
 from .record import RunRecord
-from .times import iso
 
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
@@ -126,34 +124,12 @@ def plan_run(
         InvalidConfig: if the configuration asks for what this deployment does not allow.
         InvalidEvent: if the event has a parameter that the configuration has not.
     """
-    apart = OF_NEW_DATA if request.kind == "data" else ()
-    given = [name for name in request.parameters if name not in apart]
-    if problems := unknown_names(given, config.parameters, request.job):
-        raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
-    source = f"{request.job}/{configuration.CONFIG_FILENAME}"
+    _check(request, config, settings)
     profile = config.instance_profile or settings.instance_profiles[0]
-    if refusals := unknown_role(profile, settings.instance_profiles):
-        raise InvalidConfig(source, refusals)
     subnets = config.subnet_ids or settings.fleet.subnets_for(run_id)
     ladder = Ladder(instance_types=config.instance_types, markets=config.markets, subnets=subnets)
-    refusals = [
-        refusal
-        for kind in config.instance_types
-        for refusal in settings.fleet.refusals(kind, config.image or default_image(kind))
-    ]
-    if refusals:
-        raise InvalidConfig(source, refusals)
     rung = ladder.rungs()[0]
-    notes = list(request.notes)
-    minutes = cap = settings.max_run_hours * 60
-    limited = config.termination_method != configuration.COMPLETION
-    if limited and config.time_limit_minutes is not None:
-        minutes = min(config.time_limit_minutes, cap)
-        if config.time_limit_minutes > cap:
-            notes.append(
-                f"time-limit {config.time_limit_minutes} is above the deployment's max_run_hours; "
-                f"the run ends after {cap} minutes"
-            )
+    minutes, notes = _limit(config, settings.max_run_hours * 60)
     deadline = now + timedelta(minutes=minutes)
     return RunPlan(
         run_id=run_id,
@@ -164,7 +140,7 @@ def plan_run(
         deadline=deadline,
         limit_minutes=minutes,
         delete_at=deadline + settings.grace,
-        budget_usd=config.cost_limit_usd if limited else None,
+        budget_usd=config.cost_limit_usd if is_limited(config) else None,
         price=None,
         instance_profile=profile,
         role=settings.instance_role if profile == settings.instance_profiles[0] else "",
@@ -175,16 +151,53 @@ def plan_run(
         security_group_ids=(config.security_group_id,)
         if config.security_group_id
         else tuple(settings.fleet.groups),
-        volume_size_gb=config.volume_size_gb
-        or (GPU_VOLUME_GB if any(map(has_gpu, config.instance_types)) else DEFAULT_VOLUME_GB),
+        volume_size_gb=config.volume_size_gb or _volume_gb(config),
         parameters=merged(_known(config, resumed), request.parameters),
         log_group=settings.training_log_group,
         log_stream=f"{request.job}/{run_id}/{nonce}",
         results_bucket=settings.results_bucket,
         region=settings.region,
-        begins_with=_resumes(resumed),
-        notes=tuple(notes),
+        begins_with=resumes(resumed),
+        notes=(*request.notes, *notes),
     )
+
+
+def _check(request: LaunchRequest, config: TrainingConfig, settings: Settings) -> None:
+    """Refuse what the job does not know, and what its deployment does not allow."""
+    apart = OF_NEW_DATA if request.kind == "data" else ()
+    given = [name for name in request.parameters if name not in apart]
+    if problems := unknown_names(given, config.parameters, request.job):
+        raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
+    profile = config.instance_profile or settings.instance_profiles[0]
+    refusals = unknown_role(profile, settings.instance_profiles) or [
+        refusal
+        for kind in config.instance_types
+        for refusal in settings.fleet.refusals(kind, config.image or default_image(kind))
+    ]
+    if refusals:
+        raise InvalidConfig(f"{request.job}/{configuration.CONFIG_FILENAME}", refusals)
+
+
+def _limit(config: TrainingConfig, cap: int) -> tuple[int, list[str]]:
+    """Return how many minutes a run may take, and what is to be said of that.
+
+    Args:
+        cap: the deployment's own limit, in minutes.
+    """
+    wanted = config.time_limit_minutes if is_limited(config) else None
+    if wanted is None or wanted <= cap:
+        return wanted or cap, []
+    said = f"time-limit {wanted} is above the deployment's max_run_hours; "
+    return cap, [f"{said}the run ends after {cap} minutes"]
+
+
+def is_limited(config: TrainingConfig) -> bool:
+    """Return whether time-limit and cost-limit count."""
+    return config.termination_method != configuration.COMPLETION
+
+
+def _volume_gb(config: TrainingConfig) -> int:
+    return GPU_VOLUME_GB if any(map(has_gpu, config.instance_types)) else DEFAULT_VOLUME_GB
 
 
 def unknown_role(name: str, known: Sequence[str]) -> list[str]:
@@ -236,59 +249,6 @@ def without_price(plan: RunPlan, error: PriceUnknown) -> RunPlan:
         f"the time-limit ends the run after {plan.limit_minutes} minutes"
     )
     return replace(plan, budget_usd=None, notes=(*plan.notes, note))
-
-
-def receipt(plan: RunPlan) -> dict[str, Any]:
-    """Return the run's ``run.json`` as it stands when the run is claimed (docs/contracts.md)."""
-    limited = plan.config.termination_method != configuration.COMPLETION
-    return {
-        "run-id": plan.run_id,
-        "job": plan.job,
-        "deployment": plan.deployment,
-        "stack-name": plan.stack_name,
-        "state": State.LAUNCHING,
-        "claimed": iso(plan.claimed),
-        "deadline": iso(plan.deadline),
-        "termination-method": plan.config.termination_method,
-        "time-limit-minutes": plan.limit_minutes if limited else None,
-        "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",
-        "price": plan.price.record() if plan.price else None,
-        "trigger": {"kind": plan.request.kind, **plan.request.origin},
-        "attempt": plan.attempt,
-        **plan.rung.record(),
-        "ladder": plan.ladder.record(),
-        "retry": plan.config.retry.record(),
-        "volume-size-gb": plan.volume_size_gb,
-        "image": plan.image,
-        "keep-stack": plan.config.keep_stack,
-        "script": plan.config.script,
-        "parameters": dict(plan.parameters),
-        "secrets": dict(plan.config.secrets),
-        "data": [dict(one) for one in plan.config.data],
-        "sync-interval-seconds": plan.config.sync_interval_seconds,
-        "stop-grace-seconds": plan.config.stop_grace_seconds,
-        "log-group": plan.log_group,
-        "parris-version": __version__,
-        **plan.begins_with,
-        **({"git": plan.git} if plan.git else {}),
-        **({"rerun-of": plan.rerun_of} if plan.rerun_of else {}),
-    }
-
-
-def _resumes(run: RunRecord | None) -> dict[str, str]:
-    folder = run and checkpoints_of(run)
-    return {"resumes": run.run_id, "restore": folder} if run and folder else {}
-
-
-def checkpoints_of(run: RunRecord) -> str | None:
-    """Return where in the results bucket a run that is over has its checkpoints, if anywhere."""
-    if run.outcome is None:
-        return None
-    prefix = run_prefix(run.job, run.run_id)
-    if "machine" not in run.outcome:  # of an older version
-        return f"{prefix}checkpoints/"
-    stored = run.outcome["machine"]  # None if its machine stored nothing
-    return f"{prefix}machines/{stored}/checkpoints/" if stored else None
 
 
 def _known(config: TrainingConfig, resumed: RunRecord | None) -> Mapping[str, str]:

@@ -112,9 +112,7 @@ NEEDS: Rows = [
     (
         "lambda:InvokeFunction",
         f"{_FUNCTION}:{{deployment}}-reap",
-        "Lambda itself, for the destination of what failed",
-        {},
-        "the embedded cloud hands what failed over by itself",
+        "relaunch._ask_to_end; Lambda itself, for the destination of what failed",
     ),
     (
         ["logs:CreateLogStream", "logs:PutLogEvents"],

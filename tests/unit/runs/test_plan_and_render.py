@@ -19,7 +19,8 @@ from parris.launch.render import (
     stack_tags,
 )
 from parris.runs.images import default_image
-from parris.runs.plan import event_digest, receipt
+from parris.runs.plan import event_digest
+from parris.runs.receipt import receipt
 from tests.plans import NOW, plan, read_request
 
 ROOT = Path(__file__).resolve().parents[3]
