@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -148,7 +149,12 @@ class World:
             now=NOW + timedelta(minutes=minutes),
         )
 
-    def reap(self, minutes: float = 0, event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def reap(
+        self,
+        minutes: float = 0,
+        event: dict[str, Any] | None = None,
+        budget: Decimal | None = None,
+    ) -> dict[str, Any]:
         """Let the reap function sweep, or look at what `event` names."""
         now = NOW + timedelta(minutes=minutes)
         return make_reaper(
@@ -157,6 +163,7 @@ class World:
                 results_bucket="parris-results",
                 ledger_table=self.table.name,
                 overdue=timedelta(minutes=5),
+                monthly_budget_usd=budget,
                 topic_arn=SETTINGS.topic_arn,
                 launch_function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",

@@ -156,6 +156,8 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "PARRIS_SCHEDULE_GROUP": "parris",
         "PARRIS_MAX_RUN_HOURS": "24",
+        "PARRIS_MAX_RUN_USD": "",
+        "PARRIS_MONTHLY_BUDGET_USD": "",
         "PARRIS_MAX_CONCURRENT_RUNS": "10",
         "PARRIS_GRACE_MINUTES": "15",
         "PARRIS_STACK_TAGS": "{}",

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from .. import __version__
 from ..contract import State
-from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
+from ..errors import InvalidConfig, InvalidEvent
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.config import TrainingConfig
 from ..jobs.parameters import OF_NEW_DATA, environment_name, unknown_names
 from ..settings import Settings
-from .budget import BudgetTooSmall, Price, minutes_for_budget
+from .budget import Price
 from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
 from .names import run_prefix
 from .record import RunRecord
 from .times import iso
 
+COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
 """AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
@@ -45,6 +46,12 @@ class RunPlan:
     """When the stack deletes itself, whatever became of its machine."""
     budget_usd: Decimal | None
     """What the run may cost, if that counts; `within_budget` turns it into a deadline."""
+    capped_by: str
+    """What says so: ``cost-limit``, or the deployment's ``max_run_usd``."""
+    priced_for: str
+    """The deployment's setting in dollars that cannot be kept without a price; "" if none is."""
+    reserved_usd: Decimal | None
+    """What is reserved for it of the month's budget, if there is one (`with_share`)."""
     price: Price | None
     instance_profile: str
     role: str
@@ -151,6 +158,15 @@ def plan_run(
                 f"the run ends after {cap} minutes"
             )
     deadline = now + timedelta(minutes=minutes)
+    budget, capped_by = config.cost_limit_usd if limited else None, COST_LIMIT
+    most = settings.max_run_usd
+    if most is not None and (budget is None or budget > most):
+        if budget is not None:
+            notes.append(
+                f"cost-limit {budget:f} is above the deployment's max_run_usd; "
+                f"the run may cost {most:f} US dollars"
+            )
+        budget, capped_by = most, MAX_RUN_USD
     return RunPlan(
         run_id=run_id,
         request=request,
@@ -160,7 +176,12 @@ def plan_run(
         deadline=deadline,
         limit_minutes=minutes,
         delete_at=deadline + settings.grace,
-        budget_usd=config.cost_limit_usd if limited else None,
+        budget_usd=budget,
+        capped_by=capped_by,
+        priced_for=MAX_RUN_USD
+        if most is not None
+        else MONTHLY_BUDGET_USD * (settings.monthly_budget_usd is not None),
+        reserved_usd=None,
         price=None,
         instance_profile=profile,
         role=settings.instance_role if profile == settings.instance_profiles[0] else "",
@@ -193,47 +214,6 @@ def unknown_role(name: str, known: Sequence[str]) -> list[str]:
     ]
 
 
-def within_budget(plan: RunPlan, price: Price) -> RunPlan:
-    """Return `plan` with its price, ended where its budget ends if that is earlier.
-
-    Raises:
-        InvalidConfig: if the budget is too small to begin.
-    """
-    if plan.budget_usd is None:
-        moves = ("the spot price may rise, to the on-demand price at most",) if price.spot else ()
-        return replace(plan, price=price, notes=(*plan.notes, *moves))
-    try:
-        minutes = minutes_for_budget(plan.budget_usd, price.hourly_usd)
-    except BudgetTooSmall as error:
-        source = f"{plan.job}/{configuration.CONFIG_FILENAME}"
-        raise InvalidConfig(source, [f"cost-limit: {error}"]) from error
-    spare = max(0, plan.limit_minutes - minutes)
-    return replace(
-        plan,
-        price=price,
-        limit_minutes=plan.limit_minutes - spare,
-        deadline=plan.deadline - timedelta(minutes=spare),
-        delete_at=plan.delete_at - timedelta(minutes=spare),
-    )
-
-
-def without_price(plan: RunPlan, error: PriceUnknown) -> RunPlan:
-    """Return `plan` with a note on why it has no price.
-
-    Raises:
-        PriceUnknown: if nothing but its budget would end the run (``around-cost``).
-    """
-    if plan.budget_usd is None:
-        return replace(plan, notes=(*plan.notes, f"price unknown: {error}"))
-    if plan.config.termination_method == configuration.COST:
-        raise error
-    note = (
-        f"cost-limit {plan.budget_usd} has no effect, since the price is unknown ({error}); "
-        f"the time-limit ends the run after {plan.limit_minutes} minutes"
-    )
-    return replace(plan, budget_usd=None, notes=(*plan.notes, note))
-
-
 def receipt(plan: RunPlan) -> dict[str, Any]:
     """Return the run's ``run.json`` as it stands when the run is claimed (docs/contracts.md)."""
     limited = plan.config.termination_method != configuration.COMPLETION
@@ -249,6 +229,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "time-limit-minutes": plan.limit_minutes if limited else None,
         "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",
         "price": plan.price.record() if plan.price else None,
+        **({} if plan.reserved_usd is None else {"reserved-usd": f"{plan.reserved_usd:f}"}),
         "trigger": {"kind": plan.request.kind, **plan.request.origin},
         "attempt": plan.attempt,
         **plan.rung.record(),
