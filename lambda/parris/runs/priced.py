@@ -67,4 +67,5 @@ def with_share(plan: RunPlan, most_hourly_usd: Decimal, grace: timedelta) -> Run
         grace: how long after its deadline its stack deletes itself.
     """
     worst = worst_usd(most_hourly_usd, plan.limit_minutes, plan.budget_usd, grace)
-    return replace(plan, reserved_usd=worst)
+    note = f"{worst:f} US dollars of the month's budget are reserved for it until it is over"
+    return replace(plan, reserved_usd=worst, notes=(*plan.notes, note))
