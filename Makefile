@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
-  launch status logs results stop extend jobs schedules fire clean-stacks destroy
+  launch status costs logs results stop extend jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
@@ -71,6 +71,7 @@ bucket: ## make a data trigger's bucket, which tells of its objects
 upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks
+costs: ## show what a month's runs have cost; MONTH=2026-11 CSV=1
 logs: ## show a run's log, by default the newest run's
 results: ## fetch a run's results to results/<job>/<run-id>/
 stop: ## end a run early, its results stored first; RUN=id
