@@ -251,7 +251,7 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "ListTheNewestRuns" # for a click that asks
+    sid       = "ListTheNewestRuns" # for a click that asks, and what a month has cost as its budget begins
     actions   = ["dynamodb:Query"]
     resources = ["${aws_dynamodb_table.ledger.arn}/index/kind"]
   }

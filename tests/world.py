@@ -87,6 +87,8 @@ class World:
         self.table = make_table(self.dynamodb)
         self.ledger = Ledger(self.table)
         self.sent: list[Any] = []
+        self.budget: Decimal | None = None
+        """Of the month, in US dollars."""
         for bucket in ("parris-config", "parris-results"):
             self.s3.create_bucket(Bucket=bucket)
         self.s3.put_bucket_versioning(
@@ -134,7 +136,11 @@ class World:
         return launch(
             EVENT if event is None else event,
             "request-1",
-            settings=replace(SETTINGS, agent_version=self.agent_version, **settings),
+            settings=replace(
+                SETTINGS,
+                agent_version=self.agent_version,
+                **{"monthly_budget_usd": self.budget, **settings},
+            ),
             clients=Clients(
                 storage=storage,
                 dynamodb=lambda: self.dynamodb,
@@ -149,12 +155,7 @@ class World:
             now=NOW + timedelta(minutes=minutes),
         )
 
-    def reap(
-        self,
-        minutes: float = 0,
-        event: dict[str, Any] | None = None,
-        budget: Decimal | None = None,
-    ) -> dict[str, Any]:
+    def reap(self, minutes: float = 0, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let the reap function sweep, or look at what `event` names."""
         now = NOW + timedelta(minutes=minutes)
         return make_reaper(
@@ -163,7 +164,7 @@ class World:
                 results_bucket="parris-results",
                 ledger_table=self.table.name,
                 overdue=timedelta(minutes=5),
-                monthly_budget_usd=budget,
+                monthly_budget_usd=self.budget,
                 topic_arn=SETTINGS.topic_arn,
                 launch_function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",

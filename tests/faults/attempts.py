@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from parris.aws.slots import Slots, sums_of
 from parris.contract import State
 from parris.errors import ParrisError
 from tests.faults.case import Case
@@ -16,7 +19,7 @@ from tests.faults.injector import Death, Injector
 from tests.reap_world import machine_event
 from tests.runs_world import Runs, interrupted
 
-SCENES = ("machine taken", "machine taken, by a sweep", "next machine")
+SCENES = ("machine taken", "machine taken, by a sweep", "next machine", "next machine, budgeted")
 """What the fault strikes: the reap function as it hears of the end, or the launch function."""
 
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
@@ -25,9 +28,10 @@ _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
     runs = make_world()
-    if case.name == "next machine":
+    runs.budget = Decimal(100) if "budgeted" in case.name else None
+    if case.name.startswith("next machine"):
         run_id, first = interrupted(runs)
-        act: Callable[[], Any] = runs.deliver
+        act: Callable[[], Any] = partial(runs.deliver, 10.1)
     else:
         run_id = runs.begin()
         first = runs.machine(run_id)
@@ -67,6 +71,9 @@ def _judge(runs: Runs, run_id: str) -> Iterator[str]:
     )
     if begun["UPDATE_IN_PROGRESS"] > 1 or begun["CREATE_IN_PROGRESS"] != 1:
         yield f"the stack was made and changed {dict(begun)}"
+    known = sums_of(Slots(runs.table).held(), "2026-11")
+    if runs.budget is not None and (known is None or (known.spent, known.runs) != (0, 1)):
+        yield f"the month has {known}"
     told = len(runs.topic.heard("relaunching"))
     if not 1 <= told <= 2:
         yield f"the loss was told {told} times"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -128,11 +127,8 @@ def test_a_launch_that_died_leaves_what_a_sweep_sets_right(
 
 def test_a_queued_run_reserves_when_its_turn_comes(world: Runs) -> None:
     first = launch(world, "a")["run-id"]
-    queued = launch(
-        world,
-        "a",
-        **{"event-id": "e2", "rule": "schedule", "schedule": "n", "overlap": "queue-one"},
-    )
+    second: dict[str, Any] = {"event-id": "e2", "rule": "schedule", "schedule": "n"}
+    queued = launch(world, "a", overlap="queue-one", **second)
     assert queued["held-back"] == "queued"
     assert sums(world) == Sums(month="2026-11", spent=0, reserved=WORST, runs=1)
     end(world, first, "a", 0.01)
@@ -155,11 +151,8 @@ def test_a_run_that_is_replaced_counts_until_its_end_is_known(world: Runs) -> No
     assert 0 < known.spent < WORST
 
 
-def test_one_reservation_is_for_all_machines_of_a_run(
-    world: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    budgeted = partial(world.launch, monthly_budget_usd=Decimal(9))
-    monkeypatch.setattr(world, "launch", budgeted)
+def test_one_reservation_is_for_all_machines_of_a_run(world: Runs) -> None:
+    world.budget = Decimal(9)
     world.price("0.30")
     run_id, _ = interrupted(world, 60, market="on-demand")
     before = sums(world)
@@ -216,15 +209,17 @@ def test_a_spot_run_without_a_limit_of_its_own_counts_at_the_on_demand_price(wor
 
 def test_most_of_a_budget_is_told_once(world: Runs) -> None:
     launch(world, "a", "0.07")
+    world.budget = Decimal("0.07")
     for minutes in (5, 15):
-        world.reap(minutes, budget=Decimal("0.07"))
+        world.reap(minutes)
     [told] = world.topic.heard("budget")
     assert (told["month"], told["reserved-usd"]) == ("2026-11", "0.0608")
 
 
 def test_less_is_not_told(world: Runs) -> None:
     launch(world, "a", "0.08")
-    world.reap(5, budget=Decimal("0.08"))
+    world.budget = Decimal("0.08")
+    world.reap(5)
     assert world.topic.heard("budget") == []
 
 
