@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
-  launch status logs shell results stop extend rerun compare jobs schedules fire clean-stacks destroy
+  launch status costs logs shell results stop extend rerun compare jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
   venv-dev
 
@@ -74,6 +74,7 @@ bucket: ## make a data trigger's bucket, which tells of its objects
 upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks; WATCH=1 shows them live
+costs: ## show what a month's runs have cost; MONTH=2026-11 CSV=1
 logs: ## show a run's log, by default the newest run's; SINCE=10m
 shell: ## open a shell on a run's machine; needs shell = true
 results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…

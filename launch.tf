@@ -1,7 +1,8 @@
 # --- The launch function: turns an event into a training stack ------------------------------------
 
 locals {
-  launch_role_arn = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
+  monthly_budget_usd = var.monthly_budget_usd == null ? "" : tostring(var.monthly_budget_usd)
+  launch_role_arn    = coalesce(var.lambda_role_arn, one(aws_iam_role.launch[*].arn))
   # Not the resource's attribute, which its own environment cannot hold.
   launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
   # What a template may make, as the function itself has it (lambda/parris/launch/render.py).
@@ -47,6 +48,8 @@ resource "aws_lambda_function" "launch" {
       PARRIS_SCHEDULER_ROLE_ARN  = local.scheduler_role_arn
       PARRIS_SCHEDULE_GROUP      = aws_scheduler_schedule_group.run.name
       PARRIS_MAX_RUN_HOURS       = tostring(var.max_run_hours)
+      PARRIS_MAX_RUN_USD         = var.max_run_usd == null ? "" : tostring(var.max_run_usd)
+      PARRIS_MONTHLY_BUDGET_USD  = local.monthly_budget_usd
       PARRIS_MAX_CONCURRENT_RUNS = tostring(var.max_concurrent_runs)
       PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
       PARRIS_STACK_TAGS          = jsonencode(var.tags)
@@ -249,7 +252,7 @@ data "aws_iam_policy_document" "launch" {
   }
 
   statement {
-    sid       = "ListTheNewestRuns" # for a click that asks
+    sid       = "ListTheNewestRuns" # for a click that asks, and what a month has cost as its budget begins
     actions   = ["dynamodb:Query"]
     resources = ["${aws_dynamodb_table.ledger.arn}/index/kind"]
   }

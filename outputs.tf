@@ -48,6 +48,16 @@ output "max_run_hours" {
   value       = var.max_run_hours
 }
 
+output "max_run_usd" {
+  description = "US dollars that any run may cost at most; null for no such cap."
+  value       = var.max_run_usd
+}
+
+output "monthly_budget_usd" {
+  description = "US dollars that the runs launched in a month may cost together; null for no budget."
+  value       = var.monthly_budget_usd
+}
+
 output "grace_minutes" {
   description = "Minutes after its deadline at which a run's stack deletes itself."
   value       = var.grace_minutes

@@ -174,6 +174,28 @@ variable "max_run_hours" {
   }
 }
 
+variable "max_run_usd" {
+  description = "US dollars that any run may cost at most, a cost-limit of its own included; null for no such cap."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_run_usd == null ? true : var.max_run_usd > 0 && var.max_run_usd <= 100000
+    error_message = "max_run_usd must be above 0 and at most 100000, or null for no cap in dollars."
+  }
+}
+
+variable "monthly_budget_usd" {
+  description = "US dollars that the runs launched in a month (UTC) may cost together; a launch beyond that is refused. null for none."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget_usd == null ? true : var.monthly_budget_usd > 0 && var.monthly_budget_usd <= 10000000
+    error_message = "monthly_budget_usd must be above 0 and at most 10000000, or null for no budget."
+  }
+}
+
 variable "max_concurrent_runs" {
   description = "Runs that may be under way at once; a launch beyond that is refused."
   type        = number

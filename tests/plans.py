@@ -28,6 +28,8 @@ SETTINGS = Settings(
     scheduler_role_arn="arn:aws:iam::123456789012:role/scheduler",
     schedule_group="parris",
     max_run_hours=24,
+    max_run_usd=None,
+    monthly_budget_usd=None,
     max_concurrent_runs=10,
     grace=timedelta(minutes=15),
     stack_tags={"team": "vision"},

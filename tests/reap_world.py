@@ -33,6 +33,7 @@ SETTINGS = ReapSettings(
     results_bucket="results",
     ledger_table="parris-ledger",
     overdue=timedelta(minutes=5),
+    monthly_budget_usd=None,
     topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
     launch_function_arn="parris-launch",
     iot_log_group="/parris/iot-errors",

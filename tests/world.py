@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -89,6 +90,8 @@ class World:
         """What the launch function has been sent, and has yet to get."""
         self.refused: list[Any] = []
         """The same of the reap function, from the launch function."""
+        self.budget: Decimal | None = None
+        """Of the month, in US dollars."""
         for bucket in ("parris-config", "parris-results"):
             self.s3.create_bucket(Bucket=bucket)
         self.s3.put_bucket_versioning(
@@ -136,7 +139,11 @@ class World:
         return launch(
             EVENT if event is None else event,
             "request-1",
-            settings=replace(SETTINGS, agent_version=self.agent_version, **settings),
+            settings=replace(
+                SETTINGS,
+                agent_version=self.agent_version,
+                **{"monthly_budget_usd": self.budget, **settings},
+            ),
             clients=Clients(
                 storage=storage,
                 dynamodb=lambda: self.dynamodb,
@@ -161,6 +168,7 @@ class World:
                 results_bucket="parris-results",
                 ledger_table=self.table.name,
                 overdue=timedelta(minutes=5),
+                monthly_budget_usd=self.budget,
                 topic_arn=SETTINGS.topic_arn,
                 launch_function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from .errors import ParrisError
@@ -24,6 +25,8 @@ VARIABLES = (
     "PARRIS_SCHEDULER_ROLE_ARN",
     "PARRIS_SCHEDULE_GROUP",
     "PARRIS_MAX_RUN_HOURS",
+    "PARRIS_MAX_RUN_USD",
+    "PARRIS_MONTHLY_BUDGET_USD",
     "PARRIS_MAX_CONCURRENT_RUNS",
     "PARRIS_GRACE_MINUTES",
     "PARRIS_STACK_TAGS",
@@ -42,6 +45,7 @@ REAP_VARIABLES = (
     "PARRIS_RESULTS_BUCKET",
     "PARRIS_LEDGER_TABLE",
     "PARRIS_OVERDUE_MINUTES",
+    "PARRIS_MONTHLY_BUDGET_USD",
     "PARRIS_TOPIC_ARN",
     "PARRIS_LAUNCH_FUNCTION_ARN",
     "PARRIS_IOT_LOG_GROUP",
@@ -66,6 +70,10 @@ class Settings:
     schedule_group: str
     training_log_group: str
     max_run_hours: int
+    max_run_usd: Decimal | None
+    """The most that a job may ask for as its cost-limit, and that of one that names none."""
+    monthly_budget_usd: Decimal | None
+    """What all runs launched in one month may cost together."""
     max_concurrent_runs: int
     grace: timedelta
     """How long after its deadline a stack deletes itself."""
@@ -103,6 +111,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         schedule_group=environment["PARRIS_SCHEDULE_GROUP"],
         training_log_group=environment["PARRIS_TRAINING_LOG_GROUP"],
         max_run_hours=int(environment["PARRIS_MAX_RUN_HOURS"]),
+        max_run_usd=_dollars(environment["PARRIS_MAX_RUN_USD"]),
+        monthly_budget_usd=_dollars(environment["PARRIS_MONTHLY_BUDGET_USD"]),
         max_concurrent_runs=int(environment["PARRIS_MAX_CONCURRENT_RUNS"]),
         grace=timedelta(minutes=int(environment["PARRIS_GRACE_MINUTES"])),
         stack_tags=json.loads(environment["PARRIS_STACK_TAGS"]),
@@ -126,6 +136,7 @@ class ReapSettings:
     ledger_table: str
     overdue: timedelta
     """How long after its deadline a run's stack is deleted from outside."""
+    monthly_budget_usd: Decimal | None
     topic_arn: str
     launch_function_arn: str
     iot_log_group: str
@@ -144,10 +155,15 @@ def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
         ledger_table=environment["PARRIS_LEDGER_TABLE"],
         overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
+        monthly_budget_usd=_dollars(environment["PARRIS_MONTHLY_BUDGET_USD"]),
         topic_arn=environment["PARRIS_TOPIC_ARN"],
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],
         iot_log_group=environment["PARRIS_IOT_LOG_GROUP"],
     )
+
+
+def _dollars(text: str) -> Decimal | None:
+    return Decimal(text) if text else None
 
 
 def _demand(names: tuple[str, ...], environment: Mapping[str, str]) -> None:

@@ -97,6 +97,15 @@ def whole(minimum: int, maximum: int, unit: str) -> Callable[[str], int]:
     return read
 
 
+def month(value: str) -> str:
+    """Return a month as ``2026-11``."""
+    year, dash, number = value.partition("-")
+    sound = value.isascii() and year.isdigit() and number.isdigit() and len(value) == 7
+    if dash and sound and len(year) == 4 and 1 <= int(number) <= 12 and int(year):
+        return value
+    raise argparse.ArgumentTypeError(f"{value} is not a month, such as 2026-11")
+
+
 def pair(value: str) -> tuple[str, str]:
     """Return the name and the value in ``name=value``."""
     name, equals, rest = value.partition("=")

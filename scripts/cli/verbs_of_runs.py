@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.cli.filters import since, states
-from scripts.cli.verb import Option, Verb, job, named, pair, run, text, whole
+from scripts.cli.verb import Option, Verb, job, month, named, pair, run, text, whole
 
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
 _OF_A_RUN = run("its id or the beginning of it; by default the newest")
@@ -86,6 +86,21 @@ VERBS = (
             '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
             'one of `runs`, and of it `"metrics"`, `"attempts"`, `"files": [{"name", "bytes"}]`, '
             '`"all-files"`: whether these are all'
+        ),
+    ),
+    Verb(
+        name="costs",
+        help="show what a month's runs have cost, by job, by end and by market",
+        example="costs --month 2026-11",
+        options=(
+            named("month", "which; by default this one, in UTC", read=month, value="yyyy-mm"),
+            Option(name="csv", help="print one line a run, as CSV"),
+        ),
+        answer=(
+            '`{"month", "usd", "runs", "under-way", "reserved-usd", "budget-usd", "left-usd", '
+            '"forecast-usd", "saved-usd", "wasted-usd", "without-price", "by-job", "by-end": '
+            '[{"name", "runs", "usd", "reserved-usd", "saved-usd", "wasted-usd"}], "by-market": '
+            '[{"name", "usd"}]}`'
         ),
     ),
     Verb(

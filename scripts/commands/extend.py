@@ -12,7 +12,7 @@ from botocore.exceptions import WaiterError
 from parris.aws.stack_events import first_failure
 from parris.aws.stacks import stack_parameters
 from parris.launch.render import schedule_time
-from parris.runs.budget import minutes_for_budget
+from parris.runs.budget import after_deadline_usd, minutes_for_budget
 from parris.runs.times import iso, read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -38,7 +38,8 @@ def main(argv: list[str]) -> int:
     # The stack's own word: the receipt could be behind if an earlier extension was cut short.
     old = datetime.fromisoformat(stack_parameters(run.stack)["Deadline"])
     new = old + timedelta(minutes=options.minutes)
-    latest, why = latest_deadline(run.receipt, deployment.max_run_hours)
+    grace = timedelta(minutes=deployment.grace_minutes)
+    latest, why = latest_deadline(run.receipt, deployment.max_run_hours, grace)
     if new > latest:
         left = int((latest - old).total_seconds() // 60)
         most = f"MINUTES={left} at most" if left > 0 else "it cannot be given more time"
@@ -66,8 +67,14 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def latest_deadline(receipt: Mapping[str, Any], max_run_hours: int) -> tuple[datetime, str]:
-    """Return how far a run's deadline may be moved, and what says so."""
+def latest_deadline(
+    receipt: Mapping[str, Any], max_run_hours: int, grace: timedelta
+) -> tuple[datetime, str]:
+    """Return how far a run's deadline may be moved, and what says so.
+
+    Args:
+        grace: how long after it the run's stack deletes itself.
+    """
     claimed = _claimed(receipt)
     caps = [(claimed + timedelta(hours=max_run_hours), f"max_run_hours is {max_run_hours}")]
     budget, price = receipt.get("cost-limit-usd"), receipt.get("price")
@@ -76,7 +83,24 @@ def latest_deadline(receipt: Mapping[str, Any], max_run_hours: int) -> tuple[dat
         caps.append(
             (claimed + timedelta(minutes=minutes), f"its cost-limit is {budget} US dollars")
         )
+    if (reserved := receipt.get("reserved-usd")) and price:
+        caps.append((_paid_until(receipt, reserved, grace), _reserved(reserved)))
     return min(caps)
+
+
+def _paid_until(receipt: Mapping[str, Any], reserved: str, grace: timedelta) -> datetime:
+    """Return until when a run may go on for what is reserved of its month's budget.
+
+    The deadline that it has is paid for in any case.
+    """
+    hourly, claimed = Decimal(receipt["price"]["hourly-usd"]), _claimed(receipt)
+    rest = Decimal(reserved) - after_deadline_usd(hourly, grace)
+    paid = claimed + timedelta(minutes=int(rest * 60 / hourly))
+    return max(paid, read_time(receipt.get("deadline")) or paid)
+
+
+def _reserved(usd: str) -> str:
+    return f"{usd} US dollars of its month's budget are reserved for it"
 
 
 def _claimed(receipt: Mapping[str, Any]) -> datetime:

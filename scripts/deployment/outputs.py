@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,11 @@ class Deployment:
     training_log_group: str
     schedules: Mapping[str, Mapping[str, Any]]
     data_triggers: Mapping[str, Mapping[str, Any]]
-    iot_topic: str | None
-    launch_topic: str | None
+    # Terraform leaves out an output that is null.
+    max_run_usd: float | None = None
+    monthly_budget_usd: float | None = None
+    iot_topic: str | None = None
+    launch_topic: str | None = None
 
     @cached_property
     def _clients(self) -> dict[str, Any]:
@@ -164,13 +167,13 @@ def read_deployment() -> Deployment:
                 f"leaves it; run {apply}, which changes nothing else{local}"
             )
         raise Refused(f"nothing is deployed from here yet; run {apply} first{local}")
-    fields = Deployment.__dataclass_fields__
-    if missing := fields.keys() - outputs.keys():
+    known = {field.name: field.default is MISSING for field in fields(Deployment)}
+    if missing := {name for name, demanded in known.items() if demanded} - outputs.keys():
         raise Refused(
             f"what is deployed was applied by another version of Parris (it has no output "
             f"{', '.join(sorted(missing))}); run {apply}"
         )
-    deployment = Deployment(**{name: outputs[name] for name in fields})
+    deployment = Deployment(**{name: outputs[name] for name in known if name in outputs})
     say_forgotten(f"AWS account {deployment.account_id}, {deployment.region}")
     return deployment
 

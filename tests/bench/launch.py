@@ -50,6 +50,9 @@ from types import SimpleNamespace
 from parris.launch.handler import handle as launch
 launch({"event-id": "bench", "time": "2026-11-24T12:00:00Z"}, SimpleNamespace(aws_request_id="r"))
 """
+PRODUCT = json.dumps(
+    {"terms": {"OnDemand": {"A": {"priceDimensions": {"B": {"pricePerUnit": {"USD": "0.1"}}}}}}}
+)
 FILES = {
     "training-config.json": b'{"training-job-name": "bench"}',
     "trainer-script.sh": b"#!/bin/bash\ntrue\n",
@@ -81,7 +84,7 @@ class Aws(BaseHTTPRequestHandler):
         path = unquote(self.path)
         target = self.headers.get("X-Amz-Target", "")
         if target.endswith("GetProducts"):
-            return "GetProducts", b'{"PriceList": []}'
+            return "GetProducts", json.dumps({"PriceList": [PRODUCT]}).encode()
         if target.startswith("DynamoDB"):
             return target.rpartition(".")[2], b'{"Attributes": {}}'
         if target:
@@ -156,6 +159,8 @@ def serving(package: Path) -> Iterator[dict[str, str]]:
         "PARRIS_SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "PARRIS_SCHEDULE_GROUP": "parris",
         "PARRIS_MAX_RUN_HOURS": "24",
+        "PARRIS_MAX_RUN_USD": "",
+        "PARRIS_MONTHLY_BUDGET_USD": "",
         "PARRIS_MAX_CONCURRENT_RUNS": "10",
         "PARRIS_GRACE_MINUTES": "15",
         "PARRIS_STACK_TAGS": "{}",

@@ -66,6 +66,7 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     wait_for(is_logged, 90)
     assert run in clone.make("status", "LOCAL=1").stdout
     assert run in clone.make("status", "LOCAL=1", "STATE=running", "SINCE=1h").stdout
+    assert run in clone.make("costs", "LOCAL=1", "CSV=1").stdout
     assert "is now" in clone.make("extend", "LOCAL=1", f"RUN={run}", "MINUTES=5").stdout
     clone.make("stop", "LOCAL=1", f"RUN={run}", "WAIT=1")
     clone.make("results", "LOCAL=1", f"RUN={run}")

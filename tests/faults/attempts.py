@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from parris.aws.slots import Slots, sums_of
 from parris.contract import State
 from parris.errors import ParrisError
 from tests.faults.case import Case
@@ -17,7 +20,10 @@ from tests.reap_world import machine_event
 from tests.runs_world import Runs, interrupted
 
 STOPPED = ("no next machine", "no next machine, its end")
-SCENES = ("machine taken", "machine taken, by a sweep", "next machine", *STOPPED)
+SCENES = (
+    *("machine taken", "machine taken, by a sweep", "next machine", "next machine, budgeted"),
+    *STOPPED,
+)
 """What the fault strikes: the reap function as it hears of the end, or the launch function; of a
 run that is to stop, the launch function or the reap function as that hears of it."""
 
@@ -27,14 +33,16 @@ _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
     runs = make_world()
-    act: Callable[[], Any] = runs.deliver
+    runs.budget = Decimal(100) if "budgeted" in case.name else None
+    act: Callable[[], Any] = partial(runs.deliver, 10.1)
     if case.name in STOPPED:
         run_id, first = interrupted(runs)
         runs.ask_to_stop(run_id)
+        act = runs.deliver
         if "its end" in case.name:
             runs.deliver(10.1)
             act = lambda: runs.end_refused(10.1)  # noqa: E731 - one of several
-    elif case.name == "next machine":
+    elif case.name.startswith("next machine"):
         run_id, first = interrupted(runs)
     else:
         run_id = runs.begin()
@@ -96,6 +104,9 @@ def _judge(runs: Runs, run_id: str) -> Iterator[str]:
     )
     if begun["UPDATE_IN_PROGRESS"] > 1 or begun["CREATE_IN_PROGRESS"] != 1:
         yield f"the stack was made and changed {dict(begun)}"
+    known = sums_of(Slots(runs.table).held(), "2026-11")
+    if runs.budget is not None and (known is None or (known.spent, known.runs) != (0, 1)):
+        yield f"the month has {known}"
     told = len(runs.topic.heard("relaunching"))
     if not 1 <= told <= 2:
         yield f"the loss was told {told} times"

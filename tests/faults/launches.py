@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.queue import Queue
-from parris.aws.slots import Slots
+from parris.aws.slots import Slots, sums_of
 from parris.errors import LaunchUnclear, ParrisError
+from parris.runs.month import MICROS, Sums, real_micros, to_micros
+from parris.runs.record import RunRecord
 from tests.faults.case import Case
 from tests.faults.injector import Death, Injector
 from tests.world import World
@@ -33,6 +36,8 @@ class Kind:
     before: Callable[[World], object] = lambda _: None
     again: tuple[float, ...] = LATER
     """Minutes after which it comes again."""
+    budget: Decimal | None = None
+    """Of the month, in US dollars."""
 
 
 def _first(world: World) -> None:
@@ -70,6 +75,13 @@ KINDS = {
     ),
     "held back": Kind(event={**_QUEUED, "time": _TIMES[1]}, before=_first),
     "its turn": Kind(event={**_QUEUED, "time": _TIMES[1]}, before=_turn),
+    "with a budget": Kind(event={"event-id": "e", "time": _TIMES[1]}, budget=Decimal(100)),
+    "never again, with a budget": Kind(
+        event={"event-id": "e", "time": _TIMES[1]}, again=(), budget=Decimal(100)
+    ),
+    "its turn, with a budget": Kind(
+        event={**_QUEUED, "time": _TIMES[1]}, before=_turn, budget=Decimal(100)
+    ),
     "arrival": Kind(event=_ARRIVAL),
     "window": Kind(event=_END, before=_came),
 }
@@ -78,6 +90,7 @@ KINDS = {
 def play(case: Case, make_world: Callable[[], World]) -> Case:
     """Deliver an event with a fault, then again without one, with sweeps; judge what is left."""
     kind, world = KINDS[case.name], make_world()
+    world.budget = kind.budget
     kind.before(world)
     injector = Injector(world.clients, case.target, case.kind)
     _deliver(case, world, kind.event, 0, injector)
@@ -164,12 +177,30 @@ def _judge(world: World) -> Iterator[str]:
         yield f"its start was told {len(told)} times"
     if Queue(world.table).waiting() != ([], []):
         yield "something waits for ever"
+    yield from _judge_month(world, [record])
+
+
+def _judge_month(world: World, live: Sequence[RunRecord]) -> Iterator[str]:
+    """Yield what is wrong with the month's sum: what live runs may cost, and others have."""
+    if world.budget is None:
+        return
+    item, month = Slots(world.table).held(), "2026-11"
+    known = sums_of(item, month) or Sums(month=month, spent=0, reserved=0, runs=0)
+    receipts = [world.receipt(record.run_id, record.job) for record in live]
+    reserved = sum(to_micros(receipt["reserved-usd"]) for receipt in receipts)
+    if (known.reserved, known.runs) != (reserved, len(live)):
+        yield f"the month has {known}, {reserved} of {len(live)} live runs"
+    over = [run for run in world.ledger.newest(20)[0] if run.outcome is not None]
+    spent = sum(real_micros(run.outcome, MICROS) for run in over)
+    if known.spent != spent:
+        yield f"the month has {known}, and {spent} was spent"
 
 
 def _judge_nothing(case: Case, world: World) -> Iterator[str]:
     """Yield what is wrong where nothing was launched, and nobody asked again."""
     if Slots(world.table).holders():
         yield f"room is held by {Slots(world.table).holders()}"
+    yield from _judge_month(world, [])
     open_runs, problems = world.ledger.open_runs()
     if open_runs or problems:
         yield f"open for ever: {[(run.name, run.state) for run in open_runs]} {problems}"

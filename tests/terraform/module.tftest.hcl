@@ -401,6 +401,40 @@ run "refuses_a_grace_within_the_sweep" {
   expect_failures = [var.grace_minutes]
 }
 
+run "refuses_a_month_without_money" {
+  command = plan
+
+  variables {
+    monthly_budget_usd = 0
+    max_run_usd        = 0
+  }
+
+  expect_failures = [var.monthly_budget_usd, var.max_run_usd]
+}
+
+run "has_no_limit_in_dollars_by_default" {
+  command = plan
+
+  assert {
+    condition     = aws_lambda_function.launch.environment[0].variables["PARRIS_MONTHLY_BUDGET_USD"] == "" && aws_lambda_function.launch.environment[0].variables["PARRIS_MAX_RUN_USD"] == ""
+    error_message = "Null is no limit."
+  }
+}
+
+run "hands_the_limits_in_dollars_to_the_functions" {
+  command = plan
+
+  variables {
+    monthly_budget_usd = 99.5
+    max_run_usd        = 5
+  }
+
+  assert {
+    condition     = aws_lambda_function.launch.environment[0].variables["PARRIS_MONTHLY_BUDGET_USD"] == "99.5" && aws_lambda_function.reap.environment[0].variables["PARRIS_MONTHLY_BUDGET_USD"] == "99.5" && aws_lambda_function.launch.environment[0].variables["PARRIS_MAX_RUN_USD"] == "5"
+    error_message = "Both functions keep to the month's budget."
+  }
+}
+
 run "refuses_no_runs_at_all" {
   command = plan
 

@@ -82,6 +82,8 @@ def test_every_option_of_every_verb_has_its_variable(verb: str) -> None:
         if option.choices
         else "a=b"
         if option.many
+        else "2026-11"
+        if option.value == "yyyy-mm"
         else _VALUES.get(option.variable, "7")
         for option in options
     }
@@ -100,6 +102,7 @@ def test_every_option_of_every_verb_has_its_variable(verb: str) -> None:
         ("init", "JSON=1", "make init: JSON=1 is not known here; it takes LOCAL"),
         ("launch", "WAIT=yes", "make launch: WAIT=yes: 1 turns it on, 0 or nothing leaves it off"),
         ("extend", "MINUTES=abc", "MINUTES=abc: abc is not a whole number of minutes (1 to 10080)"),
+        ("costs", "MONTH=2026-13", "MONTH=2026-13: 2026-13 is not a month, such as 2026-11"),
         ("extend", "MINUTES=0", "MINUTES=0: 0 is not a whole number of minutes (1 to 10080)"),
         ("local-up", "LOCAL_PORT=abc", "LOCAL_PORT=abc: abc is not a whole number"),
         ("launch", "PARAMETERS=a='b", "PARAMETERS=a='b: No closing quotation"),

@@ -58,10 +58,11 @@ class Arrivals:
             "ends": window.ends.isoformat(),
             f"unfinished/{window.name}": {"ends": window.ends.isoformat(), "state": "open"},
         }
-        where, known = "attribute_not_exists({window})", {}
+        known: dict[str, Any] = {}
+        where = "attribute_not_exists({window})"
         if before is not None:
-            where, known = "{window} = :before OR {window} = :new", {"before": before.name}
-            known["new"] = window.name
+            where = "{window} = :before OR {window} = :new"
+            known = {"before": before.name, "new": window.name}
         self.table.put_new(_WINDOWS, window.trigger, {"unfinished": {}})
         return self.table.change(_WINDOWS, window.trigger, changes, where, **known)[0]
 

@@ -200,6 +200,13 @@ class Ledger:
                 if "kind" in item:  # a job's own partition also has what never became a plan
                     yield item
 
+    def all_begun_with(self, beginning: str) -> tuple[list[RunRecord], list[str]]:
+        """Return the planned runs whose ids begin so: a call for each megabyte of them.
+
+        And what is wrong with items that hold none.
+        """
+        return read_each(self.table.query("run", index="kind", begins_with=beginning), read_record)
+
     def begun_with(self, beginning: str, limit: int) -> list[tuple[str, str]]:
         """Return (job, run id) of the planned runs whose ids begin so, the latest first."""
         found = self.table.query("run", index="kind", begins_with=beginning, page=limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,10 @@ Charge")."""
 
 HOURS_PER_MONTH = 730
 """What AWS's calculator takes a GB-month of EBS for (AWS Pricing Calculator, "Assumptions")."""
+
+
+_NO_PRICE = (ClientError, BotoCoreError, LookupError, ValueError, ArithmeticError)
+"""An answer in a form that nobody expects is no price either, and no launch hangs on it."""
 
 
 def resolve_image(ssm: SSMClient, parameter: str) -> str:
@@ -103,7 +107,8 @@ def read_price(
     else:
         source = "AWS Price List"
         instance = lambda: _on_demand_hourly(pricing(), instance_type, region)  # noqa: E731
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        whole = pool.submit(on_demand_hourly, pricing, instance_type, region) if spot else None
         parts = {
             "instance": pool.submit(instance),
             "volume": pool.submit(lambda: _volume_hourly(pricing(), volume_gb, region)),
@@ -115,12 +120,33 @@ def read_price(
                 source=source,
                 read=datetime.now(UTC),
                 spot=spot,
+                on_demand=_if_known(whole) if whole else None,
             )
-        # An answer in a form that nobody expects is no price either, and no launch hangs on it.
-        except (ClientError, BotoCoreError, LookupError, ValueError, ArithmeticError) as error:
+        except _NO_PRICE as error:
             raise PriceUnknown(
                 f"the price of {instance_type} could not be read: {error}"
             ) from error
+
+
+def on_demand_hourly(
+    pricing: Callable[[], PricingClient], instance_type: str, region: str
+) -> Decimal:
+    """Return what an instance costs an hour on demand, in US dollars.
+
+    Raises:
+        PriceUnknown: as `read_price`.
+    """
+    try:
+        return _on_demand_hourly(pricing(), instance_type, region)
+    except _NO_PRICE as error:
+        raise PriceUnknown(f"the price of {instance_type} could not be read: {error}") from error
+
+
+def _if_known(price: Future[Decimal]) -> Decimal | None:
+    try:
+        return price.result()
+    except PriceUnknown:
+        return None
 
 
 def _on_demand_hourly(pricing: PricingClient, instance_type: str, region: str) -> Decimal:

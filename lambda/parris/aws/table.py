@@ -59,6 +59,7 @@ class Table:
         sk: str,
         changes: Mapping[str, Any],
         condition: str = "attribute_exists({pk})",
+        adds: Mapping[str, int] | None = None,
         **values: Any,
     ) -> tuple[bool, Item | None]:
         """Change attributes of an item if `condition` holds.
@@ -67,6 +68,7 @@ class Table:
             changes: new values by name, or by path (``map/entry``); None removes what is there.
             condition: an expression in which attributes stand as ``{name}`` or ``{map/entry}``
                 and values as ``:name``.
+            adds: what is added to whole numbers, by the names of attributes.
             values: the condition's.
 
         Returns:
@@ -77,10 +79,16 @@ class Table:
         given = {name: value for name, value in changes.items() if value is not None}
         sets = ", ".join(f"{names[name]} = :new{i}" for i, name in enumerate(given))
         removes = ", ".join(names[name] for name in changes if name not in given)
+        plus = ", ".join(f"{names[name]} :add{i}" for i, name in enumerate(adds or {}))
         where = condition.format_map(names)
         sent = {f":new{i}": value for i, value in enumerate(given.values())}
+        sent |= {f":add{i}": value for i, value in enumerate((adds or {}).values())}
         sent |= {f":{name}": value for name, value in values.items()}
-        expression = [sets and f"SET {sets}", removes and f"REMOVE {removes}"]
+        expression = [
+            sets and f"SET {sets}",
+            removes and f"REMOVE {removes}",
+            plus and f"ADD {plus}",
+        ]
         arguments: dict[str, Any] = {
             "ExpressionAttributeValues": {name: _write(value) for name, value in sent.items()}
         }

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.ledger import Ledger
 from ..aws.queue import Queue
-from ..aws.slots import Slot, Slots
+from ..aws.slots import Slot
 from ..aws.stacks import start_stack
 from ..aws.storage import Storage
 from ..aws.told import told_key
@@ -32,7 +32,7 @@ from ..runs.plan import RunPlan
 from ..runs.receipt import receipt
 from ..runs.record import RunRecord
 from ..settings import Settings
-from . import prepare
+from . import prepare, room
 from .claim import Orders
 from .overlap import hold_back
 from .prepare import Clients, Machine
@@ -58,33 +58,41 @@ class Commit:
 
     def __post_init__(self) -> None:
         self.orders = Orders(self.storage, self.plan.prefix)
-        self.slots, self.queue = Slots(self.ledger.table), Queue(self.ledger.table)
+        self.queue = Queue(self.ledger.table)
 
     def run(self, pool: Executor, files: Mapping[str, int], machine: Machine) -> dict[str, Any]:
         """Make the stack of the run, and return the answer.
 
         Everything up to the stack goes side by side: room, orders, copies, image. A price on which
-        no deadline hangs is read when the stack is under way.
+        no deadline hangs is read when the stack is under way. Where there is a month's budget, the
+        room takes a price, which is one more round trip.
         """
         planned = receipt(self.plan)
         self.record = replace(self.record, receipt=planned)
         ordering = pool.submit(self.orders.write, planned, first=self.record.claims == 1)
         noting = pool.submit(self._note_plan, planned)
-        waiting: list[Future[None]] = [
-            noting,
-            pool.submit(self._take_room),
-            *self._copying(pool, files),
-        ]
+        waiting: list[Future[None]] = [noting, *self._copying(pool, files)]
+        budgeted = self.settings.monthly_budget_usd is not None
+        if not budgeted:
+            waiting.append(pool.submit(self._take_room))
         try:
             imaging = pool.submit(prepare.resolve_image, self.plan, self.clients)
             templating = pool.submit(prepare.read_template, self.plan, self.storage, files, machine)
-            pricing = self._pricing(pool) if self.plan.budget_usd is not None else None
+            counts = budgeted or self.plan.budget_usd is not None
+            pricing = self._pricing(pool) if counts else None
+            mosts = (
+                pool.submit(prepare.read_most_hourly, self.plan, self.clients) if budgeted else None
+            )
             cloudformation = self.clients.cloudformation()  # made while they are under way
             if earlier := ordering.result():
                 wait(waiting)
                 return self._of_an_earlier_version(earlier)
             if pricing is not None:
                 self.plan = prepare.priced(self.plan, pricing.result)
+                if mosts is not None:
+                    grace = self.settings.grace
+                    self.plan = prepare.shared(self.plan, mosts.result(), grace)
+                    waiting.append(pool.submit(self._take_room))
                 waiting.append(pool.submit(self._write_limits))
             image, template = imaging.result(), templating.result()
             call = prepare.stack_call(self.plan, self.settings, template, image, machine)
@@ -107,21 +115,14 @@ class Commit:
             raise LaunchUnclear(f"another launch has taken run {self.plan.run_id} over")
 
     def _take_room(self) -> None:
-        """Count the run against the deployment's limit.
+        """Count the run against the deployment's limits.
 
         Raises:
-            LaunchRefused: naming those that are under way.
+            LaunchRefused: naming those that are under way, or what their month has cost.
         """
-        limit = self.settings.max_concurrent_runs
-        self.slot = self.slots.take(self.plan.stack_name, self.record.name, limit)
+        self.slot = room.take_room(self.ledger, self.plan, self.record, self.settings)
         if not self.slot.granted:
-            held = self.slot.holders
-            runs = ", ".join(f"{name} (run {run.partition('/')[2]})" for name, run in held.items())
-            raise LaunchRefused(
-                f"{len(held)} runs are under way, and max_concurrent_runs allows {limit}: {runs}; "
-                "wait until one ends (make status), end one (make stop RUN=…), or raise "
-                "max_concurrent_runs and apply"
-            )
+            raise LaunchRefused(room.no_room(self.slot, self.plan, self.settings))
         if self.slot.previous and not self._replaces():
             job, _, run_id = self.slot.previous.partition("/")
             held_by = self.ledger.read(job, run_id)
@@ -147,8 +148,8 @@ class Commit:
     def _write_limits(self) -> None:
         """Put the deadline that a budget buys where the machine will read it."""
         planned = receipt(self.plan)
-        names = ("deadline", "time-limit-minutes", "cost-limit-usd", "price")
-        self.orders.change({name: planned[name] for name in names})
+        names = ("deadline", "time-limit-minutes", "cost-limit-usd", "price", "reserved-usd")
+        self.orders.change({name: planned[name] for name in names if name in planned})
 
     def _of_an_earlier_version(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """Answer for a run that a version without a ledger made; a sweep takes it from there."""
@@ -186,10 +187,10 @@ class Commit:
 
     def _give_room_back(self, error: Exception | None = None) -> None:
         if self.slot is not None and self.slot.granted:
-            name, previous = self.plan.stack_name, self.slot.previous
+            previous = self.slot.previous
             if isinstance(error, StackInTheWay) and error.run_id:
                 previous = f"{error.job}/{error.run_id}"
-            self.slots.give_back(name, self.record.name, previous)
+            room.give_back(self.ledger, self.plan, self.record, self.settings, previous)
 
     def _complete(self, pool: Executor, stack_id: str, image: str) -> dict[str, Any]:
         """Record the stack and tell of it.

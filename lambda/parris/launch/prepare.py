@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ..aws import prices
@@ -22,7 +23,8 @@ from ..runs.again import Then, as_then
 from ..runs.budget import Price
 from ..runs.fleet import fill_slots
 from ..runs.names import run_prefix
-from ..runs.plan import RunPlan, plan_run, within_budget, without_price
+from ..runs.plan import RunPlan, plan_run
+from ..runs.priced import with_share, within_budget, without_price
 from ..runs.record import RunRecord
 from ..settings import Settings
 from . import render
@@ -136,6 +138,36 @@ def read_price(plan: RunPlan, clients: Clients) -> Price:
         subnet_id=plan.rung.subnet_id,
         region=plan.region,
     )
+
+
+def read_most_hourly(plan: RunPlan, clients: Clients) -> Mapping[str, Decimal]:
+    """Return what the instances of a plan's ladder cost an hour on demand, by their type.
+
+    A spot machine's price may rise so far. Nothing is asked where one machine is all there is.
+
+    Raises:
+        PriceUnknown: if AWS gives no price of one of them.
+    """
+    if len(plan.ladder.rungs()) == 1 and plan.rung.market != SPOT:
+        return {}
+    kinds = plan.ladder.instance_types
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = [
+            pool.submit(prices.on_demand_hourly, clients.pricing, kind, plan.region)
+            for kind in kinds
+        ]
+        return {kind: price.result() for kind, price in zip(kinds, found, strict=True)}
+
+
+def shared(plan: RunPlan, on_demand: Mapping[str, Decimal], grace: timedelta) -> RunPlan:
+    """Return a priced `plan` with what is to be reserved for it of the month's budget."""
+    if plan.price is None:
+        raise PriceUnknown("its price is unknown")  # `without_price` has said so before
+    most = plan.price.hourly_usd
+    if on_demand:
+        volume = plan.price.parts["volume"]
+        most = max(most, max(on_demand.values()) + volume + prices.PUBLIC_IPV4_HOURLY)
+    return with_share(plan, most, grace)
 
 
 def priced(plan: RunPlan, read: Callable[[], Price]) -> RunPlan:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -28,7 +29,12 @@ from ..events.request import LaunchRequest
 from ..events.router import refused_event
 from ..jobs.config import CONFIG_FILENAME, read_config
 from ..runs.attempt import Next, last_folder, spent_usd
-from ..runs.budget import MINIMUM_MINUTES, BudgetTooSmall, minutes_for_budget
+from ..runs.budget import (
+    MINIMUM_MINUTES,
+    BudgetTooSmall,
+    after_deadline_usd,
+    minutes_for_budget,
+)
 from ..runs.ending import Ending
 from ..runs.images import default_image
 from ..runs.names import run_prefix
@@ -137,7 +143,7 @@ def _begin(
     except InvalidConfig as error:  # the deployment allows it no longer
         reason = f"{record.reason}; another machine is not allowed: {error}"
         raise _OverError(State.INTERRUPTED, reason, EndedBy.LAUNCH) from error
-    plan = _within_budget(plan, record, clients, now)
+    plan = _within_budget(plan, record, clients, now, receipt.get("reserved-usd"))
     image = _image(plan, record, clients)
     call = prepare.stack_call(plan, settings, _template(plan, storage, machine), image, machine)
     facts = _facts(plan, record, image, now)
@@ -200,21 +206,33 @@ def plan_again(
     )
 
 
-def _within_budget(plan: RunPlan, record: RunRecord, clients: Clients, now: datetime) -> RunPlan:
+def _within_budget(
+    plan: RunPlan, record: RunRecord, clients: Clients, now: datetime, reserved: str | None = None
+) -> RunPlan:
     """Return `plan` with its price, ended where the rest of its dollars ends if that is earlier.
+
+    Args:
+        reserved: US dollars that are reserved for all its machines of its month's budget, which
+            count until its stack deletes itself.
 
     Raises:
         PriceUnknown: if it has a budget, and nobody knows how long the rest of that lasts.
     """
-    if plan.budget_usd is None:
+    if plan.budget_usd is None and reserved is None:
         return prepare.priced(plan, lambda: prepare.read_price(plan, clients))
     price = prepare.read_price(plan, clients)
     spent = spent_usd(record.attempts)
-    rest = plan.budget_usd - type(plan.budget_usd)(str(spent))
+    rests: list[tuple[Decimal, str]] = []
+    if plan.budget_usd is not None:
+        rests.append((plan.budget_usd, f"its {plan.capped_by}"))
+    if reserved is not None:
+        after = after_deadline_usd(price.hourly_usd, plan.delete_at - plan.deadline)
+        rests.append((Decimal(reserved) - after, "what its month's budget has for it"))
+    rest, what = min(rests)
     try:
-        minutes = minutes_for_budget(rest, price.hourly_usd)
+        minutes = minutes_for_budget(rest - Decimal(str(spent)), price.hourly_usd)
     except BudgetTooSmall as error:
-        reason = f"{record.reason}; ${spent:.4f} of its cost-limit are spent, and {error}"
+        reason = f"{record.reason}; ${spent:.4f} of {what} are spent, and {error}"
         raise _OverError(State.TIMED_OUT, reason, EndedBy.REAP) from error
     minutes = min(minutes, plan.limit_minutes)
     deadline = min(plan.deadline, now + timedelta(minutes=minutes))

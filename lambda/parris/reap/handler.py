@@ -20,6 +20,7 @@ from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
 from .launches import Launches
+from .money import Money
 from .open_runs import OpenRuns
 from .reconcile import Reaper
 from .recorder import Recorder
@@ -88,6 +89,9 @@ def make_reaper(
         cloudformation=cloudformation,
         ec2=ec2,
         notifier=notifier,
+        money=Money(
+            ledger=ledger, notifier=notifier, now=now, budget_usd=settings.monthly_budget_usd
+        ),
         now=now,
     )
     relaunches = Relaunches(

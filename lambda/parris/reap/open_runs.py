@@ -25,6 +25,7 @@ from ..events.router import end_event
 from ..runs import messages, messages_of_ends
 from ..runs.answer import answer_of
 from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
+from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
 from ..runs.times import iso, read_time
@@ -92,6 +93,8 @@ class OpenRuns:
             act = partial(self._settle, record, step, held, machine)
             careful(f"run {record.name}", act)
         careful("slots", lambda: self._count(stacks, {run.name: run for run in open_runs}))
+        going = {run.name for run in open_runs if keeps(run)}
+        careful("month", partial(self.recorder.money.review, going))
         self._send_again(waiting, stacks, careful)
         self._end_windows(careful)
 
@@ -177,7 +180,8 @@ class OpenRuns:
             return
         if name := record.receipt.get("stack-name"):
             self._queue.leave(str(name), record.run_id)
-            Slots(self.ledger.table).give_back(str(name), record.name)
+            item = Slots(self.ledger.table).give_back(str(name), record.name)
+            self.recorder.money.settle(item, record.name, None)
         facts = {"state": State.LAUNCH_FAILED, "reason": why}
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):

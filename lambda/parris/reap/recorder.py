@@ -26,6 +26,7 @@ from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Machine, launch_failed, vani
 from ..runs.messages import Notice
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
+from .money import Money
 from .outcome import outcome_from_outside
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Recorder:
     cloudformation: CloudFormationClient
     ec2: EC2Client
     notifier: Notifier
+    money: Money
     now: datetime
 
     def read(
@@ -149,7 +151,8 @@ class Recorder:
             return
         self.ledger.end(job, run_id, outcome)
         if name := record.receipt.get("stack-name"):
-            Slots(self.ledger.table).give_back(str(name), record.name)
+            item = Slots(self.ledger.table).give_back(str(name), record.name)
+            self.money.settle(item, record.name, outcome)
 
         def told() -> Notice:
             log_end = self.storage.read_log_end(_prefix(tags), outcome.get("machine"))

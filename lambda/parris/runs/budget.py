@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -22,6 +22,8 @@ class Price:
     read: datetime
     """Aware UTC."""
     spot: bool
+    on_demand: Decimal | None = None
+    """US dollars per hour of a spot machine's instance if it were none, as far as is known."""
 
     @property
     def hourly_usd(self) -> Decimal:
@@ -37,9 +39,16 @@ class Price:
         return {
             "hourly-usd": f"{self.hourly_usd:.6f}",
             **{f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()},
+            **self._on_demand(),
             "source": self.source,
             "read": f"{self.read:%Y-%m-%dT%H:%M:%SZ}",
         }
+
+    def _on_demand(self) -> dict[str, str]:
+        if self.on_demand is None:
+            return {}
+        whole = self.hourly_usd - self.parts["instance"] + self.on_demand
+        return {"on-demand-hourly-usd": f"{whole:.6f}"}
 
 
 class BudgetTooSmall(ValueError):
@@ -57,6 +66,40 @@ def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float 
         return None
     seconds = max(60, (until - since.astimezone(UTC)).total_seconds())
     return round(float(Decimal(price["hourly-usd"]) * Decimal(seconds) / 3600), 4)
+
+
+LATE = timedelta(minutes=1)
+"""How late a stack's own schedule may be (EventBridge Scheduler user guide, "Schedule types")."""
+
+
+def after_deadline_usd(hourly_usd: Decimal, grace: timedelta) -> Decimal:
+    """Return what a machine costs that nothing ends before its stack's own schedule does.
+
+    Args:
+        hourly_usd: instance, volume and address, US dollars per hour.
+        grace: how long after the deadline that is.
+    """
+    return hourly_usd * int((grace + LATE).total_seconds()) / 3600
+
+
+def worst_usd(
+    hourly_usd: Decimal, minutes: int, budget_usd: Decimal | None, grace: timedelta
+) -> Decimal:
+    """Return what a run costs at most, in US dollars, rounded up to 4 decimals.
+
+    Its machines, one at a time, go on to its deadline, or until its budget is spent; the last one
+    does not end then, and goes with its stack.
+
+    Args:
+        hourly_usd: of the dearest machine that it may have.
+        minutes: to its deadline.
+        budget_usd: what its machines may cost until then, if that counts.
+        grace: how long after its deadline its stack deletes itself.
+    """
+    until = hourly_usd * minutes / 60
+    until = until if budget_usd is None else min(until, budget_usd)
+    whole = until + after_deadline_usd(hourly_usd, grace)
+    return whole.quantize(Decimal("0.0001"), ROUND_CEILING)
 
 
 def minutes_for_budget(budget_usd: Decimal, hourly_usd: Decimal) -> int:

@@ -83,6 +83,39 @@ def not_deleted(job: str, run_id: str, stack_name: str, reason: str) -> Notice:
     )
 
 
+def month_nearly_spent(
+    month: str, spent: float, reserved: float, runs: int, budget: float
+) -> Notice:
+    """Return the notice that little of a month's budget is left.
+
+    Args:
+        spent: US dollars, as `reserved`, for so many `runs` under way, and `budget`.
+    """
+    used = spent + reserved
+    part = f"{100 * used / budget:.0f} %"
+    return Notice(
+        event="budget",
+        job="default",
+        subject=f"Parris: {part} of the budget of {month} is spent or reserved",
+        lines=[
+            f"Of ${budget:.2f} (monthly_budget_usd) in {month}:",
+            f"spent     ${spent:.4f}",
+            f"reserved  ${reserved:.4f} for what is under way ({runs})",
+            f"left      ${max(0.0, budget - used):.4f}",
+            "",
+            "A launch that may cost more than what is left is refused. What a run does not use of "
+            "its reservation is given back when it ends.",
+            f"Look closer: make costs MONTH={month}",
+        ],
+        facts={
+            "month": month,
+            "spent-usd": f"{spent:.4f}",
+            "reserved-usd": f"{reserved:.4f}",
+            "budget-usd": f"{budget:.4f}",
+        },
+    )
+
+
 def launch_died(job: str, run_id: str, receipt: Mapping[str, Any], why: str) -> Notice:
     """Return the notice of a run whose launch ended without a word.
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ..errors import InvalidConfig, InvalidEvent, PriceUnknown
+from ..errors import InvalidConfig, InvalidEvent
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.config import TrainingConfig
 from ..jobs.parameters import OF_NEW_DATA, merged, unknown_names
 from ..settings import Settings
-from .budget import BudgetTooSmall, Price, minutes_for_budget
+from .budget import Price
 from .checkpoints import resumes
 from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
 from .names import run_prefix
 from .record import RunRecord
 
+COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
 """AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
@@ -43,6 +44,12 @@ class RunPlan:
     """When the stack deletes itself, whatever became of its machine."""
     budget_usd: Decimal | None
     """What the run may cost, if that counts; `within_budget` turns it into a deadline."""
+    capped_by: str
+    """What says so: ``cost-limit``, or the deployment's ``max_run_usd``."""
+    priced_for: str
+    """The deployment's setting in dollars that cannot be kept without a price; "" if none is."""
+    reserved_usd: Decimal | None
+    """What is reserved for it of the month's budget, if there is one (`with_share`)."""
     price: Price | None
     instance_profile: str
     role: str
@@ -131,6 +138,7 @@ def plan_run(
     rung = ladder.rungs()[0]
     minutes, notes = _limit(config, settings.max_run_hours * 60)
     deadline = now + timedelta(minutes=minutes)
+    budget, capped_by, capped = _budget(config, settings.max_run_usd)
     return RunPlan(
         run_id=run_id,
         request=request,
@@ -140,7 +148,12 @@ def plan_run(
         deadline=deadline,
         limit_minutes=minutes,
         delete_at=deadline + settings.grace,
-        budget_usd=config.cost_limit_usd if is_limited(config) else None,
+        budget_usd=budget,
+        capped_by=capped_by,
+        priced_for=MAX_RUN_USD
+        if settings.max_run_usd is not None
+        else MONTHLY_BUDGET_USD * (settings.monthly_budget_usd is not None),
+        reserved_usd=None,
         price=None,
         instance_profile=profile,
         role=settings.instance_role if profile == settings.instance_profiles[0] else "",
@@ -158,7 +171,7 @@ def plan_run(
         results_bucket=settings.results_bucket,
         region=settings.region,
         begins_with=resumes(resumed),
-        notes=(*request.notes, *notes),
+        notes=(*request.notes, *notes, *capped),
     )
 
 
@@ -191,6 +204,20 @@ def _limit(config: TrainingConfig, cap: int) -> tuple[int, list[str]]:
     return cap, [f"{said}the run ends after {cap} minutes"]
 
 
+def _budget(config: TrainingConfig, cap: Decimal | None) -> tuple[Decimal | None, str, list[str]]:
+    """Return what a run may cost in US dollars, which setting says so, and what is said of that.
+
+    Args:
+        cap: the deployment's own limit.
+    """
+    wanted = config.cost_limit_usd if is_limited(config) else None
+    if cap is None or (wanted is not None and wanted <= cap):
+        return wanted, COST_LIMIT, []
+    said = f"cost-limit {wanted} is above the deployment's max_run_usd; "
+    notes = [] if wanted is None else [f"{said}the run may cost {cap:f} US dollars"]
+    return cap, MAX_RUN_USD, notes
+
+
 def is_limited(config: TrainingConfig) -> bool:
     """Return whether time-limit and cost-limit count."""
     return config.termination_method != configuration.COMPLETION
@@ -208,47 +235,6 @@ def unknown_role(name: str, known: Sequence[str]) -> list[str]:
         f'instance-iam-role-name: "{name}" is not one of {", ".join(known)}; leave the key out for '
         f"{known[0]}, or add it to the Terraform variable instance_role_names and apply"
     ]
-
-
-def within_budget(plan: RunPlan, price: Price) -> RunPlan:
-    """Return `plan` with its price, ended where its budget ends if that is earlier.
-
-    Raises:
-        InvalidConfig: if the budget is too small to begin.
-    """
-    if plan.budget_usd is None:
-        moves = ("the spot price may rise, to the on-demand price at most",) if price.spot else ()
-        return replace(plan, price=price, notes=(*plan.notes, *moves))
-    try:
-        minutes = minutes_for_budget(plan.budget_usd, price.hourly_usd)
-    except BudgetTooSmall as error:
-        source = f"{plan.job}/{configuration.CONFIG_FILENAME}"
-        raise InvalidConfig(source, [f"cost-limit: {error}"]) from error
-    spare = max(0, plan.limit_minutes - minutes)
-    return replace(
-        plan,
-        price=price,
-        limit_minutes=plan.limit_minutes - spare,
-        deadline=plan.deadline - timedelta(minutes=spare),
-        delete_at=plan.delete_at - timedelta(minutes=spare),
-    )
-
-
-def without_price(plan: RunPlan, error: PriceUnknown) -> RunPlan:
-    """Return `plan` with a note on why it has no price.
-
-    Raises:
-        PriceUnknown: if nothing but its budget would end the run (``around-cost``).
-    """
-    if plan.budget_usd is None:
-        return replace(plan, notes=(*plan.notes, f"price unknown: {error}"))
-    if plan.config.termination_method == configuration.COST:
-        raise error
-    note = (
-        f"cost-limit {plan.budget_usd} has no effect, since the price is unknown ({error}); "
-        f"the time-limit ends the run after {plan.limit_minutes} minutes"
-    )
-    return replace(plan, budget_usd=None, notes=(*plan.notes, note))
 
 
 def _known(config: TrainingConfig, resumed: RunRecord | None) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "time-limit-minutes": plan.limit_minutes if is_limited(plan.config) else None,
         "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",
         "price": plan.price.record() if plan.price else None,
+        **({} if plan.reserved_usd is None else {"reserved-usd": f"{plan.reserved_usd:f}"}),
         "trigger": {"kind": plan.request.kind, **plan.request.origin},
         "attempt": plan.attempt,
         **plan.rung.record(),

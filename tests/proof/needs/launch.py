@@ -53,7 +53,7 @@ NEEDS: Rows = [
         "a window has to be open while a version without a ledger is replaced",
     ),
     (["dynamodb:GetItem", "dynamodb:Query"], LEDGER, "arrivals"),
-    ("dynamodb:Query", f"{LEDGER}/index/kind", "clicks: ledger.newest"),
+    ("dynamodb:Query", f"{LEDGER}/index/kind", "clicks: ledger.newest; room: a month begins"),
     ("dynamodb:PutItem", LEDGER, "table.put_new"),
     ("dynamodb:UpdateItem", LEDGER, "table.change"),
     ("dynamodb:DeleteItem", LEDGER, "table.delete: a launch that waited has its stack"),

@@ -38,7 +38,11 @@ NEEDS: Rows = [
         ],
         "runs.read_runs, follow.print_log, results.fetch",
     ),
-    ("dynamodb:Query", f"{LEDGER}/index/kind", "newest.read_newest, runs.find_run"),
+    (
+        "dynamodb:Query",
+        f"{LEDGER}/index/kind",
+        "newest.read_newest, runs.find_run, month.read_bills",
+    ),
     ("dynamodb:Query", f"{LEDGER}/index/open", "newest.read_newest: make status STATE=running"),
     (
         "dynamodb:Query",
