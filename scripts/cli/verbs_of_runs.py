@@ -64,8 +64,9 @@ VERBS = (
             ),
         ),
         answer=(
-            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "stack-status", '
-            '"receipt", "outcome"}], "refused": [the same of launches that were refused], '
+            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "metrics", '
+            '"stack-status", "receipt", "outcome"}], '
+            '"refused": [the same of launches that were refused], '
             '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
             "one of `runs`"
         ),

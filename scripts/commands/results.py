@@ -18,6 +18,8 @@ from scripts.deployment.outputs import ROOT, Deployment, read_deployment
 from scripts.deployment.runs import Run
 from scripts.deployment.several import pick_run
 
+_SAID = ("log.txt", "machine.jsonl")
+"""What the machine itself says of a run, beside what its trainer made."""
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
 
 
@@ -122,7 +124,7 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
             name = str(item["Key"]).removeprefix(prefix)
             at_root = prefix == run.prefix
             ours = name in _RECORD or name.startswith("source/")
-            theirs = name == "log.txt" or name.startswith(("output/", "checkpoints/"))
+            theirs = name in _SAID or name.startswith(("output/", "checkpoints/"))
             wanted = ours if at_root else theirs
             if (wanted or (theirs and believed == run.prefix)) and not name.endswith("/"):
                 yield Stored(

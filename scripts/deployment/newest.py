@@ -82,6 +82,7 @@ def with_stacks(
             one.outcome,
             standing,
             attempts=one.attempts,
+            metrics=one.metrics,
         )
         for one in records
     ]

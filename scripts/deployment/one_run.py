@@ -14,7 +14,11 @@ from parris.runs.messages_of_ends import goes_on
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
+from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
+
+_METRICS_WIDTH = 1000
+"""Characters; the values of 50 keys have room in it, unless their names are long."""
 
 
 def was_refused(run: Run) -> bool:
@@ -65,6 +69,7 @@ def describe(run: Run, instance: Mapping[str, Any], bucket: str, now: datetime) 
         "stack": f"{run.stack['StackName']}, {run.stack['StackStatus']}" if run.stack else "-",
         "price": _price(receipt.get("price")),
         "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
+        "metrics": metrics_line(run.metrics, _METRICS_WIDTH) or "-",
         "results": f"s3://{bucket}/{run.prefix}",
         "version": str(receipt.get("parris-version", "before 0.2.0")),
     }

@@ -46,6 +46,7 @@ MEANINGS = {
     "parameters": "Names and values that reach the script as PARRIS_PARAM_<NAME>.",
     "sync-interval-seconds": "Seconds between two uploads of the output.",
     "stop-grace-seconds": "Seconds between SIGTERM and SIGKILL when a run is stopped.",
+    "idle-gpu-minutes": "Minutes after which GPUs that are all idle end the run; never if missing.",
 }
 """What an editor shows beside each key."""
 

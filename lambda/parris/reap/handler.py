@@ -21,6 +21,7 @@ from .adopt import Adoption
 from .between import Between
 from .launches import Launches
 from .open_runs import OpenRuns
+from .progress import UnderWay
 from .reconcile import Reaper
 from .recorder import Recorder
 from .relaunch import Relaunches
@@ -129,6 +130,7 @@ def make_reaper(
         ),
         launches=launches,
         open_runs=open_runs,
+        under_way=UnderWay(storage=storage, ledger=ledger),
         adoption=Adoption(ledger=ledger, storage=storage, now=now),
         settings=settings,
         now=now,

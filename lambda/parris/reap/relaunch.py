@@ -147,7 +147,7 @@ class Relaunches:
             ending = launch_failed(text or f"CloudFormation: {stack['StackStatus']}", machine)
             return self._attempt(record, machine, ending, cause_of(known).word)
         if said is not None:
-            words = {key: str(said[key]) for key in ("state", "reason")}
+            words = {key: str(said.get(key, "")) for key in ("state", "reason")}
             return self._attempt(record, machine, Ending(**words, ended_by=str(said["ended-by"])))
         if decision.ending is None:
             return None

@@ -261,6 +261,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "parameters": dict(plan.parameters),
         "sync-interval-seconds": plan.config.sync_interval_seconds,
         "stop-grace-seconds": plan.config.stop_grace_seconds,
+        "idle-gpu-minutes": plan.config.idle_gpu_minutes,
         "log-group": plan.log_group,
         "parris-version": __version__,
         **_resumes(plan.resumed),
