@@ -127,7 +127,7 @@ data "aws_iam_policy_document" "instance" {
     sid     = "StoreItsOwn"
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
     resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json", "alive.json", "whole.json", "packages.txt"] : "${local.runs}/*/${local.own_folder}/${name}"
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json", "alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl"] : "${local.runs}/*/${local.own_folder}/${name}"
     ]
   }
 

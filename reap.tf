@@ -164,7 +164,7 @@ data "aws_iam_policy_document" "reap" {
   statement {
     sid       = "ReadReceiptsAndOutcomes" # and those, and logs, in the folders of machines
     actions   = ["s3:GetObject"]
-    resources = [for name in ["run.json", "outcome.json", "log.txt"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
+    resources = [for name in ["run.json", "outcome.json", "log.txt", "metrics.json"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
   }
 
   statement {

@@ -58,6 +58,7 @@ def main() -> int:
         history.append(
             {
                 "epoch": epoch,
+                "epochs": epochs,
                 "train-accuracy": round(float(model.score(train_x, train_y)), 4),
                 "validation-accuracy": round(float(model.score(valid_x, valid_y)), 4),
                 "loss": round(float(model.loss_), 5),

@@ -81,8 +81,9 @@ VERBS = (
             ),
         ),
         answer=(
-            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "stack-status", '
-            '"receipt", "outcome"}], "refused": [the same of launches that were refused], '
+            '`{"runs": [{"job", "run-id", "state", "reason", "ended-by", "metrics", '
+            '"stack-status", "receipt", "outcome"}], '
+            '"refused": [the same of launches that were refused], '
             '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
             'one of `runs`, and of it `"metrics"`, `"attempts"`, `"files": [{"name", "bytes"}]`, '
             '`"all-files"`: whether these are all'

@@ -21,6 +21,7 @@ from scripts.cli.verbs_of_runs import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
 from scripts.deployment.machines import find_machine
+from scripts.deployment.metrics import metrics_line
 from scripts.deployment.newest import Wanted, read_newest
 from scripts.deployment.objects import described, list_files
 from scripts.deployment.one_run import cost_of, describe
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> int:
         return 0
     whole = True
     if runs:
-        whole = console.print_table(_COLUMNS, [_row(run, datetime.now(UTC)) for run in runs])
+        whole = console.print_table(*_table(runs, datetime.now(UTC)))
     elif newest.more:
         print(hint(f"{_hidden(options, len(refused))}; {_more(options)} looks further"))
     else:
@@ -100,18 +101,25 @@ def _watch(deployment: Deployment, options: Namespace) -> int:
         return 130
 
 
+_METRICS_WIDTH = 40
+"""Characters of a run's metrics in the table; `make status RUN=` shows more of them."""
+
 _TIMES = 5
 """So many times more runs are what is asked for next."""
+
+_METRICS = Column(heading="METRICS", rank=5)
+"""Of runs that go on; it is not there while none of them has told any."""
 
 _COLUMNS = (
     Column(heading="RUN", rank=0),
     Column(heading="JOB", rank=1),
     Column(heading="STATE", rank=0),
-    Column(heading="ENDED BY", rank=6),
-    Column(heading="STACK", rank=7),
+    Column(heading="ENDED BY", rank=7),
+    Column(heading="STACK", rank=8),
     Column(heading="CLAIMED", rank=3),
-    Column(heading="DEADLINE", rank=5),
+    Column(heading="DEADLINE", rank=6),
     Column(heading="COST", rank=4),
+    _METRICS,
     Column(heading="WHY", rank=2, least=22),
 )
 
@@ -156,6 +164,13 @@ def _more(options: Namespace) -> str:
     return " ".join(["make status", *(f"{name}={v}" for name, v in given.items() if v)])
 
 
+def _table(runs: Sequence[Run], now: datetime) -> tuple[list[Column], list[tuple[str, ...]]]:
+    rows = [_row(run, now) for run in runs]
+    told = {place for row in rows for place, cell in enumerate(row) if cell != "-"}
+    shown = [place for place, one in enumerate(_COLUMNS) if one is not _METRICS or place in told]
+    return [_COLUMNS[at] for at in shown], [tuple(row[at] for at in shown) for row in rows]
+
+
 def _row(run: Run, now: datetime) -> tuple[str, ...]:
     claimed = run.receipt.get("claimed")
     return (
@@ -167,6 +182,7 @@ def _row(run: Run, now: datetime) -> tuple[str, ...]:
         ago(datetime.fromisoformat(claimed), now) if claimed else "-",
         "-" if run.is_over else str(run.receipt.get("deadline", "-")),
         cost_of(run, now),
+        "-" if run.is_over else metrics_line(run.metrics, _METRICS_WIDTH) or "-",
         hint(run.reason),
     )
 
@@ -175,7 +191,7 @@ def _show_one(deployment: Deployment, run: Run, as_json: bool) -> None:
     files, whole = list_files(deployment, run)
     if as_json:
         attempts = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
-        more = {"metrics": run.metrics, "attempts": attempts}
+        more = {"attempts": attempts}
         named = [{"name": one.name, "bytes": one.size} for one in files]
         console.print_json(_plain(run) | more | {"files": named, "all-files": whole})
         return
@@ -190,6 +206,7 @@ def _plain(run: Run) -> dict[str, Any]:
         "state": run.state,
         "reason": run.reason,
         "ended-by": run.ended_by,
+        "metrics": dict(run.metrics),
         "stack-status": run.stack["StackStatus"] if run.stack else None,
         "receipt": run.receipt,
         "outcome": run.outcome,

@@ -8,7 +8,7 @@ written down yet, which is a matter of seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -142,15 +142,13 @@ def with_stacks(
     """Return the runs of `records`, with what their stacks and machines say."""
     standing = look(deployment, stacks, {one.run_id for one in records if one.outcome is None})
     return [
-        replace(
-            make_run(
-                deployment,
-                (one.job, one.run_id),
-                sound(one.known, f"run {one.run_id} in the ledger"),
-                one.outcome,
-                standing,
-                attempts=one.attempts,
-            ),
+        make_run(
+            deployment,
+            (one.job, one.run_id),
+            sound(one.known, f"run {one.run_id} in the ledger"),
+            one.outcome,
+            standing,
+            attempts=one.attempts,
             metrics=one.metrics,
         )
         for one in records

@@ -15,7 +15,7 @@ from scripts.deployment.folders import believed_folder
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
 
-_AT_ROOT = ("log.txt", "packages.txt")
+_AT_ROOT = ("log.txt", "packages.txt", "machine.jsonl")
 """Of a machine's folder, what lies in none of its own."""
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
 _NAMED, _SHOWN = 20, 10

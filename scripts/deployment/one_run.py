@@ -19,6 +19,9 @@ from scripts.cli.words import ago
 from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
 
+_METRICS_WIDTH = 1000
+"""Characters; the values of 50 keys have room in it, unless their names are long."""
+
 
 def was_refused(run: Run) -> bool:
     """Return whether a launch was refused or skipped: nothing of it ever came to exist."""
@@ -90,15 +93,12 @@ def describe(
         "price": _price(receipt.get("price")),
         "cost": cost_of(run, now) + ("" if run.is_over else " so far"),
         "limit": _limit(run) or "-",
+        "metrics": metrics_line(run.metrics, _METRICS_WIDTH) or "-",
         "results": f"s3://{bucket}/{run.prefix}",
         "version": str(receipt.get("parris-version", "before 0.2.0")),
     }
     facts |= {f"parameter {name}": str(v) for name, v in receipt.get("parameters", {}).items()}
     lines = [one_line(f"{name:9} {value}") for name, value in facts.items()]
-    lines += [
-        one_line(f"metric    {metrics_line({name: value}, 200)}")
-        for name, value in run.metrics.items()
-    ]
     lines += [one_line(f"attempt   {said}") for said in attempts_of(run)]
     lines += [one_line(f"attempt   {said}") for said in _under_way(run, instance, now)]
     lines += [one_line(f"file      {hint(said)}") for said in files]

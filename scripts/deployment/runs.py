@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from parris.aws import stacks as cloudformation
 from parris.aws.stack_events import first_failure, last_deletion
 from parris.aws.stacks import stack_parameters, stack_tags
-from parris.contract import OVER, EndedBy, State
+from parris.contract import OVER, EndedBy, Metric, State
 from parris.events.request import JOB_NAME, LAST, is_run_key
 from parris.runs.attempt import Attempt
 from parris.runs.ending import Ending
@@ -56,8 +56,8 @@ class Run:
     """What ended it (docs/contracts.md, ``ended-by``); "" while it is not over."""
     attempts: tuple[Attempt, ...] = ()
     """Its machines that are over, and the refusals of some, while it goes on."""
-    metrics: Mapping[str, float | str] = field(default_factory=dict)
-    """The last values of what its trainer reports."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """The last values that its trainer has told."""
 
     @property
     def prefix(self) -> str:
@@ -92,7 +92,7 @@ def read_runs(
         receipt: Mapping[str, Any] = {}
         outcome: Mapping[str, Any] | None = None
         attempts: tuple[Attempt, ...] = ()
-        metrics: Mapping[str, float | str] = {}
+        metrics: Mapping[str, Metric] = {}
         if is_run_key(job, run_id):  # a stack's tags may be anything
             prefix = f"runs/{job}/{run_id}/"
             receipt = _receipt(s3, deployment.results_bucket, prefix + "run.json")
@@ -103,8 +103,16 @@ def read_runs(
                 attempts = record.attempts
                 if record.state == State.RELAUNCHING:
                     receipt = {**receipt, "state": record.state, "reason": record.reason}
-        run = make_run(deployment, key, receipt, outcome, standing, attempts=attempts, hear=True)
-        return replace(run, metrics=metrics)
+        return make_run(
+            deployment,
+            key,
+            receipt,
+            outcome,
+            standing,
+            attempts=attempts,
+            metrics=metrics,
+            hear=True,
+        )
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(read, keys))
@@ -144,12 +152,14 @@ def make_run(
     standing: Standing,
     *,
     attempts: tuple[Attempt, ...] = (),
+    metrics: Mapping[str, Metric] | None = None,
     hear: bool = False,
 ) -> Run:
     """Return a run of which receipt and outcome are known, if it has one.
 
     Args:
         attempts: its machines that are over, while it goes on.
+        metrics: as the ledger has them; its outcome's count where that has some.
         hear: whether its machine's own word is read also while the machine is still on.
     """
     job, run_id = key
@@ -181,6 +191,7 @@ def make_run(
         reason=stands.reason,
         ended_by=stands.ended_by,
         attempts=attempts,
+        metrics=(outcome or {}).get("metrics") or metrics or {},
     )
 
 

@@ -60,6 +60,7 @@ MEANINGS = {
     "data": "What the machine fetches from S3 before the trainer starts, and where to.",
     "sync-interval-seconds": "Seconds between two uploads of the output.",
     "stop-grace-seconds": "Seconds between SIGTERM and SIGKILL when a run is stopped.",
+    "idle-gpu-minutes": "Minutes after which GPUs that are all idle end the run; never if missing.",
 }
 """What an editor shows beside each key."""
 

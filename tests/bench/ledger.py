@@ -29,6 +29,7 @@ from scripts.local import cloud
 from tests.bench.figures import Figure
 from tests.ledger import make_table
 from tests.plans import NOW, SETTINGS
+from tests.reap_world import IMAGE, ROLE_ID
 from tests.world import World
 
 LIVE = 1_000
@@ -41,13 +42,21 @@ TEMPLATE = json.dumps({"Resources": {"H": {"Type": "AWS::CloudFormation::WaitCon
 
 
 def bench_sweep() -> Iterator[Figure]:
-    """Measure a sweep over runs that are all under way, 30 ms a call."""
+    """Measure a sweep over runs that are all under way, 30 ms a call.
+
+    Each machine has said something new of how its run goes, as it does every minute.
+    """
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-    with patch.dict(os.environ, keys), mock_aws():
+    fresh = patch("parris.reap.progress.FRESH", timedelta.max)  # the test's clock is not S3's
+    with patch.dict(os.environ, keys), fresh, mock_aws():
         world = World()
         world.reap()  # which takes in what a version without a ledger left: nothing
-        for number in range(LIVE):
-            _run_under_way(world, number)
+        machines = [_run_under_way(world, number) for number in range(LIVE)]
+        for number, machine in enumerate(machines):
+            _say(world, number, machine, epoch=1)
+        world.reap()
+        for number, machine in enumerate(machines):
+            _say(world, number, machine, epoch=2)
         calls: list[str] = []
 
         def wait(**_: Any) -> None:
@@ -60,15 +69,28 @@ def bench_sweep() -> Iterator[Figure]:
         world.reap()
         took = time.perf_counter() - began
         left = world.ledger.open_runs()[0]
+    if any(run.metrics != {"epoch": 2} for run in left):
+        raise SystemExit("error: a sweep did not note how runs go")
     if len(left) != LIVE:
         raise SystemExit(f"error: {LIVE - len(left)} of {LIVE} runs were ended that are under way")
     what = f"sweep of {LIVE} runs under way"
-    yield Figure(what=f"{what}, calls a run", value=len(calls) / LIVE, goal=2)
+    yield Figure(what=f"{what}, each with news, calls a run", value=len(calls) / LIVE, goal=2)
     yield Figure(what=f"{what}, 30 ms a call", value=took, unit="s", goal=60)
 
 
-def _run_under_way(world: World, number: int) -> None:
-    job, run_id = f"job-{number}", f"20261124-110000-{number:08x}"
+def _say(world: World, number: int, machine: str, epoch: int) -> None:
+    prefix = f"runs/job-{number}/{_run_id(number)}/machines/{ROLE_ID}:{machine}/"
+    body = json.dumps({"metrics": {"epoch": epoch}, "over": False}).encode()
+    world.s3.put_object(Bucket="parris-results", Key=f"{prefix}metrics.json", Body=body)
+
+
+def _run_id(number: int) -> str:
+    return f"20261124-110000-{number:08x}"
+
+
+def _run_under_way(world: World, number: int) -> str:
+    """Make a run with its stack and machine; return the machine's id."""
+    job, run_id = f"job-{number}", _run_id(number)
     deadline = iso(NOW + timedelta(hours=1))
     tags = {
         "parris:deployment": SETTINGS.deployment,
@@ -86,6 +108,14 @@ def _run_under_way(world: World, number: int) -> None:
     receipt = {**known, "stack-id": stack_id, "stack-name": job}
     world.ledger.adopt(job, run_id, receipt, None, NOW)
     Slots(world.table).take(job, f"{job}/{run_id}", LIVE)
+    named: Any = [{"Key": key, "Value": value} for key, value in tags.items()]
+    [instance] = world.ec2.run_instances(
+        ImageId=IMAGE,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
+    )["Instances"]
+    return str(instance["InstanceId"])
 
 
 @contextmanager

@@ -28,7 +28,7 @@ get() { try "$1" aws s3api get-object --bucket "$bucket" --key "$2" /dev/null; }
 for name in output/x outcome.json log.txt alive.json run.json source/x agent.pyz output/run.json; do
   put denied "$other/$name"
 done
-for name in output/x log.txt outcome.json whole.json; do
+for name in output/x log.txt outcome.json whole.json metrics.json machine.jsonl; do
   put denied "$other/machines/$stranger/$name"
   put denied "$own/machines/$stranger/$name"
 done
@@ -57,7 +57,8 @@ try denied aws logs describe-log-streams --log-group-name "$PARRIS_PARAM_GROUP"
 get allowed "$own/run.json"
 get allowed "$own/agent.pyz"
 try allowed aws s3 ls "s3://$bucket/$own/source/"
-for name in output/x checkpoints/x log.txt outcome.json alive.json whole.json packages.txt; do
+files="output/x checkpoints/x log.txt packages.txt machine.jsonl"
+for name in $files {outcome,alive,whole,metrics}.json; do
   put allowed "$own/machines/$me/$name"
 done
 try allowed aws s3 ls "s3://$bucket/$own/machines/$me/output/"

@@ -34,6 +34,12 @@ def test_a_button_press_trains_a_model(clone: Clone) -> None:
     assert summary["test-accuracy"] > 0.95
     metrics = (clone.read("default", run_id, "output/metrics.jsonl") or b"").splitlines()
     assert len(metrics) == summary["epochs"] > 1
+    told = outcome["metrics"]
+    assert told == {name: json.loads(metrics[-1])[name] for name in told}
+    assert told["epoch"] == told["epochs"] == summary["epochs"]
+    assert 0 < outcome["usage"]["cpu-percent"]["mean"] <= outcome["usage"]["cpu-percent"]["peak"]
+    (sample, *_) = (clone.read("default", run_id, "machine.jsonl") or b"").splitlines()
+    assert json.loads(sample)["memory-percent"] > 0
     assert (clone.read("default", run_id, "output/learning-curve.png") or b"")[1:4] == b"PNG"
     assert clone.read("default", run_id, "source/train.py")
     assert b"test accuracy" in (clone.read("default", run_id, "log.txt") or b"")

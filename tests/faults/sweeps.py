@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -36,6 +37,9 @@ ENDS = {
 }
 """The runs of the scene that end, and how."""
 
+METRICS = {"loss": 0.5, "epoch": 3}
+"""What the machine of the run that goes on says of it."""
+
 SCENES = ("sweep", "machine", "stack")
 """What the reap function is called with when the fault strikes."""
 
@@ -66,7 +70,10 @@ def play(case: Case, make_world: Callable[[], World]) -> Case:
 
 def _set_up(world: World) -> dict[str, dict[str, Any]]:
     """Make runs in every state, and return the events of the scenes."""
-    world.run("live")
+    live = world.run("live")
+    world.write(
+        "live", live, json.dumps({"metrics": METRICS, "over": False}).encode(), "metrics.json"
+    )
     world.run("overdue", deadline=LONG_AGO)
     over = world.run("over")
     world.end("over", over)
@@ -127,6 +134,8 @@ def _judge(world: World) -> Iterator[str]:
     live = world.ledger.read("job", run_id("live"))
     if live is None or not live.is_open or told[run_id("live")]:
         yield f"the live run: {live}"
+    if live is not None and live.metrics != METRICS:
+        yield f"how the live run goes: {live.metrics}"
     if Slots(world.ledger.table).holders() != {"live": f"job/{run_id('live')}"}:
         yield f"room is held by {Slots(world.ledger.table).holders()}"
     sent = [event.get("event-id") or event.get("window") for event in world.functions.sent]

@@ -156,6 +156,33 @@ def test_a_pipe_gets_a_line_for_each_run_and_no_boxes(
     assert line.isascii()
 
 
+def test_a_run_that_goes_on_has_its_metrics_beside_it(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(s3)
+    going = "20261125-193233-ee09f121"
+    table = table_of(boto3.client("dynamodb", region_name="us-east-1"))
+    note_run(table, receipt("digits", going, 5, state="launching"))
+    ledger = Ledger(table)
+    record = ledger.read("digits", going)
+    assert record is not None
+    metrics: dict[str, float | str] = {
+        "epochs": 20,
+        "loss": 0.123456,
+        "acc": 0.97,
+        "note": "x" * 100,
+        "epoch": 14,
+    }
+    ledger.note_progress(record, "AROAROLE:i-0aaaaaaaaaaaaaaaa", metrics)
+    heading, live, over = shown(monkeypatch)
+    at = heading.index("METRICS")
+    assert live[at:].startswith("loss 0.1235 acc 0.97 … epoch 14/20  ")
+    assert over[at:].startswith("-  ")
+    capsys.readouterr()
+    status.main(["--json"])
+    assert json.loads(capsys.readouterr().out)["runs"][0]["metrics"] == metrics
+
+
 @pytest.mark.parametrize("count", [1, 7, 45])
 def test_refused_launches_do_not_push_a_run_out_of_sight(
     s3: Any, monkeypatch: pytest.MonkeyPatch, count: int

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from ..contract import State
+from ..contract import Metric, State
 from ..runs.record import LEASE, RunRecord, read_record
 from .table import Item, Table, expiry, read_each, to_text
 
@@ -105,6 +105,12 @@ class Ledger:
         changes = {"state": state, "reason": reason, **ended}
         condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
         return self.table.change(*run_key(record), changes, condition, nonce=record.nonce)[0]
+
+    def note_progress(self, record: RunRecord, folder: str, metrics: Mapping[str, Metric]) -> None:
+        """Note how a run goes, by its machine's word, unless it is over or another's by now."""
+        changes = {"folder": folder, "metrics": to_text(metrics)}
+        condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
+        self.table.change(*run_key(record), changes, condition, nonce=record.nonce)
 
     def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
         """Note how a run ended. It stays open until that has been told."""

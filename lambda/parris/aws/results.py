@@ -10,6 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..events.request import is_run_key
+from ..runs.metrics import MAX_BYTES as MAX_BYTES_OF_PROGRESS
+from ..runs.metrics import Progress, read_progress
 from ..runs.outcome import MAX_BYTES, MAX_BYTES_OF_RUN, read_outcome
 from .storage import Storage
 
@@ -56,6 +58,16 @@ class Results(Storage):
             return None, ""
         return read_outcome(body, job, run_id, by_machine=True)
 
+    def read_progress(self, prefix: str, folder: str) -> tuple[Progress, datetime] | None:
+        """Return what a machine says of how its run goes, and when it was stored; None if nothing.
+
+        Args:
+            folder: of the machine, as `find_machine_folder` returns it.
+        """
+        found = self._get(f"{prefix}machines/{folder}/metrics.json", MAX_BYTES_OF_PROGRESS)
+        progress = read_progress(found[0]) if found else None
+        return (progress, found[1]) if found and progress else None
+
     def find_machine_folder(self, prefix: str, instance_id: str) -> str | None:
         """Return the name of the folder that a machine wrote in a run's; None if it wrote nothing.
 
@@ -83,17 +95,24 @@ class Results(Storage):
         return max(times, default=None)
 
     def _read_bounded(self, key: str, most: int) -> bytes | None:
-        """Return an object of the results bucket, and no more of it than `most` bytes and one."""
+        found = self._get(key, most)
+        return found[0] if found else None
+
+    def _get(self, key: str, most: int) -> tuple[bytes, datetime] | None:
+        """Return an object of the results bucket, and when it was stored.
+
+        No more of it is read than `most` bytes and one.
+        """
         try:
-            body = self.s3.get_object(Bucket=self.results_bucket, Key=key)["Body"]
+            answer = self.s3.get_object(Bucket=self.results_bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
             return None
         try:
-            return body.read(most + 1)
+            return answer["Body"].read(most + 1), answer["LastModified"]
         finally:
-            body.close()
+            answer["Body"].close()
 
     def write_outcome(
         self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False

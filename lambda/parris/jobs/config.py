@@ -114,6 +114,7 @@ FIELDS: Mapping[str, Field] = {
     "data": Data(),
     "sync-interval-seconds": Whole(minimum=5, maximum=3600, unit="seconds", default=60),
     "stop-grace-seconds": Whole(minimum=1, maximum=600, unit="seconds", default=30),
+    "idle-gpu-minutes": Whole(minimum=5, maximum=1440, unit="minutes"),
 }
 
 
@@ -146,6 +147,7 @@ class TrainingConfig:
     """What is fetched (``s3``), and where to (``to``)."""
     sync_interval_seconds: int
     stop_grace_seconds: int
+    idle_gpu_minutes: int | None
 
 
 def read_config(text: str | bytes, source: str) -> TrainingConfig:
@@ -203,6 +205,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         data=read["data"],
         sync_interval_seconds=read["sync-interval-seconds"],
         stop_grace_seconds=read["stop-grace-seconds"],
+        idle_gpu_minutes=read["idle-gpu-minutes"],
     )
 
 

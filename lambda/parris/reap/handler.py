@@ -22,6 +22,7 @@ from .between import Between
 from .launches import Launches
 from .money import Money
 from .open_runs import OpenRuns
+from .progress import UnderWay
 from .reconcile import Reaper
 from .recorder import Recorder
 from .relaunch import Relaunches
@@ -133,6 +134,7 @@ def make_reaper(
         launches=launches,
         open_runs=open_runs,
         between=between,
+        under_way=UnderWay(storage=storage, ledger=ledger),
         adoption=Adoption(ledger=ledger, storage=storage, now=now),
         settings=settings,
         now=now,

@@ -18,10 +18,12 @@ from ..errors import ParrisError
 from ..events.router import REFUSED
 from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.names import KEEP_TAG
+from ..runs.record import RunRecord
 from ..runs.times import read_time
 from ..settings import ReapSettings
 from .adopt import Adoption
 from .open_runs import Careful, OpenRuns
+from .progress import UnderWay
 from .recorder import Recorder, run_tags
 from .review import ANYTHING, Review, names_a_run
 
@@ -51,6 +53,7 @@ class Reaper:
     launches: Launches
     open_runs: OpenRuns
     between: Between
+    under_way: UnderWay
     adoption: Adoption
     settings: ReapSettings
     now: datetime
@@ -110,11 +113,36 @@ class Reaper:
             known = machines
             self._each(lambda one: self.review.record_end(one, known), ended, failed)
             rest = [stack for stack in stacks if stack not in ended]
-            gone += self._each(lambda one: self.review.look(one, known), rest, failed)
+            gone += self._each(partial(self._look, known, self._records(failed)), rest, failed)
         self._see_to_the_ledger(partial(self._settle, stacks, machines), failed)
         _raise(failed)
         names = [stack["StackName"] for stack in (*ended, *gone)]
         return {"looked-at": len(stacks), "deleting": names}
+
+    def _look(
+        self,
+        machines: Mapping[str, Machine],
+        records: Mapping[str, RunRecord],
+        stack: Mapping[str, Any],
+    ) -> Mapping[str, Any] | None:
+        """Look at a stack as `Review.look` does, if its machine does not say that all is well."""
+        said = None if self._is_late(stack) else self.under_way.read(stack, machines, records)
+        if said is None or not said.goes_on(self.now):
+            gone = self.review.look(stack, machines)
+        else:
+            gone = None
+            log.info("leaving stack %s: its machine says that its run goes on", stack["StackName"])
+        if said is not None and gone is None:
+            self.under_way.note(said)
+        return gone
+
+    def _records(self, failed: list[str]) -> Mapping[str, RunRecord]:
+        """Return the runs that may be under way; none, and a line in `failed`, if nobody says."""
+        try:
+            return self.under_way.records()
+        except ANYTHING as error:
+            failed.append(f"open runs: {error}")
+            return {}
 
     def _machines(self, failed: list[str]) -> Mapping[str, Machine] | None:
         """Return the machines by run id; None, and a line in `failed`, if EC2 does not say."""

@@ -77,7 +77,7 @@ class Recorder:
 
     def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
         """Make a machine's word its run's outcome, and tell of it."""
-        self.storage.write_outcome(_prefix(tags), with_attempts(outcome, self.record(tags)))
+        self.storage.write_outcome(_prefix(tags), self._whole(tags, outcome))
         self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
 
     def write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
@@ -104,6 +104,12 @@ class Recorder:
             # One that never began to train has not all that was to be restored.
             known["machine"] = last_folder(over.attempts) or known.get("machine")
         self.promote(tags, known)
+
+    def _whole(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an outcome with what only the ledger knows: attempts, and the last metrics."""
+        record = self.record(tags)
+        known = {"metrics": record.metrics} if record.metrics else {}
+        return with_attempts({**known, **outcome}, record)
 
     def conclude(
         self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
@@ -134,7 +140,7 @@ class Recorder:
         if outcome.get("ended-by") == EndedBy.SHUTDOWN and not by_itself:
             outcome = {**outcome, **ending.record()}
         if outcome != found:
-            outcome = with_attempts(outcome, self.record(tags))
+            outcome = self._whole(tags, outcome)
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
         self.tell(tags, outcome)
 

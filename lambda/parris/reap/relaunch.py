@@ -142,7 +142,7 @@ class Relaunches:
             ending = launch_failed(text or f"CloudFormation: {stack['StackStatus']}", machine)
             return self._attempt(record, machine, ending, cause_of(known).word)
         if said is not None:
-            words = {key: str(said[key]) for key in ("state", "reason")}
+            words = {key: str(said.get(key, "")) for key in ("state", "reason")}
             ending = Ending(**words, ended_by=str(said["ended-by"]))
             return self._attempt(record, machine, ending, at=read_time(said.get("finished")))
         if decision.ending is None:

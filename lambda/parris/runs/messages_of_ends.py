@@ -8,6 +8,7 @@ from typing import Any
 
 from ..contract import MAY_GO_ON, State
 from .messages import KINDS, Notice, short
+from .metrics import metrics_line, read_metrics
 
 _ENDS: Mapping[str, str] = {
     State.TIMED_OUT: "was ended at its deadline",
@@ -30,6 +31,7 @@ def ended(
     took = "" if seconds is None else f" after {_duration(float(seconds))}"
     spent = "" if cost is None else f", ${cost:.2f}"
     begun, over = receipt.get("claimed", "unknown"), outcome.get("finished") or "unknown"
+    told = metrics_line(read_metrics(outcome.get("metrics")))
     tail = [short(line) for line in log_end.splitlines()[-10:]]
     resume = f"Begin a new run with its checkpoints, if it has some: make launch RESUME={run_id}"
     return Notice(
@@ -43,6 +45,7 @@ def ended(
             f"trained   {'not at all' if seconds is None else _duration(float(seconds))}",
             f"cost      {'unknown' if cost is None else f'${cost:.4f}'}",
             f"ended by  {outcome.get('ended-by', 'unknown')}",
+            *([f"metrics   {told}"] if told else []),
             *map(_attempt, outcome.get("attempts", [])),
             *outcome.get("warnings", []),
             *(["", "The end of its log:", *(f"  {line}" for line in tail)] if tail else []),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
+from .metrics import read_metrics, read_usage
 from .times import read_time
 
 MAX_BYTES = 65_536
@@ -52,7 +53,8 @@ def read_outcome(
     for key, sound in known.items():
         if key in given and not sound(given[key]):
             return None, f"{key}: not of its kind"
-    return {key: _cut(given[key]) for key in known if key in given}, ""
+    sound_parts = {key: read(given[key]) for key, read in _READ.items() if key in given}
+    return {**{key: _cut(given[key]) for key in known if key in given}, **sound_parts}, ""
 
 
 def _cut(value: Any) -> Any:
@@ -118,6 +120,8 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
     "warnings": _is_texts,
     "parris-version": _text_or_null,
 }
+_READ: Mapping[str, Callable[[object], object]] = {"metrics": read_metrics, "usage": read_usage}
+"""Keys of which what is not sound is left out: nothing hangs on them."""
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
     "last-log-line": _text_or_null,
     "console": _text_or_null,

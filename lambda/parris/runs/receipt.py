@@ -39,6 +39,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "data": [dict(one) for one in plan.config.data],
         "sync-interval-seconds": plan.config.sync_interval_seconds,
         "stop-grace-seconds": plan.config.stop_grace_seconds,
+        "idle-gpu-minutes": plan.config.idle_gpu_minutes,
         "log-group": plan.log_group,
         "parris-version": __version__,
         **plan.begins_with,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..contract import State
+from ..contract import Metric, State
 from .attempt import Attempt, Next, read_attempts, read_next
 from .ending import Ending
 
@@ -45,8 +45,10 @@ class RunRecord:
     """How it ended if no launch will begin that one."""
     outcome: Mapping[str, Any] | None
     """Its ``outcome.json``; None while the run is not over."""
-    metrics: Mapping[str, float | str]
-    """The last values of what its trainer reports."""
+    metrics: Mapping[str, Metric]
+    """The last values that its trainer has told; empty if it told none."""
+    folder: str
+    """Of the machine that told them, in its own; "" before one has."""
     is_open: bool
     """Whether something is still to be done about it."""
 
@@ -76,7 +78,7 @@ class RunRecord:
 
 def read_record(item: Mapping[str, Any]) -> RunRecord:
     """Return the run that an item of the ledger holds."""
-    outcome = item.get("outcome")
+    ended = json.loads(item["outcome"]) if "outcome" in item else None
     return RunRecord(
         job=str(item["pk"]).removeprefix("run#"),
         run_id=str(item["sk"]),
@@ -90,8 +92,9 @@ def read_record(item: Mapping[str, Any]) -> RunRecord:
         attempts=read_attempts(item.get("attempts", "[]")),
         next=read_next(item["next"]) if "next" in item else None,
         refused=_read_ending(item["refused"]) if "refused" in item else None,
-        outcome=None if outcome is None else json.loads(outcome),
-        metrics=json.loads(item.get("metrics", "{}")),
+        outcome=ended,
+        metrics=(ended or {}).get("metrics") or json.loads(item.get("metrics", "{}")),
+        folder=str(item.get("folder", "")),
         is_open="open" in item,
     )
 

@@ -11,7 +11,7 @@ _OTHERS = "{results}/runs/other/20261124-120000-fedcba01/machines/AROAEXAMPLE:i-
 _OLD = "{results}/runs/digits/r-0123456789abcdef"
 _STORED = (
     *("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json"),
-    *("alive.json", "whole.json", "packages.txt"),
+    *("alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl"),
 )
 _SSM = "arn:aws:ssm:{region}:{account}:parameter"
 _SECRET = "arn:aws:secretsmanager:{region}:{account}:secret"

@@ -49,6 +49,7 @@ NEEDS: Rows = [
     ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome"),
     ("s3:GetObject", f"{_MACHINE}/outcome.json", "storage.read_machine_outcome"),
     ("s3:GetObject", f"{_MACHINE}/log.txt", "storage.read_log_end"),
+    ("s3:GetObject", f"{_MACHINE}/metrics.json", "storage.read_progress"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "storage.write_outcome"),
     (
         "s3:PutObject",

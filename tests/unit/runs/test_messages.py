@@ -20,6 +20,7 @@ OUTCOME = {
     "trainer-seconds": 1500.0,
     "cost-usd": 0.0193,
     "console": "long",
+    "metrics": {"loss": 0.12, "epochs": 20, "epoch": 14},
     "warnings": ["carriage returns were removed"],
 }
 
@@ -41,6 +42,7 @@ def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
         "trained   25 min",
         "cost      $0.0193",
         "ended by  trainer",
+        "metrics   loss 0.12 epoch 14/20",
         "carriage returns were removed",
         "",
         "The end of its log:",

@@ -25,7 +25,7 @@ while ((round < rounds)); do
   hits=$((hits + new))
   pi=$(pi_from "${hits}" "$((round * darts))")
   echo "round ${round}: pi is about ${pi}"
-  echo "{\"round\": ${round}, \"pi\": ${pi}}" >>"${PARRIS_OUTPUT_DIR}/metrics.jsonl"
+  echo "{\"step\": ${round}, \"steps\": ${rounds}, \"pi\": ${pi}}" >>"${PARRIS_OUTPUT_DIR}/metrics.jsonl"
   echo "${round} ${hits}" >state.partial # beside the script: only whole checkpoints are stored
   mv state.partial "${checkpoint}"
 done

@@ -53,6 +53,12 @@ NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
 ALIVE_SECONDS = 120
 """How long a machine whose trainer runs may store nothing before it says that it is alive."""
+SAMPLE_SECONDS, LOOK_SECONDS = 60, 10
+"""How often it is noted how busy the machine is, and how often metrics and, where idle GPUs end a
+run, those are looked at."""
+NVIDIA_SECONDS = 10
+"""The most that nvidia-smi is waited for: without its persistence mode it first loads the driver,
+for some seconds (NVIDIA, "Driver Persistence")."""
 FIRST_PAUSE, LONGEST_PAUSE, FAILURE_PAUSE = 0.5, 3.0, 15.0
 """Seconds that lines are gathered for: each call of the aws CLI costs most of a CPU second. Who
 follows the log sees a line within 5 seconds: it waits for LONGEST_PAUSE, for a call, and for the

@@ -33,6 +33,7 @@ from .machine import is_restarting, read_identity
 from .restore import RESTORED, Restore, source_of
 from .store import FOLDERS, Store
 from .trainer import Trainer
+from .watch import Watch
 from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
 
 TOLD = "outcome-stored"
@@ -138,6 +139,7 @@ class Run:
         self._trainer: Trainer | None = None
         self._streamer: LogStreamer | None = None
         self._environment: Environment | None = None
+        self._watch: Watch | None = None
         self._ending: Ending | None = None
 
     def train(self) -> None:
@@ -172,6 +174,8 @@ class Run:
             self._trainer.start(self._streamer, resumed, inputs.secrets)
             self._environment = Environment(self._aws, self._home, self._own_uri)
             self._environment.start(self._trainer.group)
+            self._watch = Watch(self._home, receipt, self._events)
+            self._watch.start()
         except RunError as error:
             self._ending = Ending(State.FAILED, str(error), EndedBy.AGENT)
         except OSError as error:
@@ -195,6 +199,7 @@ class Run:
             receipt = json.loads((self._home / "run.json").read_text())
             self._version = receipt.get("parris-version")
             self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
+            self._watch = Watch(self._home, receipt, self._events)
 
     def keep(self, error: BaseException | None) -> None:
         """Store everything, then the outcome: on the console first, then in S3."""
@@ -212,6 +217,8 @@ class Run:
         if self._control is not None:
             self._control.end()
             deadline = self._control.deadline
+        if self._watch is not None:
+            self._watch.finish()
         warnings = list(self._trainer.warnings) if self._trainer else []
         warnings += self._store.finish(max(now, deadline) + END_SECONDS)
         if self._environment is not None:
@@ -261,6 +268,7 @@ class Run:
             "cost-usd": self._control.cost(booted) if self._control else None,
             "bytes-stored": self._store.bytes_stored(),
             "warnings": warnings,
+            **(self._watch.outcome() if self._watch else {}),
             "parris-version": self._version,
         }
 

@@ -15,11 +15,15 @@ from typing import NamedTuple, Optional
 from .alive import Alive
 from .aws import Answer, Aws
 from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
+from .samples import MACHINE
+from .watch import LAST
 from .whole import Whole
 from .words import say
 
 FOLDERS = ("output", "checkpoints")
 LOG = "log.txt"
+OURS = (LAST, MACHINE)
+"""What the agent itself says of the run as it goes on."""
 
 
 class FileState(NamedTuple):
@@ -141,8 +145,9 @@ class Store:
         return [f"not everything was stored: {problems[0]}{more}"] if problems else []
 
     def bytes_stored(self) -> int:
-        """Return the size of what was stored."""
-        return sum(self._bytes.values())
+        """Return the size of what was stored of the run's own."""
+        ours = {self._home / name for name in OURS}
+        return sum(size for path, size in self._bytes.items() if path not in ours)
 
     def _give_up(self) -> float:
         """Return the time.monotonic() at which an S3 that is lost at the end is given up."""
@@ -259,6 +264,6 @@ class Store:
                 if path.is_symlink():
                     strange.append(path)  # else it went away meanwhile
 
-        for name in (*FOLDERS, LOG):
+        for name in (*FOLDERS, LOG, *OURS):
             take(self._home / name, ())
         return found, strange

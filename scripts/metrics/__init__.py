@@ -1,0 +1,1 @@
+"""The curves of a run's results: metrics.jsonl, TensorBoard event files, MLflow's SQLite file."""

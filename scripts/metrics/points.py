@@ -1,0 +1,57 @@
+"""The points of curves, as many as a picture has room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from parris.contract import read_metric
+
+MAX_CURVES = 500
+MAX_POINTS = 10_000
+"""Of one curve; of a longer one every other point is left out, again and again."""
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    step: float
+    """How far the training had come: its step, its epoch, or the row."""
+    time: float | None
+    """When, in seconds since the epoch; None where nobody wrote it down."""
+    value: float
+    """It may be NaN or infinite, as a loss may."""
+
+
+@dataclass(kw_only=True)
+class Curve:
+    """The points of one metric, in the order in which they were written."""
+
+    points: list[Point] = field(default_factory=list)
+    stride: int = 1
+    skipped: int = 0
+
+    def add(self, point: Point) -> None:
+        self.skipped += 1
+        if self.skipped < self.stride:
+            return
+        self.skipped = 0
+        self.points.append(point)
+        if len(self.points) > MAX_POINTS:
+            self.points = self.points[1::2]
+            self.stride *= 2
+
+
+@dataclass(kw_only=True)
+class Curves:
+    """What was read of a run, and what could not be."""
+
+    by_name: dict[str, Curve] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, name: object, point: Point) -> None:
+        """Add a point to the curve `name`, whose name is cut and made plain as any metric's."""
+        known = read_metric(name, 0)
+        if known is None or (known[0] not in self.by_name and len(self.by_name) >= MAX_CURVES):
+            return
+        self.by_name.setdefault(known[0], Curve()).add(point)
