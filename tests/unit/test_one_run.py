@@ -35,8 +35,7 @@ def test_a_run_in_full_has_its_metrics_its_limit_and_its_files(
         s3.put_object(Bucket="results", Key=prefix + name, Body=b"x" * 1000)
     lines = shown(monkeypatch, "--run", RUN_ID)
     assert [line for line in lines if line.startswith("metric")] == [
-        "metric    loss 0.12",
-        "metric    \\x1b[2Jepoch 14/20",
+        "metrics   loss 0.12 \\x1b[2Jepoch 14/20",
     ]
     (limit,) = [line[10:] for line in lines if line.startswith("limit ")]
     assert re.fullmatch(r"-|\$\d+\.\d{4} by its deadline", limit)
