@@ -20,6 +20,8 @@ ANSWER = {
     "stack-name": "parris-digits",
     "deadline": "2026-11-26T12:40:12Z",
     "duplicate": False,
+    "instance-type": "c7i.large",
+    "market": "on-demand",
     "hourly-usd": "0.0975",
     "most-usd": "0.0488",
     "notes": ["the price is of another day"],
@@ -27,8 +29,8 @@ ANSWER = {
 SAID = [
     "run 20261126-121012-2144a800 of job default launched",
     "  stack    parris-digits",
-    "  deadline 2026-11-26T12:40:12Z",
-    "  cost     $0.0975 an hour, $0.0488 at most, by its deadline",
+    "  plan     c7i.large on-demand: $0.0975 an hour, $0.0488 at most, "
+    "ends by 2026-11-26T12:40:12Z",
     "  note     the price is of another day",
 ]
 
@@ -36,11 +38,12 @@ SAID = [
 def test_a_launch_says_when_it_ends_and_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
     launch.show(ANSWER)
     assert capsys.readouterr().out.splitlines() == SAID
-    launch.show({**ANSWER, "hourly-usd": None, "duplicate": True, "notes": []})
+    unknown = dict.fromkeys(("hourly-usd", "most-usd"))
+    launch.show({**ANSWER, **unknown, "duplicate": True, "notes": []})
     assert capsys.readouterr().out.splitlines() == [
         "run 20261126-121012-2144a800 of job default was launched before; nothing new",
-        *SAID[1:3],
-        "  cost     price unknown",
+        SAID[1],
+        "  plan     c7i.large on-demand: price unknown, ends by 2026-11-26T12:40:12Z",
     ]
 
 
@@ -73,8 +76,7 @@ def test_the_demo_says_of_its_launch_all_that_a_launch_says(
     [
         r"run \S+ of job default launched",
         r"  stack    parris-digits",
-        r"  deadline \S+",
-        r"  cost     \$[\d.]+ an hour, \$[\d.]+ at most, by its deadline",
+        r"  plan     c7i.large on-demand: \$[\d.]+ an hour, \$[\d.]+ at most, ends by \S+",
     ],
 )
 def test_the_readme_shows_what_the_demo_says_of_its_launch(form: str) -> None:

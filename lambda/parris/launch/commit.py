@@ -113,24 +113,15 @@ class Commit:
         limit = self.settings.max_concurrent_runs
         self.slot = self.slots.take(self.plan.stack_name, self.record.name, limit)
         if not self.slot.granted:
-            held = self.slot.holders
-            runs = ", ".join(f"{name} (run {run.partition('/')[2]})" for name, run in held.items())
-            raise LaunchRefused(
-                f"{len(held)} runs are under way, and max_concurrent_runs allows {limit}: {runs}; "
-                "wait until one ends (make status), end one (make stop RUN=…), or raise "
-                "max_concurrent_runs and apply"
-            )
+            raise LaunchRefused(no_room(self.slot.holders, limit))
         if self.slot.previous and not self._replaces():
             job, _, run_id = self.slot.previous.partition("/")
-            held_by = self.ledger.read(job, run_id)
             # Between two machines there may be no stack that has the name.
-            if held_by is not None and held_by.state == State.RELAUNCHING:
-                text = f"run {run_id} waits for its next machine in stack {self.plan.stack_name}"
-                ends = f"wait until it is over, or end it: make stop RUN={run_id}"
-                raise StackInTheWay(f"{text}; {ends}", run_id, job=job, kept=False)
+            if waits := between_machines(self.ledger.read(job, run_id), self.plan.stack_name):
+                raise waits
 
     def _replaces(self) -> bool:
-        return self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
+        return replaces(self.plan)
 
     def _copying(self, pool: Executor, files: Mapping[str, int]) -> list[Future[None]]:
         """Copy the job's files and the agent to the run, within S3."""
@@ -223,3 +214,27 @@ class Commit:
         if self.plan.notes:
             answer["notes"] = list(self.plan.notes)
         return answer
+
+
+def replaces(plan: RunPlan) -> bool:
+    """Return whether a run takes the stack of its name over from one that has it."""
+    return plan.config.stack_replacement or plan.request.overlap == "replace"
+
+
+def no_room(held: Mapping[str, str], limit: int) -> str:
+    """Return why a run has no room, given who has some (`Slots.holders`)."""
+    runs = ", ".join(f"{name} (run {run.partition('/')[2]})" for name, run in held.items())
+    return (
+        f"{len(held)} runs are under way, and max_concurrent_runs allows {limit}: {runs}; "
+        "wait until one ends (make status), end one (make stop RUN=…), or raise "
+        "max_concurrent_runs and apply"
+    )
+
+
+def between_machines(held_by: RunRecord | None, stack_name: str) -> StackInTheWay | None:
+    """Return the refusal of a stack's name whose run waits for its next machine, if it does."""
+    if held_by is None or held_by.state != State.RELAUNCHING:
+        return None
+    text = f"run {held_by.run_id} waits for its next machine in stack {stack_name}"
+    ends = f"wait until it is over, or end it: make stop RUN={held_by.run_id}"
+    return StackInTheWay(f"{text}; {ends}", held_by.run_id, job=held_by.job, kept=False)
