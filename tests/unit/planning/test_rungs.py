@@ -54,7 +54,7 @@ def price(usd: str) -> Price:
 
 
 def named(kind: Kind | None) -> str | None:
-    return kind and f"{kind.market} {kind.instance_type}"
+    return f"{kind.market} {kind.instance_type}" if kind else None
 
 
 def test_kinds_are_the_ladders_rungs_without_their_places() -> None:
