@@ -23,7 +23,7 @@ data "aws_iam_policy_document" "operator" {
 
   statement {
     sid       = "KeepJobs"
-    actions   = ["s3:PutObject", "s3:DeleteObject"] # its old versions stay
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] # its old versions stay
     resources = ["${aws_s3_bucket.store["config"].arn}/*"]
   }
 

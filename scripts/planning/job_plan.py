@@ -72,7 +72,7 @@ def make_plan(
         try:
             request = read_request(event, "plan", reading.settings.buttons)
             return _Planning(pool, reading, request, now).plan()
-        except (ParrisError, PriceUnknown) as error:
+        except ParrisError as error:
             raise Refused(f"job {job} would not be launched: {error}") from error
 
 
@@ -90,6 +90,11 @@ class _Planning:
             self.folder = None
 
     def plan(self) -> JobPlan:
+        """Return the plan; in which order things are asked is what makes it quick.
+
+        Raises:
+            ParrisError: if the job cannot be planned.
+        """
         asked = obstacles.ask(self.pool, self.reading)
         running = self.pool.submit(quotas.running, self.reading.ec2)
         differing = self.pool.submit(self._differing)
@@ -107,7 +112,9 @@ class _Planning:
         first = rungs.starts_on(kinds, run.config.retry)
         if first is None:
             self.problems += [kind.refusal for kind in kinds if kind.refusal]
-        run = self._priced(run, first or kinds[0])
+        begun, run = run, self._priced(run, first or kinds[0])
+        if run.image != begun.image:  # down the ladder it may be for another processor
+            imaging = self.pool.submit(self._image, run)
         image_id, image = self._judged_image(imaging, run, types)
         self._check_template(run, templating, image_id)
         denials = self._denials(run, image_id, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import boto3
@@ -233,6 +234,25 @@ def test_a_job_or_a_parameter_that_does_not_exist_is_refused(world: Planned) -> 
     world.put("training-config.json", '{"time-limit": "much"}')
     with pytest.raises(Refused, match="time-limit"):
         world.plan()
+
+
+def test_a_job_that_only_lies_here_is_planned_and_not_said_to_go(
+    world: Planned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "training-config.json").write_text('{"time-limit": 60}')
+    (tmp_path / "trainer-script.sh").write_text("#!/bin/bash\ntrue\n")
+    monkeypatch.setattr(jobs, "job_folders", lambda: {"mine": tmp_path})
+    plan = world.plan("mine")
+    assert plan.problems == ["the bucket has no job mine yet: make upload-config JOB=mine"]
+    assert (plan.uploaded, sorted(plan.files)) == (
+        False,
+        ["trainer-script.sh", "training-config.json"],
+    )
+    world.put("jobs/mine/training-config.json", "{}")
+    world.put("jobs/mine/trainer-script.sh", "#!/bin/bash\ntrue\n")
+    plan = world.plan("mine")
+    assert plan.goes
+    assert any("the job's folder differs from the bucket" in note for note in plan.notes)
 
 
 def test_who_may_not_ask_is_told_what_was_not_looked_at(world: Planned) -> None:

@@ -21,6 +21,7 @@ NEEDS: Rows = [
         "uploads._list, results.fetch, runs.find_folder",
     ),
     (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "uploads.apply"),
+    ("s3:GetObject", "{config}/jobs/digits/training-config.json", "planning: make plan"),
     (
         "s3:GetObject",
         [
