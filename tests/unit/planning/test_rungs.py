@@ -115,3 +115,18 @@ def test_the_worst_case_is_the_dearest_that_it_may_come_to_and_never_over_the_bu
     assert rungs.reachable(every, first, retry) == every
     assert rungs.reachable(every, first, Retry(on=(), attempts=5)) == [first]
     assert first not in rungs.reachable(kinds(spot_g5=SPOT_QUOTA), every[3], retry)
+
+
+@pytest.mark.parametrize(
+    ("market", "offered", "quota", "cause"),
+    [
+        ("spot", True, None, None),
+        ("spot", True, "too few", SPOT_QUOTA),
+        ("on-demand", True, "too few", QUOTA),
+        ("on-demand", False, "too few", NOT_OFFERED),
+    ],
+)
+def test_a_refusal_says_as_much_of_other_rungs_as_ec2s_own(
+    market: str, offered: bool, quota: str | None, cause: Cause | None
+) -> None:
+    assert rungs.cause_of(market, offered=offered, quota=quota) is cause
