@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
+VERBS := demo drill init deploy local-up local-down local-env local-mail bucket plan upload-config \
   launch status costs logs shell results stop extend rerun compare jobs schedules fire clean-stacks destroy
 DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
   venv-dev
@@ -71,6 +71,7 @@ local-down: ## stop the embedded cloud and all it runs
 local-env: ## print what an aws CLI needs to go to it, for eval
 local-mail: ## show the e-mails that it would have sent
 bucket: ## make a data trigger's bucket, which tells of its objects
+plan: ## show what a launch now would cost and meet; JOB=name
 upload-config: ## check the jobs and upload what changed
 launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks; WATCH=1 shows them live

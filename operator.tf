@@ -1,6 +1,6 @@
 # --- A person: what the make targets need, and no more --------------------------------------------
 
-# upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
+# plan, upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
 # asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
 # administrator's rights, whatever a policy would call them. Terraform's state, which every target
 # reads, is this person's to reach besides, where it is not in the clone.
@@ -46,14 +46,15 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
-    sid       = "ReadRunsAndWhatWasTold" # what "adopted" holds: whether older runs were all taken in
+    # "adopted": whether older runs were all taken in; "slots", "queue": what a launch now would meet
+    sid       = "ReadRunsAndWhatWasTold"
     actions   = ["dynamodb:Query", "dynamodb:GetItem"]
     resources = [aws_dynamodb_table.ledger.arn]
 
     condition { # DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"
       test     = "ForAllValues:StringLike"
       variable = "dynamodb:LeadingKeys"
-      values   = ["run#*", "told", "adopted"]
+      values   = ["run#*", "told", "adopted", "slots", "queue"]
     }
   }
 
@@ -78,9 +79,46 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
-    sid       = "SeeWhatJobsName"
-    actions   = ["ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups", "ec2:DescribeKeyPairs"]
+    sid = "SeeWhatJobsName"
+    actions = [
+      "ec2:DescribeImages",
+      "ec2:DescribeInstanceTypeOfferings",
+      "ec2:DescribeInstanceTypes",
+      "ec2:DescribeKeyPairs",
+      "ec2:DescribeSecurityGroups",
+      "ec2:DescribeSubnets",
+    ]
     resources = ["*"] # EC2's describe actions take no resource
+  }
+
+  statement {
+    sid       = "ReadPublicImageParameters"
+    actions   = ["ssm:GetParameter"]
+    resources = ["arn:${local.partition}:ssm:${local.region}:*:parameter/aws/service/*"] # AWS's own; nobody else can write below /aws/
+  }
+
+  statement {
+    sid       = "ReadPrices"
+    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory"]
+    resources = ["*"] # neither takes a resource
+  }
+
+  statement {
+    sid       = "ReadQuotasOfMachines"
+    actions   = ["servicequotas:GetServiceQuota"]
+    resources = ["arn:${local.partition}:servicequotas:${local.region}:${local.account_id}:ec2/*"]
+  }
+
+  statement {
+    sid       = "ReadDefaultQuotas" # of an account that has none of its own
+    actions   = ["servicequotas:GetAWSDefaultServiceQuota"]
+    resources = ["*"] # takes no resource
+  }
+
+  statement {
+    sid       = "AskWhatALaunchMay" # of these two roles' policies, and no others'
+    actions   = ["iam:SimulatePrincipalPolicy"]
+    resources = [local.launch_role_arn, local.stack_role_arn]
   }
 
   statement {

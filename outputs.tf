@@ -38,6 +38,16 @@ output "launch_function" {
   value       = aws_lambda_function.launch.function_name
 }
 
+output "launch_role_arn" {
+  description = "Role of that function; make plan asks what it and the stack's role may do."
+  value       = local.launch_role_arn
+}
+
+output "launch_settings" {
+  description = "What the launch function is told, by variable; make plan plans by the same."
+  value       = aws_lambda_function.launch.environment[0].variables
+}
+
 output "reap_function" {
   description = "Function that deletes the stacks of runs that are over."
   value       = aws_lambda_function.reap.function_name

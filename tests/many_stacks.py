@@ -20,6 +20,8 @@ def make_runs(name: str, count: int) -> Deployment:
         results_bucket=f"{name}-results",
         ledger_table=f"{name}-ledger",
         launch_function="",
+        launch_role_arn="",
+        launch_settings={},
         reap_function="",
         max_run_hours=24,
         grace_minutes=15,

@@ -11,23 +11,40 @@ _OF_JOB = job("only runs of this job")
 MAX_COUNT = 10_000
 """How many runs a status may be asked for."""
 
+_PARAMETERS = Option(
+    name="parameter",
+    help="for the trainer, in place of the job's own; may be repeated",
+    read=pair,
+    value="name=value",
+    default=[],
+    make_name="PARAMETERS",
+    short="p",
+    many=True,
+)
+
 VERBS = (
+    Verb(
+        name="plan",
+        help="show what a launch now would cost and meet; spends and writes nothing",
+        example="plan monte-carlo",
+        options=(job("which job; default if none is named", first=True), _PARAMETERS),
+        answer=(
+            '`{"job", "goes", "problems", "notes", "summary", "uploaded", "stack-name", '
+            '"stack-status", "image", "image-name", "volume-size-gb", "machines": '
+            '[{"instance-type", "market", "vcpus", "gpus", "subnets", "zones", "hourly-usd", '
+            '"most-hourly-usd", "quota": {"code", "name", "vcpus", "used"}, "refusal"}], '
+            '"instance-type", "market", "hourly-usd", "most-usd", "deadline", "delete-at", '
+            '"slots": {"held", "limit"}, "waiting", "denied", "writes"}`; null is what is not '
+            "known. Also where `goes` is false, with status 1"
+        ),
+    ),
     Verb(
         name="launch",
         help="start a training",
         example="launch monte-carlo --parameter rounds=20 --wait",
         options=(
             job("which job; default if none is named", first=True),
-            Option(
-                name="parameter",
-                help="for the trainer, in place of the job's own; may be repeated",
-                read=pair,
-                value="name=value",
-                default=[],
-                make_name="PARAMETERS",
-                short="p",
-                many=True,
-            ),
+            _PARAMETERS,
             Option(
                 name="upload",
                 help="1: first upload what changed in the job's folder; 0: never; else it asks",
@@ -260,8 +277,8 @@ VERBS = (
             Option(name="check", help="check only; needs no deployment"),
         ),
         answer=(
-            '`{"<job>": {"uploaded", "removed", "unchanged"}}`: keys, keys, a count; with '
-            '`--check` `{"<job>": null}`'
+            '`{"<job>": {"uploaded", "removed", "unchanged", "plan"}}`: keys, keys, a count, and '
+            'where something changed the last line of its plan; with `--check` `{"<job>": null}`'
         ),
     ),
     Verb(

@@ -15,9 +15,9 @@ LOCAL_HOME = Path(
 """Where the embedded cloud of LOCAL=1 lives; the drill has several."""
 
 TURNED_BY_LOCAL = (
-    *("init", "deploy", "destroy", "upload-config", "launch", "status", "jobs", "logs", "shell"),
-    *("results", "stop", "extend", "rerun", "compare", "schedules", "fire", "clean-stacks"),
-    "bucket",
+    *("init", "deploy", "destroy", "plan", "upload-config", "launch", "status", "jobs", "logs"),
+    *("shell", "results", "stop", "extend", "rerun", "compare", "schedules", "fire"),
+    *("clean-stacks", "bucket"),
 )
 """The make targets that go to the embedded cloud with LOCAL=1, and to an account without."""
 

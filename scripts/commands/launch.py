@@ -22,6 +22,7 @@ from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import find_run
 from scripts.jobs import stale
 from scripts.jobs.jobs import job_folders
+from scripts.planning.summary import summary
 
 
 def main(argv: list[str]) -> int:
@@ -141,8 +142,7 @@ def show(answer: Mapping[str, Any]) -> None:
     else:
         print(f"run {answer['run-id']} of job {answer['job']} launched")
     print(f"  stack    {answer['stack-name']}")
-    print(f"  deadline {answer['deadline']}")
-    print(f"  cost     {cost_of(answer)}")
+    print(f"  plan     {plan_of(answer)}")
     if resumed := answer.get("resumes"):
         print(f"  resumes  {resumed}, with its checkpoints")
     if earlier := answer.get("rerun-of"):
@@ -151,8 +151,15 @@ def show(answer: Mapping[str, Any]) -> None:
         print(f"  note     {hint(note)}")
 
 
-def cost_of(answer: Mapping[str, Any]) -> str:
-    """Return what a launch's answer says of its price, an hour and at most."""
-    if not answer.get("hourly-usd"):
-        return "price unknown"
-    return f"${answer['hourly-usd']} an hour, ${answer['most-usd']} at most, by its deadline"
+def plan_of(answer: Mapping[str, Any]) -> str:
+    """Return the last line of the run's plan, from a launch's answer.
+
+    Of a duplicate whose first launch is under way it may be unknown.
+    """
+    return summary(
+        answer.get("instance-type") or "machine",
+        answer.get("market") or "unknown",
+        answer["hourly-usd"],
+        answer["most-usd"],
+        answer["deadline"] or "a deadline that is not set yet",
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused
+from scripts.cli.which_cloud import hint
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.jobs import jobs, uploads
+from scripts.planning.summary import summaries
 
 
 def main(argv: list[str]) -> int:
@@ -27,6 +30,7 @@ def main(argv: list[str]) -> int:
 
     deployment = deployment or read_deployment()
     done: dict[str, dict[str, Any]] = {}
+    changed: dict[str, Path] = {}
     for job, folder in chosen.items():
         changes = uploads.compare(deployment, job, folder)
         uploads.apply(deployment, job, changes)
@@ -34,7 +38,13 @@ def main(argv: list[str]) -> int:
             "uploaded": list(changes.upload),
             "removed": list(changes.delete),
             "unchanged": changes.unchanged,
+            "plan": None,
         }
+        if changes.upload or changes.delete:
+            changed[job] = folder
+    for job, line in (summaries(deployment, changed) if changed else {}).items():
+        print(hint(f"{job}, launched now: {line}"))
+        done[job]["plan"] = line
     if options.json:
         console.print_json(done)
     return 0

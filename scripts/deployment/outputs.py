@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -26,6 +27,9 @@ CLIENT_CONFIG = Config(
     retries={"mode": "adaptive", "max_attempts": 8}, max_pool_connections=16, read_timeout=90
 )
 
+_making = threading.Lock()
+"""A session is not for two threads at once (boto3 guide, "Multithreading")."""
+
 
 def make_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
     """Return a boto3 client; no script makes one in another way.
@@ -33,9 +37,10 @@ def make_client(service: str, region: str, endpoint_url: str | None = None) -> A
     Raises:
         Refused: if LOCAL=1 asks for the embedded cloud, and the client would go elsewhere.
     """
-    client = boto3.client(  # type: ignore[call-overload]
-        service, region_name=region, endpoint_url=endpoint_url, config=CLIENT_CONFIG
-    )
+    with _making:
+        client = boto3.client(  # type: ignore[call-overload]
+            service, region_name=region, endpoint_url=endpoint_url, config=CLIENT_CONFIG
+        )
     if is_local() and not _is_loopback(client.meta.endpoint_url):
         raise Refused(
             f"LOCAL=1, but {service} would be called at {client.meta.endpoint_url}, which is not "
@@ -91,6 +96,9 @@ class Deployment:
     results_bucket: str
     ledger_table: str
     launch_function: str
+    launch_role_arn: str
+    launch_settings: Mapping[str, str]
+    """The launch function's environment (parris/settings.py)."""
     reap_function: str
     max_run_hours: int
     grace_minutes: int

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 _IN_A_VPC = ("subnet-id", "security-group-id")
-_DENIED = ("UnauthorizedOperation", "AccessDenied")
+DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
+"""Codes of errors with which AWS refuses to be asked."""
 
 
 def problems_here(config: TrainingConfig) -> list[str]:
@@ -46,7 +47,7 @@ def check_account(deployment: Deployment, config: TrainingConfig) -> tuple[list[
                 vpcs[f"{key} {value}"] = found
         except ClientError as error:
             code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-            if code in _DENIED:
+            if code in DENIED:
                 unasked.append(f"{key}: AWS does not let these credentials ask ({code})")
             elif code.startswith("Invalid"):
                 problems.append(f'{key}: "{value}": {message}{_cure(key, value, deployment)}')

@@ -55,7 +55,7 @@ def settle(deployment: Deployment, job: str, answer: bool | None, *, ask: bool) 
             return  # the launch function refuses that, and says what to do
         print(
             hint(
-                f"note: trainer files of job {job} differ from the bucket ({_some(names)}); the "
+                f"note: trainer files of job {job} differ from the bucket ({some(names)}); the "
                 f"bucket's are launched; make launch JOB={job} UPLOAD=1 uploads them first"
             ),
             file=sys.stderr,
@@ -101,7 +101,8 @@ def _check(deployment: Deployment, job: str, folder: Path) -> None:
         ) from error
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first of `names`, and how many more there are."""
     if len(names) <= 3:
         return ", ".join(names)
     return f"{', '.join(names[:2])} and {counted(len(names) - 2, 'more', 'more')}"

@@ -34,18 +34,17 @@ def session_arn(role_arn: str, session: str) -> str:
     return f"arn:aws:sts::{account}:assumed-role/{name}/{session}"
 
 
-def demand(principal: str, action: str, resource: str, context: Context) -> None:
-    """Ask IAM for one action on one resource.
+def decide(principal: str, action: str, resource: str, context: Context) -> str:
+    """Return what IAM says of one action on one resource: ``Allow``, ``Deny`` or ``ImplicitDeny``.
+
+    The principal's own policies and its boundary decide.
 
     Args:
         principal: ARN of an account's root, who may everything, a user, or a role's session.
-
-    Raises:
-        Denied: unless the principal's own policies and its boundary allow it.
     """
     account, kind, name = principal.split(":")[4], *_kind_and_name(principal)
     if kind == "root":
-        return
+        return "Allow"
     if kind == "assumed-role":
         policies, store = iam_evaluator._gather_role_policies(name, account), iam._roles
     else:
@@ -63,12 +62,23 @@ def demand(principal: str, action: str, resource: str, context: Context) -> None
         service_context=keys,
     )
     boundary = iam_evaluator._permissions_boundary(store, name, account)
-    result = iam_evaluator.evaluate(request, policies, *boundary)
-    allowed = result.decision == "Allow"
-    decision = "Allow" if allowed else "Deny"
-    authorizations.record(authorizations.name_of(principal), action, resource, decision)
+    return str(iam_evaluator.evaluate(request, policies, *boundary).decision)
+
+
+def demand(principal: str, action: str, resource: str, context: Context) -> None:
+    """Ask IAM for one action on one resource (see `decide`), and record what it says.
+
+    Raises:
+        Denied: unless it allows it.
+    """
+    decision = decide(principal, action, resource, context)
+    if _kind_and_name(principal)[0] == "root":
+        return
+    allowed = decision == "Allow"
+    said = "Allow" if allowed else "Deny"
+    authorizations.record(authorizations.name_of(principal), action, resource, said)
     if not allowed:
-        raise Denied(principal, action, resource, result.decision == "Deny")
+        raise Denied(principal, action, resource, decision == "Deny")
 
 
 def demand_of_caller(action: str, resource: str, context: Context) -> None:

@@ -11,7 +11,8 @@ changed while the cloud runs; `write` does so, and ``down`` removes it::
       "capacity": [{"instance-type": "g5.*", "market": "spot", "zone": "us-east-1a",
                     "error": "InsufficientInstanceCapacity", "times": 2}],
       "not-offered": {"p5.*": ["us-east-1c"]},
-      "spot-usd": {"m5.large": "0.05", "g5.xlarge": {"us-east-1b": "0.30"}}
+      "spot-usd": {"m5.large": "0.05", "g5.xlarge": {"us-east-1b": "0.30"}},
+      "quotas": {"L-DB2E81BA": 0}
     }
 
 Every key may be left out, and ``*`` is any stack. Faults of machines hold from the next boot on:
@@ -37,7 +38,9 @@ errors (capacity.py). ``instance-type``, ``market``, ``zone`` and ``subnet`` are
 shell, and what a rule leaves out is anything. ``times`` is how many launches it refuses, counted
 since the file was written; without it, all. A launch that names neither zone nor subnet is refused
 only where each zone refuses it. ``not-offered`` says in which zones a type cannot be had, and
-``spot-usd`` what a spot machine costs an hour now, everywhere or in one zone.
+``spot-usd`` what a spot machine costs an hour now, everywhere or in one zone. ``quotas`` is how
+many vCPUs Service Quotas says of a quota, by its code; no launch is refused for it, which is what
+``capacity`` does.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ from scripts.local.guest_faults import DISK_KIB, MACHINE_FAULTS, NAMESPACE
 __all__ = ["DISK_KIB", "MACHINE_FAULTS"]
 
 _KEYS = {"machines", "scheduler", "cloudformation", "throttle"}
-_KEYS |= {"capacity", "not-offered", "spot-usd"}
+_KEYS |= {"capacity", "not-offered", "spot-usd", "quotas"}
 _PATTERNS = ("instance-type", "market", "zone", "subnet")
 _NAME = "faults.json"
 
@@ -169,6 +172,12 @@ def spot_usd(instance_type: str, zone: str) -> Decimal | None:
     return None if price is None else Decimal(str(price))
 
 
+def quota(code: str) -> int | None:
+    """Return what a fault says that a quota is, or None."""
+    said = (_read().get("quotas") or {}).get(code)
+    return None if said is None else int(said)
+
+
 def disk_can_be_full() -> bool:
     """Return whether ``disk-full`` works here."""
     if shutil.which(NAMESPACE[0]) is None:
@@ -208,6 +217,9 @@ def _check(faults: Mapping[str, Any]) -> None:
                 raise UnknownFault(f"{stack}: no such fault of a machine: {name}")
     for rule in faults.get("capacity") or []:
         _check_capacity(rule)
+    for code, vcpus in (faults.get("quotas") or {}).items():
+        if type(vcpus) is not int or vcpus < 0:
+            raise UnknownFault(f"{code}: no such faults' quota: {vcpus}")
     for kind, said in (faults.get("spot-usd") or {}).items():
         for price in said.values() if isinstance(said, Mapping) else [said]:
             _check_price(kind, price)

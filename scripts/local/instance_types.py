@@ -2,12 +2,13 @@
 
 A type that does not exist is refused by name (EC2 API reference, "Error codes for the Amazon EC2
 API", InvalidInstanceType); MiniStack has every type that anybody asks for. Those of the price table
-exist, all others do not. Each is offered in every zone of the default VPC but where a fault takes
-it away (faults.py, ``not-offered``).
+exist, all others do not, with the processor and the vCPUs that their names tell. Each is offered in
+every zone of the default VPC but where a fault takes it away (faults.py, ``not-offered``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,10 +16,16 @@ from typing import Any
 from ministack.core.responses import get_region
 from ministack.services import ec2
 
+from parris.runs.images import default_image
 from scripts.jobs import price_table
 from scripts.local import faults
 
 _FILTERS = {"instance-type", "location"}
+_ITEM = re.compile(
+    r"<instanceType>([^<]+)</instanceType>.*?<supportedArchitectures>.*?</supportedArchitectures>"
+    r".*?<vCpuInfo>.*?</vCpuInfo>",
+    re.DOTALL,
+)
 
 
 def register() -> None:
@@ -30,10 +37,32 @@ def register() -> None:
         if unknown := [name for name in asked if name not in price_table.HOURLY_USD]:
             message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
             return ec2._error("InvalidInstanceType", message, 400)
-        return describe(parameters)
+        status, headers, body = describe(parameters)
+        return status, headers, _ITEM.sub(_told_by_its_name, body.decode()).encode()
 
     ec2._ACTION_MAP["DescribeInstanceTypes"] = describe_instance_types
     ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_offerings
+
+
+def vcpus(instance_type: str) -> int:
+    """Return how many vCPUs a size has in most families ("Instance types", EC2 user guide)."""
+    size = instance_type.rpartition(".")[2]
+    if found := re.fullmatch(r"(\d*)xlarge", size):
+        return 4 * int(found[1] or 1)
+    return 96 if size.startswith("metal") else 2
+
+
+def _told_by_its_name(found: re.Match[str]) -> str:
+    count = vcpus(found[1])
+    processor = "arm64" if "arm64" in default_image(found[1]) else "x86_64"
+    text = re.sub(
+        r"(<supportedArchitectures>).*?(</supportedArchitectures>)",
+        rf"\1<item>{processor}</item>\2",
+        found[0],
+        flags=re.DOTALL,
+    )
+    cores = re.sub(r"(<defaultVCpus>)\d+", rf"\g<1>{count}", text)
+    return re.sub(r"(<defaultCores>)\d+", rf"\g<1>{count}", cores)
 
 
 def _describe_offerings(parameters: dict[str, Any]) -> Any:

@@ -148,7 +148,8 @@ def test_every_verb_that_a_page_calls_exists(page: Path) -> None:
 
 
 def test_every_verb_that_the_reference_of_the_verbs_speaks_of_exists() -> None:
-    spoken, dashes, _ = (ROOT / "docs/commands.md").read_text().partition("\n## launch\n")
+    first = f"\n## {next(iter(VERBS))}\n"
+    spoken, dashes, _ = (ROOT / "docs/commands.md").read_text().partition(first)
     assert dashes
     named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", spoken)) - {"parris", "compinit"}
     assert named

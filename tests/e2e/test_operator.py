@@ -10,6 +10,7 @@ from tests.e2e.conftest import Clone, wait_for
 
 COMMANDS = (
     ("upload-config",),
+    ("plan",),
     ("launch", "JOB=operated"),
     ("status",),
     ("jobs",),
@@ -57,6 +58,10 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     become(clone, monkeypatch, "operator", clone.outputs["operator_policy"])
 
     assert "operated: 2 uploaded" in clone.make("upload-config", "LOCAL=1", "JOB=operated").stdout
+    planned = clone.make("plan", "LOCAL=1", "JOB=operated").stdout
+    assert "not looked at" not in planned
+    assert "the roles may do all that it takes" in planned
+    clone.make("plan", "LOCAL=1", "JOB=taken")  # a spot machine has a price of its own
     run = clone.make("launch", "LOCAL=1", "JOB=operated").stdout.split()[1]
 
     def is_logged() -> bool:

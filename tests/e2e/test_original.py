@@ -65,7 +65,8 @@ def test_the_originals_files_come_to_a_finished_run_by_what_the_messages_say(
     assert "trainer-script.sh, line 9: `poweroff now` is not needed" in uploaded
 
     launched = clone.make("launch", "LOCAL=1", "JOB=original", "WAIT=1").stdout
-    assert "cost     $0.0199 an hour, $0.0033 at most" in launched  # t2.micro, volume, address
+    said = "plan     t2.micro on-demand: $0.0199 an hour, $0.0033 at most, ends by"
+    assert said in launched  # type, volume, address
     assert "| TERMINATION_TIME_LIMIT is 10" in launched
     assert "] succeeded: trainer-script.sh exited with status 0" in launched
     assert "warning: trainer-script.sh ends in `poweroff now` (line 9)" in launched

@@ -36,6 +36,8 @@ class World:
             results_bucket="results",
             ledger_table="parris-ledger",
             launch_function="",
+            launch_role_arn="",
+            launch_settings={},
             reap_function="",
             max_run_hours=24,
             grace_minutes=15,

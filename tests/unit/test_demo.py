@@ -23,6 +23,8 @@ ANSWER = {
     "stack-name": "demo",
     "deadline": "2026-11-26T12:40:12Z",
     "duplicate": False,
+    "instance-type": "c7i.large",
+    "market": "on-demand",
     "hourly-usd": "0.0975",
     "most-usd": "0.0488",
     "notes": ["the price is of another day"],
@@ -30,8 +32,8 @@ ANSWER = {
 SAID = [
     "run 20261126-121012-2144a800 of job demo launched",
     "  stack    demo",
-    "  deadline 2026-11-26T12:40:12Z",
-    "  cost     $0.0975 an hour, $0.0488 at most, by its deadline",
+    "  plan     c7i.large on-demand: $0.0975 an hour, $0.0488 at most, "
+    "ends by 2026-11-26T12:40:12Z",
     "  note     the price is of another day",
 ]
 
@@ -39,11 +41,12 @@ SAID = [
 def test_a_launch_says_when_it_ends_and_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
     launch.show(ANSWER)
     assert capsys.readouterr().out.splitlines() == SAID
-    launch.show({**ANSWER, "hourly-usd": None, "duplicate": True, "notes": []})
+    unknown = dict.fromkeys(("hourly-usd", "most-usd"))
+    launch.show({**ANSWER, **unknown, "duplicate": True, "notes": []})
     assert capsys.readouterr().out.splitlines() == [
         "run 20261126-121012-2144a800 of job demo was launched before; nothing new",
-        *SAID[1:3],
-        "  cost     price unknown",
+        SAID[1],
+        "  plan     c7i.large on-demand: price unknown, ends by 2026-11-26T12:40:12Z",
     ]
 
 
@@ -108,8 +111,7 @@ def test_the_sample_of_the_demo_takes_longer_than_ec2s_notice_takes_to_be_seen()
     [
         r"run \S+ of job demo launched",
         r"  stack    demo",
-        r"  deadline \S+",
-        r"  cost     \$[\d.]+ an hour, \$[\d.]+ at most, by its deadline",
+        r"  plan     c7i.large spot: \$[\d.]+ an hour, \$[\d.]+ at most, ends by \S+",
     ],
 )
 def test_the_readme_shows_what_the_demo_says_of_its_launch(form: str) -> None:

@@ -65,24 +65,34 @@ def offered_subnets(
 
     Without `subnets` the default VPC's, one a zone, are looked through.
     """
+    zones = subnet_zones(ec2, subnets)
+    ordered = list(subnets) or sorted(zones, key=lambda subnet: zones[subnet])
+    pairs = offered_zones(ec2, types)
+    return {
+        kind: [subnet for subnet in ordered if (kind, zones.get(subnet)) in pairs] for kind in types
+    }
+
+
+def subnet_zones(ec2: EC2Client, subnets: Sequence[str]) -> dict[str, str]:
+    """Return the zones of `subnets`, by subnet; without them of the default VPC's, one a zone."""
     if subnets:
         asked = ec2.describe_subnets(SubnetIds=list(subnets))
     else:
         only = [{"Name": "default-for-az", "Values": ["true"]}]
         asked = ec2.describe_subnets(Filters=only)  # type: ignore[arg-type]
-    zones = {item["SubnetId"]: item["AvailabilityZone"] for item in asked["Subnets"]}
-    ordered = list(subnets) or sorted(zones, key=lambda subnet: zones[subnet])
+    return {item["SubnetId"]: item["AvailabilityZone"] for item in asked["Subnets"]}
+
+
+def offered_zones(ec2: EC2Client, types: Sequence[str]) -> set[tuple[str, str]]:
+    """Return each type of `types` with each zone that has it."""
     offers: Any = ec2.get_paginator("describe_instance_type_offerings").paginate(
         LocationType="availability-zone",
         Filters=[{"Name": "instance-type", "Values": list(types)}],
     )
-    pairs = {
+    return {
         (offer["InstanceType"], offer["Location"])
         for page in offers
         for offer in page["InstanceTypeOfferings"]
-    }
-    return {
-        kind: [subnet for subnet in ordered if (kind, zones.get(subnet)) in pairs] for kind in types
     }
 
 

@@ -125,15 +125,12 @@ class Commit:
             raise LaunchRefused(room.no_room(self.slot, self.plan, self.settings))
         if self.slot.previous and not self._replaces():
             job, _, run_id = self.slot.previous.partition("/")
-            held_by = self.ledger.read(job, run_id)
             # Between two machines there may be no stack that has the name.
-            if held_by is not None and held_by.state == State.RELAUNCHING:
-                text = f"run {run_id} waits for its next machine in stack {self.plan.stack_name}"
-                ends = f"wait until it is over, or end it: make stop RUN={run_id}"
-                raise StackInTheWay(f"{text}; {ends}", run_id, job=job, kept=False)
+            if waits := between_machines(self.ledger.read(job, run_id), self.plan.stack_name):
+                raise waits
 
     def _replaces(self) -> bool:
-        return self.plan.config.stack_replacement or self.plan.request.overlap == "replace"
+        return replaces(self.plan)
 
     def _copying(self, pool: Executor, files: Mapping[str, int]) -> list[Future[None]]:
         """Copy the run's files and the agent to the run, within S3."""
@@ -229,3 +226,17 @@ class Commit:
         if self.plan.notes:
             answer["notes"] = list(self.plan.notes)
         return answer
+
+
+def replaces(plan: RunPlan) -> bool:
+    """Return whether a run takes the stack of its name over from one that has it."""
+    return plan.config.stack_replacement or plan.request.overlap == "replace"
+
+
+def between_machines(held_by: RunRecord | None, stack_name: str) -> StackInTheWay | None:
+    """Return the refusal of a stack's name whose run waits for its next machine, if it does."""
+    if held_by is None or held_by.state != State.RELAUNCHING:
+        return None
+    text = f"run {held_by.run_id} waits for its next machine in stack {stack_name}"
+    ends = f"wait until it is over, or end it: make stop RUN={held_by.run_id}"
+    return StackInTheWay(f"{text}; {ends}", held_by.run_id, job=held_by.job, kept=False)

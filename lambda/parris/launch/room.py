@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..aws.ledger import Ledger
 from ..aws.slots import Ask, Slot, Slots
 from ..runs.month import MICROS, Reservation, Sums, beginning, id_beginnings, month_of, to_micros
@@ -50,8 +52,12 @@ def _ask(plan: RunPlan, record: RunRecord, settings: Settings) -> Ask | None:
 def no_room(slot: Slot, plan: RunPlan, settings: Settings) -> str:
     """Return why there is no room, and what to do."""
     if slot.sums is not None:
-        return _over_budget(slot.sums, plan, settings)
-    held, limit = slot.holders, settings.max_concurrent_runs
+        return over_budget(slot.sums, plan, settings)
+    return too_many(slot.holders, settings.max_concurrent_runs)
+
+
+def too_many(held: Mapping[str, str], limit: int) -> str:
+    """Return why a run has no room, given who has some (`Slots.holders`)."""
     runs = ", ".join(f"{name} (run {run.partition('/')[2]})" for name, run in held.items())
     return (
         f"{len(held)} runs are under way, and max_concurrent_runs allows {limit}: {runs}; "
@@ -60,7 +66,8 @@ def no_room(slot: Slot, plan: RunPlan, settings: Settings) -> str:
     )
 
 
-def _over_budget(sums: Sums, plan: RunPlan, settings: Settings) -> str:
+def over_budget(sums: Sums, plan: RunPlan, settings: Settings) -> str:
+    """Return why the month's budget has no room for a run."""
     spent, reserved = sums.spent / MICROS, sums.reserved / MICROS
     worst, budget = float(plan.reserved_usd or 0), float(settings.monthly_budget_usd or 0)
     left = max(0.0, budget - spent - reserved)

@@ -19,6 +19,8 @@ def answer_of(
         "stack-name": receipt["stack-name"],
         "stack-id": stack_id,
         "deadline": receipt["deadline"],
+        "instance-type": receipt.get("instance-type"),
+        "market": receipt.get("market"),
         "duplicate": duplicate,
         **{key: receipt[key] for key in ("resumes", "rerun-of") if key in receipt},
         **_costs(receipt),

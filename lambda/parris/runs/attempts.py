@@ -74,7 +74,7 @@ def follow(
             return _after_machines(attempts, _with(over, _all_refused(attempts)))
         rung, at = last.rung, now + PAUSE
     elif last.refusal is not None:
-        found = _untried(_round(attempts, rungs[0]), rungs)
+        found = untried(_round(attempts, rungs[0]), rungs)
         if found is None and not _may_wait(attempts, retry, now):
             return _after_machines(attempts, _with(over, _all_refused(attempts)))
         rung, at = (found, now) if found else (rungs[0], now + PAUSE)
@@ -138,7 +138,7 @@ def _round(attempts: Sequence[Attempt], first: Rung) -> list[tuple[Rung, Cause]]
     return found
 
 
-def _untried(refused: Sequence[tuple[Rung, Cause]], rungs: Sequence[Rung]) -> Rung | None:
+def untried(refused: Sequence[tuple[Rung, Cause]], rungs: Sequence[Rung]) -> Rung | None:
     """Return the first rung that no refusal rules out."""
     return next(
         (

@@ -7,6 +7,7 @@ _RUN = "{results}/runs/digits/20261124-abcdef"
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 _TOPIC = "arn:aws:iot:{region}:{account}:topic"
 _RULE = "arn:aws:events:{region}:{account}:rule"
+_ROLE = "arn:aws:iam::{account}:role"
 _STREAM = "log-stream:digits/20261124-abcdef"
 _SHELL = "on the embedded cloud a shell opens in the machine's own folder"
 _LOCAL = "LOCAL=1 has no endpoint of its own for messages"
@@ -21,6 +22,7 @@ NEEDS: Rows = [
         "uploads._list, results.fetch, runs.find_folder",
     ),
     (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "uploads.apply"),
+    ("s3:GetObject", "{config}/jobs/digits/training-config.json", "planning: make plan"),
     (
         "s3:GetObject",
         "{config}/jobs/digits/training-config.json",
@@ -62,6 +64,18 @@ NEEDS: Rows = [
         "newest.read_newest: whether older runs were taken in",
         {"dynamodb:LeadingKeys": ["adopted"]},
     ),
+    *(
+        (
+            action,
+            LEDGER,
+            f"planning.obstacles: make plan sees {what}",
+            {"dynamodb:LeadingKeys": [key]},
+        )
+        for action, key, what in (
+            ("dynamodb:GetItem", "slots", "who counts"),
+            ("dynamodb:Query", "queue", "who waits"),
+        )
+    ),
     ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
     ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-launch", "launch.invoke, fire"),
     (
@@ -85,6 +99,28 @@ NEEDS: Rows = [
         ],
         "*",
         "account_check._questions",
+    ),
+    (
+        ["ec2:DescribeInstanceTypeOfferings", "ec2:DescribeImages", "ec2:DescribeSpotPriceHistory"],
+        "*",
+        "planning: make plan",
+    ),
+    (
+        "ssm:GetParameter",
+        "arn:aws:ssm:{region}::parameter/aws/service/ami-amazon-linux-latest/al2023",
+        "planning: make plan, by prepare.resolve_image",
+    ),
+    ("pricing:GetProducts", "*", "planning: make plan, by prepare.read_price"),
+    (
+        "servicequotas:GetServiceQuota",
+        "arn:aws:servicequotas:{region}:{account}:ec2/L-1216C47A",
+        "planning.quotas: make plan",
+    ),
+    ("servicequotas:GetAWSDefaultServiceQuota", "*", "planning.quotas: make plan"),
+    (
+        "iam:SimulatePrincipalPolicy",
+        [f"{_ROLE}/{{deployment}}-{role}-{{region}}" for role in ("launch", "stack")],
+        "planning.rights: make plan",
     ),
     ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),
     ("cloudformation:DeleteStack", STACK, "clean_stacks.delete", OURS),
@@ -170,8 +206,19 @@ REFUSALS: Rows = [
         "what the functions remember",
     ),
     ("dynamodb:Query", OTHER_TABLES, "another's"),
-    ("dynamodb:Query", LEDGER, "events that wait", {"dynamodb:LeadingKeys": ["queue"]}),
-    ("dynamodb:GetItem", LEDGER, "who counts", {"dynamodb:LeadingKeys": ["slots"]}),
+    ("dynamodb:Query", LEDGER, "what came", {"dynamodb:LeadingKeys": ["windows#fresh/0"]}),
+    ("dynamodb:GetItem", LEDGER, "what came", {"dynamodb:LeadingKeys": ["arrival#fresh"]}),
+    ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
+    (
+        "servicequotas:GetServiceQuota",
+        "arn:aws:servicequotas:{region}:{account}:lambda/L-B99A9384",
+        "another service's",
+    ),
+    (
+        "iam:SimulatePrincipalPolicy",
+        [f"{_ROLE}/admin", f"{_ROLE}/{{deployment}}-reap-{{region}}"],
+        "what others may",
+    ),
     (["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], LEDGER, "only functions"),
     ("s3:GetObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended"),

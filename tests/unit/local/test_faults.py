@@ -36,6 +36,11 @@ def test_faults_are_those_of_the_stack_and_of_every_stack(home: Path) -> None:
     assert faults.of_machine("mine") == []
 
 
+def test_a_quota_is_what_a_fault_says_or_not_said(home: Path) -> None:
+    faults.write(home, {"quotas": {"L-1216C47A": 0}})
+    assert (faults.quota("L-1216C47A"), faults.quota("L-DB2E81BA")) == (0, None)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -43,6 +48,8 @@ def test_faults_are_those_of_the_stack_and_of_every_stack(home: Path) -> None:
         {"machines": {"*": ["no-shutdwon"]}},
         {"machines": {"*": ["disk-full:much"]}},
         {"machines": {"*": ["no-endpoint:1"]}},
+        {"quotas": {"L-1216C47A": "many"}},
+        {"quotas": {"L-1216C47A": -1}},
     ],
 )
 def test_a_fault_that_does_not_exist_is_not_written(home: Path, wrong: dict[str, Any]) -> None:

@@ -1,0 +1,274 @@
+"""A plan on moto: what it says of a job, of its ladder and of who is not allowed to ask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from scripts.cli.console import Refused
+from scripts.deployment.outputs import Deployment
+from scripts.jobs import jobs
+from scripts.planning import clients, reading, show
+from scripts.planning.job_plan import JobPlan, make_plan
+from tests.plans import NOW, SETTINGS
+from tests.reap_world import IMAGE
+from tests.world import PriceList, World
+
+CALLS = 30
+"""Of a job with one machine, at most: side by side and at 30 ms each they take a second."""
+
+
+UNKNOWN = "ami-0123456789abcdef0"
+
+
+class Quotas:
+    """Service Quotas of an account, whatever the code."""
+
+    def __init__(self) -> None:
+        self.vcpus = 32.0
+
+    def get_service_quota(self, **_: str) -> Any:
+        return {"Quota": {"Value": self.vcpus}}
+
+
+class Iam:
+    """IAM's simulator of roles that may do all, but for some actions."""
+
+    def __init__(self) -> None:
+        self.denied: set[str] = set()
+
+    def simulate_principal_policy(self, *, ActionNames: list[str], **_: Any) -> Any:  # noqa: N803
+        return {
+            "EvaluationResults": [
+                {
+                    "EvalActionName": name,
+                    "EvalDecision": "implicitDeny" if name in self.denied else "allowed",
+                }
+                for name in ActionNames
+            ]
+        }
+
+
+class Ec2:
+    """moto's EC2, with the public image and the spot prices that it lacks."""
+
+    def __init__(self, ec2: Any) -> None:
+        self._ec2 = ec2
+
+    def describe_images(self, *, ImageIds: list[str]) -> Any:  # noqa: N803
+        if ImageIds == [UNKNOWN]:
+            return self._ec2.describe_images(ImageIds=ImageIds)
+        about = {"ImageOwnerAlias": "amazon", "Architecture": "x86_64", "Name": "al2023"}
+        return {"Images": [{"ImageId": ImageIds[0], **about}]}
+
+    def describe_spot_price_history(self, **_: Any) -> Any:
+        return {"SpotPriceHistory": [{"SpotPrice": "0.0100"}]}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ec2, name)
+
+
+class Refusing:
+    """A client that AWS lets do nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, name)
+
+        return call
+
+
+class Planned(World):
+    """A deployment, seen by a person who plans."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quotas, self.iam = Quotas(), Iam()
+        self.stand_ins: dict[str, Any] = {"service-quotas": self.quotas, "iam": self.iam}
+        self.stand_ins["ec2"] = Ec2(self.ec2)
+        self.configure()
+
+    def configure(self, **config: Any) -> None:
+        known = {"termination-method": "at-fixed-time", "time-limit": 60}
+        self.put(
+            "training-config.json", json.dumps({"training-job-name": "one", **known, **config})
+        )
+
+    def client(self, service: str) -> Any:
+        return self.stand_ins.get(service) or boto3.client(
+            cast("Any", service), region_name="us-east-1"
+        )
+
+    def plan(self, job: str = "default", **parameters: str) -> JobPlan:
+        values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "")
+        values |= {"deployment": "parris", "region": "us-east-1", "account_id": "123456789012"}
+        values |= {"config_bucket": "parris-config", "results_bucket": "parris-results"}
+        values |= {"ledger_table": self.table.name, "launch_role_arn": "arn:aws:iam::1:role/launch"}
+        values |= {"schedules": {}, "instance_profiles": ["parris-instance"]}
+
+        class Seen(Deployment):
+            def client(_, service: str) -> Any:  # noqa: N805 - the world's
+                return self.client(service)
+
+        return make_plan(Seen(**values), job, parameters, NOW)
+
+
+@pytest.fixture
+def world(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planned]:  # noqa: ARG001
+    with mock_aws():
+        made = Planned()
+        told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
+        monkeypatch.setattr(reading, "settings_of", lambda _: told)
+        monkeypatch.setattr(clients, "make_client", lambda *_: made.prices)
+        monkeypatch.setattr(jobs, "job_folders", dict)
+        yield made
+
+
+def test_a_sound_job_goes_and_its_price_is_the_launchs(world: Planned) -> None:
+    plan = world.plan()
+    assert plan.problems == []
+    answer, launched = show.answer(plan), world.launch()
+    for key in ("instance-type", "market", "hourly-usd", "most-usd", "deadline", "stack-name"):
+        assert launched[key] == answer[key], key
+    assert answer["summary"] == (
+        "t3.medium on-demand: $0.0480 an hour, $0.0480 at most, ends by 2026-11-24T13:00:00Z"
+    )
+    [machine] = answer["machines"]
+    assert machine["zones"][0] == "us-east-1a"
+    assert machine["quota"]["vcpus"] == 32
+    assert json.dumps(answer)
+
+
+def test_a_plan_asks_little_and_writes_nothing(
+    world: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+    made: list[str] = []
+
+    def counted(client: Any, name: str, arguments: Any) -> Any:
+        made.append(name)
+        return call(client, name, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    world.plan()
+    assert len(made) < CALLS
+    assert {name for name in made if not name.startswith(("Describe", "Get", "List"))} == {"Query"}
+
+
+def test_what_machines_of_the_account_take_of_a_quota_counts(world: Planned) -> None:
+    world.ec2.run_instances(ImageId=IMAGE, MinCount=2, MaxCount=2, InstanceType="m5.4xlarge")
+    plan = world.plan()
+    assert not plan.goes
+    assert "t3.medium needs 2 vCPUs" in plan.problems[0]
+    assert "is 32 in us-east-1, of which 32 run" in plan.problems[0]
+    assert "--desired-value 34" in plan.problems[0]
+    world.quotas.vcpus = 34
+    assert world.plan().goes
+
+
+def test_a_ladder_is_told_rung_by_rung_and_its_worst_case_is_the_dearest(world: Planned) -> None:
+    world.configure(**{"market": "spot-then-on-demand", "instance-type": ["t3.medium", "c5.large"]})
+    plan = world.plan()
+    assert [(kind.market, kind.instance_type) for kind in plan.kinds] == [
+        ("spot", "t3.medium"),
+        ("spot", "c5.large"),
+        ("on-demand", "t3.medium"),
+        ("on-demand", "c5.large"),
+    ]
+    answer = show.answer(plan)
+    assert (answer["market"], answer["hourly-usd"]) == ("spot", "0.0180")
+    assert answer["most-usd"] == "0.0480"  # on demand for the hour that it may take
+    assert answer["machines"][0]["most-hourly-usd"] == "0.0480"
+
+
+def test_a_budget_caps_the_worst_case(world: Planned) -> None:
+    limits = {"termination-method": "around-cost", "cost-limit": 0.02}
+    world.configure(**limits, market="spot-then-on-demand")
+    answer = show.answer(world.plan())
+    assert answer["most-usd"] == "0.0200"
+    world.configure(**{**limits, "cost-limit": 0.001})
+    assert "the smallest budget that would do" in world.plan().problems[0]
+
+
+def test_every_thing_in_the_way_is_told_at_once(world: Planned) -> None:
+    world.launch()
+    world.quotas.vcpus = 0
+    world.iam.denied = {"ec2:RunInstances"}
+    world.configure(**{"image": "/aws/service/no/such"})
+    said = "\n".join(world.plan().problems)
+    for part in (
+        "stack one exists: CREATE_COMPLETE",
+        "t3.medium needs 2 vCPUs",
+        "role stack may not ec2:RunInstances",
+        "no public SSM parameter /aws/service/no/such",
+    ):
+        assert part in said
+
+
+def test_an_image_that_this_account_may_not_use_is_named(world: Planned) -> None:
+    world.configure(image=UNKNOWN)
+    [problem] = world.plan().problems
+    assert problem == f"image: {UNKNOWN} is not in us-east-1, or not shared with this account"
+
+
+def test_an_image_of_another_architecture_is_named(world: Planned) -> None:
+    world.configure(**{"instance-type": "t4g.micro", "image": IMAGE})
+    [problem] = world.plan().problems
+    assert problem == f"image: {IMAGE} is for x86_64, and t4g.micro runs arm64 only"
+
+
+def test_a_job_or_a_parameter_that_does_not_exist_is_refused(world: Planned) -> None:
+    with pytest.raises(Refused, match="job gone would not be launched: job 'gone' has no"):
+        world.plan("gone")
+    with pytest.raises(Refused, match="epoch is not a parameter of job default"):
+        world.plan(epoch="3")
+    world.put("training-config.json", '{"time-limit": "much"}')
+    with pytest.raises(Refused, match="time-limit"):
+        world.plan()
+
+
+def test_a_job_that_only_lies_here_is_planned_and_not_said_to_go(
+    world: Planned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "training-config.json").write_text('{"time-limit": 60}')
+    (tmp_path / "trainer-script.sh").write_text("#!/bin/bash\ntrue\n")
+    monkeypatch.setattr(jobs, "job_folders", lambda: {"mine": tmp_path})
+    plan = world.plan("mine")
+    assert plan.problems == ["the bucket has no job mine yet: make upload-config JOB=mine"]
+    assert (plan.uploaded, sorted(plan.files)) == (
+        False,
+        ["trainer-script.sh", "training-config.json"],
+    )
+    world.put("jobs/mine/training-config.json", "{}")
+    world.put("jobs/mine/trainer-script.sh", "#!/bin/bash\ntrue\n")
+    plan = world.plan("mine")
+    assert plan.goes
+    assert any("the job's folder differs from the bucket" in note for note in plan.notes)
+
+
+def test_who_may_not_ask_is_told_what_was_not_looked_at(world: Planned) -> None:
+    world.stand_ins |= {"service-quotas": Refusing(), "iam": Refusing()}
+    plan = world.plan()
+    assert plan.goes
+    assert plan.denials is None
+    said = "\n".join(plan.notes)
+    assert "quotas: not looked at, AWS does not let these credentials ask" in said
+    assert "the roles' rights: not looked at" in said
+    assert show.answer(plan)["machines"][0]["quota"] is None
+
+
+def test_without_a_price_the_worst_case_is_unknown_and_said_so(world: Planned) -> None:
+    world.prices = PriceList()
+    world.prices.usd = {"instanceType": "", "volumeApiName": ""}
+    answer = show.answer(world.plan())
+    assert (answer["hourly-usd"], answer["most-usd"], answer["goes"]) == (None, None, True)
+    assert "price unknown, ends by" in answer["summary"]
