@@ -55,13 +55,15 @@ def _watched(clone: Clone, run_id: str) -> str:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
     assert process.stdout is not None
     said = ""
-    for line in process.stdout:
-        said += line
-        if run_id in line:
-            break
-    process.stdout.close()
-    process.terminate()
-    process.wait(60)
+    try:
+        for line in process.stdout:
+            said += line
+            if run_id in line:
+                break
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
     return said
 
 
