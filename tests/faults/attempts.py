@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,13 +28,13 @@ _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
     runs = make_world()
-    act: Callable[[], Any] = runs.deliver
+    act: Callable[[], Any] = partial(runs.deliver, 10.1)
     if case.name in STOPPED:
         run_id, first = interrupted(runs)
         runs.ask_to_stop(run_id)
         if "its end" in case.name:
             runs.deliver(10.1)
-            act = lambda: runs.end_refused(10.1)  # noqa: E731 - one of several
+            act = partial(runs.end_refused, 10.1)
     elif case.name == "next machine":
         run_id, first = interrupted(runs)
     else:
@@ -41,7 +42,7 @@ def play(case: Case, make_world: Callable[[], Runs]) -> Case:
         first = runs.machine(run_id)
         runs.take(first)
         event = None if "sweep" in case.name else machine_event(first)
-        act = lambda: runs.reap(10, event)  # noqa: E731 - one of several
+        act = partial(runs.reap, 10, event)
     injector = Injector(runs.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):
         act()
