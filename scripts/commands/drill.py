@@ -26,7 +26,7 @@ PROGRESS_SECONDS = 20.0
 
 _HEADINGS = (
     *("FAULT", "ENDED BY LAYER", "MACHINE OFF", "STACK GONE", "STATE"),
-    *("ATTEMPTS", "COST", "SURVIVORS", "SAVED", ""),
+    *("ATTEMPTS", "COST", "LOST", "SURVIVORS", "SAVED", ""),
 )
 
 
@@ -49,7 +49,8 @@ def main(argv: list[str]) -> int:
     else:
         _print(rows)
         took = time.monotonic() - started
-        print(f"seconds are counted from the deadline; the drill took {took:.0f} s")
+        print("seconds are counted from the deadline; lost is what was done twice, at most")
+        print(f"the drill took {took:.0f} s")
     bad = [row["fault"] for row in rows if row["problems"]]
     for row in rows:
         for problem in row["problems"]:
@@ -96,6 +97,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             row["state"],
             str(row["attempts"]),
             "-" if row["cost-usd"] is None else f"${row['cost-usd']:.4f}",
+            "-" if row["lost-seconds"] is None else f"{row['lost-seconds']:.0f} s",
             str(row["survivors"]),
             row["saved"],
             "no" if row["problems"] else "ok",

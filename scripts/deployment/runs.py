@@ -177,7 +177,8 @@ def make_run(
     else:
         status = str(stack["StackStatus"]) if stack else None
         stands = state_of(receipt, outcome, status, machine)
-        if outcome is None:
+        # Since the stacks were listed a run with attempts may have got its next one.
+        if outcome is None and not (attempts and stands.state == State.ENDING):
             stands = _explained(deployment, stands, receipt, stack)
     if stack is not None and (moved := read_time(stack_parameters(stack).get("Deadline"))):
         receipt = {**receipt, "deadline": iso(moved)}  # by make extend

@@ -4,49 +4,49 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
-from parris.aws.stack_events import deleter
 from parris.aws.stacks import read_stack
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import LOCAL_HOME
 from scripts.commands import launch as launching
 from scripts.deployment import terraform
-from scripts.deployment.folders import believed_folder
 from scripts.deployment.machines import find_machine
-from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.outputs import Deployment, make_client, read_deployment
 from scripts.deployment.runs import find_run
-from scripts.drill.cases import CASES, ONE, Case
-from scripts.local import cloud, faults
+from scripts.drill.case import Case
+from scripts.drill.cases import CASES
+from scripts.drill.interrupted import SYNC_SECONDS, trace_of
+from scripts.drill.rows import DELETION_SECONDS, GRACE_MINUTES, Watch, row_of
+from scripts.local import cloud, faults, interruptions
 
-GRACE_MINUTES = 2
-DELETION_SECONDS = 30
-"""What a deletion itself may take once it has begun."""
+AT_ONCE = {"interrupted": 6}
+"""How many runs of a cloud are under way at once, where their own ends wait for no deadline."""
 
-GUEST = ("agent", "trainer", "user-data")
-"""What a machine's own record may name (docs/contracts.md, ``ended-by``)."""
-
-LAYERS = {"schedule": "2 schedule", "reap": "3 reap"}
+_LAUNCHING = threading.Lock()
+"""One after another, so that warm functions serve them all."""
 
 
-@dataclass(kw_only=True)
-class Watch:
-    """What is seen of one run."""
+@cache
+def _client(service: str, region: str) -> Any:
+    with _MAKING:  # boto3's session is not to be shared between threads
+        return make_client(service, region)
 
-    case: Case
-    run_id: str
-    job: str
-    stack_id: str
-    deadline: datetime
-    machine_off: datetime | None = None
-    stack_gone: datetime | None = None
-    off_reason: str = ""
-    """EC2's code for why it went off."""
-    problems: list[str] = field(default_factory=list)
+
+_MAKING = threading.Lock()
+
+
+class Watched(Deployment):
+    """A deployment whose clients are made once: they are called every second."""
+
+    def client(self, service: str) -> Any:
+        return _client(service, self.region)
 
 
 def main(argv: list[str]) -> int:
@@ -64,16 +64,33 @@ def main(argv: list[str]) -> int:
 def _play(name: str, cases: tuple[Case, ...]) -> list[dict[str, Any]]:
     cloud.up(LOCAL_HOME, 0)
     variables = [f"grace_minutes={GRACE_MINUTES}", "sweep_minutes=1", "schedules={}"]
+    variables.append(f"max_concurrent_runs={len(cases)}")
     if terraform.main(["apply", "--quiet", "--yes", *(f"-var={item}" for item in variables)]):
         raise Refused("terraform apply failed")
-    deployment = read_deployment()
+    deployment = Watched(**vars(read_deployment()))
     _break(deployment, name, cases)
-    watches = [_launch(deployment, number, case) for number, case in enumerate(cases)]
-    for watch in watches:
-        if watch.case.during is not None:
-            watch.case.during(deployment, watch.job, watch.run_id)
-    _wait(deployment, name, watches)
-    return [_row(deployment, watch) for watch in watches]
+    at_once = min(len(cases), AT_ONCE.get(name, len(cases)))
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        return list(pool.map(partial(_play_one, deployment, name), range(len(cases)), cases))
+
+
+def _play_one(deployment: Deployment, name: str, number: int, case: Case) -> dict[str, Any]:
+    """Launch a run, strike it, and return what came of it."""
+    with _LAUNCHING:
+        watch = _launch(deployment, number, case)
+    _strike(deployment, watch)
+    _wait(deployment, name, watch)
+    return row_of(deployment, watch)
+
+
+def _strike(deployment: Deployment, watch: Watch) -> None:
+    """Do to a run what its case says."""
+    if watch.case.during is None:
+        return
+    try:
+        watch.case.during(deployment, watch.job, watch.run_id)
+    except (Refused, interruptions.NoSuchMachine) as error:
+        watch.problems.append(str(error))
 
 
 def _break(deployment: Deployment, name: str, cases: tuple[Case, ...]) -> None:
@@ -84,7 +101,9 @@ def _break(deployment: Deployment, name: str, cases: tuple[Case, ...]) -> None:
         },
     }
     for case in cases:
-        wanted |= case.shortage
+        rules = [*wanted.get("capacity", []), *case.shortage.get("capacity", [])]
+        missing = {**wanted.get("not-offered", {}), **case.shortage.get("not-offered", {})}
+        wanted |= {"capacity": rules, "not-offered": missing}
     if name in ("scheduler-down", "machine-alone"):
         wanted["scheduler"] = "down"
     faults.write(LOCAL_HOME, wanted)
@@ -101,10 +120,14 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
         "training-job-name": _name(number),
         "termination-method": "at-fixed-time",
         "time-limit": case.minutes,
-        "sync-interval-seconds": 5,
+        "sync-interval-seconds": SYNC_SECONDS,
         "stop-grace-seconds": 1,
         **case.config,
     }
+    if case.goes_on:
+        trace = trace_of(_name(number))
+        trace.parent.mkdir(exist_ok=True)
+        config["parameters"] = {**case.config["parameters"], "trace": str(trace)}
     s3, folder = deployment.client("s3"), f"jobs/{_name(number)}"
     for key, text in (
         ("training-config.json", json.dumps(config)),
@@ -121,16 +144,14 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
     )
 
 
-def _wait(deployment: Deployment, name: str, watches: list[Watch]) -> None:
-    """Watch until every machine is off and every stack gone, or long past deadline and grace."""
-    last = max(watch.deadline for watch in watches)
-    limit = last + timedelta(minutes=GRACE_MINUTES, seconds=2 * DELETION_SECONDS)
-    while datetime.now(UTC) < limit:
-        for watch in watches:
-            _look(deployment, watch)
-        if all(_is_over(deployment, watch) for watch in watches):
+def _wait(deployment: Deployment, name: str, watch: Watch) -> None:
+    """Watch until machine and stack are gone, or long past deadline and grace."""
+    grace = timedelta(minutes=GRACE_MINUTES, seconds=2 * DELETION_SECONDS)
+    while datetime.now(UTC) < watch.deadline + grace:
+        _look(deployment, watch)
+        if _is_over(deployment, watch):
             return
-        if name == "machine-alone" and all(watch.machine_off for watch in watches):
+        if name == "machine-alone" and watch.machine_off:
             # Nothing that costs is left. The stack waits for Scheduler, which tries for a day.
             faults.write(LOCAL_HOME, {})
         time.sleep(1)
@@ -140,7 +161,9 @@ def _is_over(deployment: Deployment, watch: Watch) -> bool:
     """Return whether a run has neither machine nor stack, and gets none any more."""
     if not (watch.machine_off and watch.stack_gone):
         return False
-    return watch.case.attempts == 1 or find_run(deployment, watch.job, watch.run_id).is_over
+    if watch.case.attempts == 1:
+        return True
+    return find_run(deployment, watch.job, watch.run_id).outcome is not None
 
 
 def _look(deployment: Deployment, watch: Watch) -> None:
@@ -155,79 +178,6 @@ def _look(deployment: Deployment, watch: Watch) -> None:
         watch.stack_id, watch.stack_gone = stack["StackId"], None
     elif watch.stack_gone is None:
         watch.stack_gone = now
-
-
-def _deleter(deployment: Deployment, watch: Watch) -> str:
-    events = deployment.client("cloudformation").describe_stack_events(StackName=watch.stack_id)
-    asked = [
-        event.get("ClientRequestToken", "")
-        for event in events["StackEvents"]
-        if event["ResourceStatus"] == "DELETE_IN_PROGRESS"
-        and event["PhysicalResourceId"] == watch.stack_id
-    ]
-    return deleter(asked[0]) if asked else ""
-
-
-def _row(deployment: Deployment, watch: Watch) -> dict[str, Any]:
-    """Return what came of a run, and what is wrong with it."""
-    case, run = watch.case, find_run(deployment, watch.job, watch.run_id)
-    # A sweep may delete the stack while the machine, its record stored, is powering off: what
-    # ended such a run is the machine, as long as its power-off works.
-    powers_off = run.ended_by in GUEST and "no-shutdown" not in case.machine
-    itself = powers_off or watch.off_reason == "Client.InstanceInitiatedShutdown"
-    by = "" if itself else _deleter(deployment, watch)
-    layer = LAYERS.get(by, by or ONE)
-    objects = deployment.client("s3").list_objects_v2(
-        Bucket=deployment.results_bucket, Prefix=run.prefix
-    )["Contents"]
-    believed = believed_folder(deployment, run)
-    names = {item["Key"].removeprefix(believed).removeprefix(run.prefix) for item in objects}
-    saved = [name for name in ("output/kept.txt", "log.txt", "outcome.json") if name in names]
-    problems, attempts = list(watch.problems), (run.outcome or {}).get("attempts", [None])
-    survivors = _survivors(deployment, watch)
-    latest = timedelta(minutes=GRACE_MINUTES, seconds=DELETION_SECONDS)
-    for what, when in (("machine", watch.machine_off), ("stack", watch.stack_gone)):
-        if when is None:
-            problems.append(f"its {what} is still there")
-        elif when > watch.deadline + latest:
-            problems.append(f"its {what} outlived deadline and grace")
-    if layer not in case.layers:
-        problems.append(f"layer {layer} ended it, and not {' or '.join(case.layers)}")
-    if run.state not in case.states:
-        problems.append(f"its state is {run.state} ({run.reason}), not {' or '.join(case.states)}")
-    if len(attempts) != case.attempts:
-        problems.append(f"it had {len(attempts)} attempts, not {case.attempts}")
-    if survivors:
-        problems.append(f"machines are left: {', '.join(survivors)}")
-    if not run.ended_by:
-        problems.append("its record does not say what ended it")
-    if case.saves and "output/kept.txt" not in names:
-        problems.append("what the trainer had written is lost")
-    return {
-        "fault": case.fault,
-        "layer": layer,
-        "machine-off": _after(watch, watch.machine_off),
-        "stack-gone": _after(watch, watch.stack_gone),
-        "state": f"{run.state} ({run.ended_by})",
-        "reason": run.reason,
-        "saved": ", ".join(saved) or "-",
-        "attempts": len(attempts),
-        "cost-usd": (run.outcome or {}).get("cost-usd"),
-        "survivors": len(survivors),
-        "problems": problems,
-    }
-
-
-def _survivors(deployment: Deployment, watch: Watch) -> list[str]:
-    """Return the machines of a run that still cost something."""
-    going = {"Name": "instance-state-name", "Values": ["pending", "running", "shutting-down"]}
-    of_run = {"Name": "tag:parris:run-id", "Values": [watch.run_id]}
-    answer = deployment.client("ec2").describe_instances(Filters=[of_run, going])
-    return [found["InstanceId"] for each in answer["Reservations"] for found in each["Instances"]]
-
-
-def _after(watch: Watch, when: datetime | None) -> float | None:
-    return None if when is None else (when - watch.deadline).total_seconds()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.drill.cases import CASES
+from scripts.drill.interrupted import MOST_LOST_SECONDS
 from scripts.local import faults
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,14 @@ def test_nothing_outlives_its_limit_whatever_breaks() -> None:
         assert (row["problems"], row["survivors"]) == ([], 0)
         assert row["machine-off"] <= 150, row
         assert row["stack-gone"] <= 150, row
+    for row, case in zip(rows, [one for cases in CASES.values() for one in cases], strict=True):
+        assert row["attempts"] == case.attempts, row
+        lost = row["lost-seconds"]
+        assert (lost is not None) == case.goes_on
+        assert lost is None or 0 <= lost <= MOST_LOST_SECONDS, row
+    at_tenths = [row["lost-seconds"] for row in rows if "/10 of the run" in row["fault"]]
+    assert len(at_tenths) == 9
+    assert max(at_tenths) > 0  # without notice something is lost, or nothing was taken away
     left = subprocess.run(
         ["pgrep", "--full", "parris/drill"], capture_output=True, text=True, check=False
     )

@@ -38,10 +38,9 @@ def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     if case.name in STOPPED:
         run_id, first = interrupted(runs)
         runs.ask_to_stop(run_id)
-        act = runs.deliver
         if "its end" in case.name:
             runs.deliver(10.1)
-            act = lambda: runs.end_refused(10.1)  # noqa: E731 - one of several
+            act = partial(runs.end_refused, 10.1)
     elif case.name.startswith("next machine"):
         run_id, first = interrupted(runs)
     else:
@@ -49,7 +48,7 @@ def play(case: Case, make_world: Callable[[], Runs]) -> Case:
         first = runs.machine(run_id)
         runs.take(first)
         event = None if "sweep" in case.name else machine_event(first)
-        act = lambda: runs.reap(10, event)  # noqa: E731 - one of several
+        act = partial(runs.reap, 10, event)
     injector = Injector(runs.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):
         act()

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from parris.contract import State
 from scripts.cli.console import Refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import list_stacks, read_runs
@@ -126,6 +127,31 @@ def test_the_one_that_is_under_way_is_meant_though_newer_ones_are_over(world: Wo
     for run_id in RUNS[1:]:
         world.run(run_id, state="failed")
     assert pick_run_to_change(world.deployment, "job", None, "make stop").run_id == RUNS[0]
+
+
+def test_a_run_that_has_no_stack_for_the_moment_is_meant_too(world: World) -> None:
+    world.run(RUNS[0])
+    world.run(RUNS[1])
+    world.cloudformation.delete_stack(StackName=f"job-{RUNS[1][-8:]}")
+    world.table.change("run#job", RUNS[1], {"state": State.RELAUNCHING, "reason": "taken"})
+    with pytest.raises(Refused, match="2 runs of job job are under way"):
+        pick_run_to_change(world.deployment, "job", None, "make stop")
+
+
+def test_a_run_that_has_just_got_its_next_stack_is_not_over(world: World) -> None:
+    """Its stacks were listed before, its record was read after."""
+    stack_id = world.run(RUNS[0])
+    world.cloudformation.delete_stack(StackName=f"job-{RUNS[0][-8:]}")
+    over = {"number": 1, "instance-type": "m5.large", "market": "spot", "subnet-id": "", "zone": ""}
+    over |= dict.fromkeys(("hourly-usd", "cost-usd", "instance-id", "machine"))
+    over |= dict.fromkeys(("began", "ended"), "2026-11-24T12:00:00Z")
+    over |= {"state": "launch-failed", "reason": "", "ended-by": "cloudformation"}
+    over |= {"refusal": "capacity"}
+    [run] = read_runs(world.deployment, [("job", RUNS[0])], [])
+    assert run.is_over  # nothing follows
+    world.table.change("run#job", RUNS[0], {"attempts": json.dumps([over]), "stack_id": stack_id})
+    [run] = read_runs(world.deployment, [("job", RUNS[0])], [])
+    assert (run.state, run.is_over) == (State.ENDING, False)
 
 
 def test_a_run_whose_stack_another_has_now_was_replaced(world: World) -> None:
