@@ -13,7 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.boot.tools import Missing, Tools
+from tests.boot.tools import Tools
+from tests.debian import Missing
 
 SUITE = "bookworm"
 SIZE = "2G"

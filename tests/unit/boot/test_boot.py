@@ -17,6 +17,7 @@ from tests.boot import certificates, image, network, table, tools, vm
 from tests.boot.cases import DRILLS
 from tests.boot.checks import Holds, by_itself, off_after, say, stores
 from tests.boot.drill import IDLE_BOOT_SECONDS, TRAINER_BEGAN, USER_DATA, Drill, Result
+from tests.debian import Missing
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -151,7 +152,7 @@ def test_a_drill_that_breaks_is_a_failure_and_the_others_have_their_turn(
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", tools.Missing),
+        ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", Missing),
         ("E: Unable to locate package awscli2", image.Broken),
     ],
 )
