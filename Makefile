@@ -6,8 +6,8 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket upload-config \
-  launch status logs results stop extend jobs schedules fire clean-stacks destroy
-DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
+  launch status logs results report stop extend jobs schedules fire clean-stacks destroy
+DEVELOPER := help test test-fast coverage test-boot test-report check check-image prove faults bench package format lock venv \
   venv-dev
 
 export PYTHONPATH := lambda:.
@@ -49,6 +49,9 @@ coverage: venv-dev ## make test-fast, and the lines that it did not run
 test-boot: venv-dev ## boot the real machine, in a virtual one; DRILLS=a,b
 	@$(PYTHON) -m tests.boot
 
+test-report: venv-dev ## open the report in a headless Chromium, and use it
+	@$(PYTHON) -m tests.browser
+
 check: venv-dev ## formatting, lint and types; rewrites nothing
 	@.ci/check
 
@@ -76,6 +79,7 @@ launch: ## start a training; WAIT=1 follows it and says how it ended
 status: ## list runs and stacks
 logs: ## show a run's log, by default the newest run's
 results: ## fetch a run's results to results/<job>/<run-id>/
+report: ## write one HTML file with runs, curves and costs; RUNS=a,b
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
 jobs: ## list the jobs: where each is, its last run, what starts it

@@ -1,7 +1,7 @@
 # --- A person: what the make targets need, and no more --------------------------------------------
 
-# upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
-# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
+# upload-config, launch, status, jobs, logs, results, report, stop, extend, fire, clean-stacks. `make
+# schedules` asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
 # administrator's rights, whatever a policy would call them. Terraform's state, which every target
 # reads, is this person's to reach besides, where it is not in the clone.
 
@@ -61,6 +61,12 @@ data "aws_iam_policy_document" "operator" {
     sid       = "StopAndExtendRuns"
     actions   = ["s3:PutObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/run.json"]
+  }
+
+  statement {
+    sid       = "PublishReports" # a link reads with the rights of whoever signed it
+    actions   = ["s3:PutObject", "s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/reports/*"]
   }
 
   statement {

@@ -16,7 +16,7 @@ LOCAL_HOME = Path(
 
 TURNED_BY_LOCAL = (
     *("init", "deploy", "destroy", "upload-config", "launch", "status", "jobs", "logs"),
-    *("results", "stop", "extend", "schedules", "fire", "clean-stacks", "bucket"),
+    *("results", "report", "stop", "extend", "schedules", "fire", "clean-stacks", "bucket"),
 )
 """The make targets that go to the embedded cloud with LOCAL=1, and to an account without."""
 
