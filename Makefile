@@ -6,8 +6,10 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket plan upload-config \
-  launch status costs logs shell results stop extend rerun compare jobs schedules fire clean-stacks destroy
-DEVELOPER := help test test-fast coverage test-boot check check-image prove faults bench package format lock venv \
+  launch status costs logs shell results report stop extend rerun compare jobs schedules fire clean-stacks \
+  destroy
+DEVELOPER := help test test-fast coverage test-boot test-report check check-image prove faults bench package \
+  format lock venv \
   venv-dev
 
 export PYTHONPATH := lambda:.
@@ -49,6 +51,9 @@ coverage: venv-dev ## make test-fast, and the lines that it did not run
 test-boot: venv-dev ## boot the real machine, in a virtual one; DRILLS=a,b
 	@$(PYTHON) -m tests.boot
 
+test-report: venv-dev ## open the report in a headless Chromium, and use it
+	@$(PYTHON) -m tests.browser
+
 check: venv-dev ## formatting, lint and types; rewrites nothing
 	@.ci/check
 
@@ -79,6 +84,7 @@ costs: ## show what a month's runs have cost; MONTH=2026-11 CSV=1
 logs: ## show a run's log, by default the newest run's; SINCE=10m
 shell: ## open a shell on a run's machine; needs shell = true
 results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…
+report: ## write one HTML file with runs, curves and costs; RUNS=a,b
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
 rerun: ## start a run again as it was; RUN=id, by default the newest

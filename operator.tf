@@ -1,9 +1,8 @@
 # --- A person: what the make targets need, and no more --------------------------------------------
 
-# plan, upload-config, launch, status, jobs, logs, results, stop, extend, fire, clean-stacks. `make schedules`
-# asks AWS nothing. `make deploy` and `make destroy` make and delete roles, so they need an
-# administrator's rights, whatever a policy would call them. Terraform's state, which every target
-# reads, is this person's to reach besides, where it is not in the clone.
+# What the make targets ask of AWS, but for deploy, destroy and bucket. `make deploy` and `make destroy` make
+# and delete roles, so they need an administrator's rights, whatever a policy would call them. Terraform's
+# state, which every target reads, is this person's to reach besides, where it is not in the clone.
 
 locals {
   # A filter's wildcards as IAM writes them (AWS IoT developer guide, "Using wildcard characters in
@@ -62,6 +61,12 @@ data "aws_iam_policy_document" "operator" {
     sid       = "StopAndExtendRuns"
     actions   = ["s3:PutObject"]
     resources = ["${aws_s3_bucket.store["results"].arn}/runs/*/run.json"]
+  }
+
+  statement {
+    sid       = "PublishReports" # a link reads with the rights of whoever signed it
+    actions   = ["s3:PutObject", "s3:GetObject"]
+    resources = ["${aws_s3_bucket.store["results"].arn}/reports/*"]
   }
 
   statement {

@@ -20,7 +20,7 @@ from scripts.venv import MINIMUM, ROOT, find_python, install
 WHOLE = "requirements-dev"
 PARTS = ("requirements", "requirements-local")
 """Contained in the whole, so locked to its versions."""
-APART = ("requirements-iac", "requirements-reference", "requirements-lock")
+APART = ("requirements-browser", "requirements-iac", "requirements-reference", "requirements-lock")
 """In environments of their own."""
 LOCKER = ROOT / ".venv-lock"
 

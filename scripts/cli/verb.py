@@ -112,3 +112,11 @@ def pair(value: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{value} is not name=value, such as epochs=40")
     return name, rest
+
+
+def several(value: str) -> tuple[str, ...]:
+    """Return the words of a list with commas."""
+    words = tuple(word.strip() for word in value.split(","))
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"{value} is not a list with commas, such as a,b")
+    return words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.cli.filters import since, states
-from scripts.cli.verb import Option, Verb, job, month, named, pair, run, text, whole
+from scripts.cli.verb import Option, Verb, job, month, named, pair, run, several, text, whole
 
 _WAIT = Option(name="wait", help="follow it to its end and exit with its result")
 _OF_A_RUN = run("its id or the beginning of it; by default the newest")
@@ -163,6 +163,39 @@ VERBS = (
         example="shell 20261124-05",
         options=(_OF_A_RUN, _OF_JOB),
         unanswered="what is typed there answers",
+    ),
+    Verb(
+        name="report",
+        help="write one HTML file with runs, curves and costs",
+        example="report monte-carlo --output /tmp/report.html",
+        options=(
+            job("only runs of this job", first=True),
+            named(
+                "runs",
+                "only these: ids or beginnings of them, with commas",
+                read=several,
+                value="a,b",
+                default=(),
+            ),
+            named(
+                "count",
+                "how many runs, the newest",
+                read=whole(1, MAX_COUNT, "runs"),
+                value="n",
+                default=MAX_COUNT,
+            ),
+            named(
+                "output",
+                "the file to write; by default results/report.html",
+                value="file",
+                completes="files",
+            ),
+            Option(
+                name="publish",
+                help="also put it into the results bucket, and print a link that expires",
+            ),
+        ),
+        answer='`{"file", "bytes", "runs", "link", "expires"}`, the last two null if not published',
     ),
     Verb(
         name="stop",

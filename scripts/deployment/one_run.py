@@ -30,18 +30,22 @@ def was_refused(run: Run) -> bool:
     return run.state in (State.LAUNCH_FAILED, State.SKIPPED)
 
 
+def spent_on(run: Run, now: datetime) -> float | None:
+    """Return what a run has cost in US dollars, by its outcome or else so far; None if unknown."""
+    if run.outcome is not None:
+        known: float | None = run.outcome.get("cost-usd")
+        return known
+    if run.is_over or "claimed" not in run.receipt:
+        return None
+    began = datetime.fromisoformat(run.receipt.get("attempt-began", run.receipt["claimed"]))
+    runs = run.state != State.RELAUNCHING
+    spent = cost(run.receipt, began, now) if runs else 0.0
+    return spent if spent is None else spent + spent_usd(run.attempts)
+
+
 def cost_of(run: Run, now: datetime) -> str:
     """Return what a run has cost, by its outcome or else so far; "-" where nobody knows."""
-    if run.outcome is not None:
-        spent = run.outcome.get("cost-usd")
-    elif run.is_over or "claimed" not in run.receipt:
-        spent = None
-    else:
-        began = datetime.fromisoformat(run.receipt.get("attempt-began", run.receipt["claimed"]))
-        runs = run.state != State.RELAUNCHING
-        spent = cost(run.receipt, began, now) if runs else 0.0
-        if run.attempts and spent is not None:
-            spent += spent_usd(run.attempts)
+    spent = spent_on(run, now)
     return "-" if spent is None else f"${spent:.4f}"
 
 

@@ -31,15 +31,23 @@ _making = threading.Lock()
 """A session is not for two threads at once (boto3 guide, "Multithreading")."""
 
 
-def make_client(service: str, region: str, endpoint_url: str | None = None) -> Any:
+def make_client(
+    service: str, region: str, endpoint_url: str | None = None, signature: str | None = None
+) -> Any:
     """Return a boto3 client; no script makes one in another way.
+
+    Args:
+        signature: the version of its signatures; by default what botocore takes for the service.
 
     Raises:
         Refused: if LOCAL=1 asks for the embedded cloud, and the client would go elsewhere.
     """
+    config = CLIENT_CONFIG
+    if signature:
+        config = config.merge(Config(signature_version=signature))
     with _making:
         client = boto3.client(  # type: ignore[call-overload]
-            service, region_name=region, endpoint_url=endpoint_url, config=CLIENT_CONFIG
+            service, region_name=region, endpoint_url=endpoint_url, config=config
         )
     if is_local() and not _is_loopback(client.meta.endpoint_url):
         raise Refused(

@@ -26,6 +26,7 @@ from tests.boot.drill import (
 )
 from tests.boot.network import Front
 from tests.boot.stage import ROOT, Launched, Stage, StageError, deployed
+from tests.debian import Missing
 
 FOLDER = ROOT / ".parris" / "boot"
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         return _run([known[name] for name in named] or list(DRILLS))
-    except tools.Missing as error:
+    except Missing as error:
         print(f"skipped: {error}" if arguments.or_skip else f"error: {error}", file=sys.stderr)
         return 0 if arguments.or_skip else 2
     except (StageError, image.Broken) as error:

@@ -16,7 +16,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.boot.tools import Missing, Tools
+from tests.boot.tools import Tools
+from tests.debian import Missing
 
 SUITE = "bookworm"
 """Debian 12: its systemd is 252, as Amazon Linux 2023's."""

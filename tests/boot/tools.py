@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.debian import LIBRARIES, Missing, fetch
+
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
@@ -29,11 +31,6 @@ RANGERS = ("newuidmap", "newgidmap")
 """What the host of a user who is not root must have: they are setuid, so unpacked ones do not."""
 
 _PLACES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
-_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib")
-
-
-class Missing(Exception):
-    """The host lacks something; the text says what, and how it is had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +131,10 @@ def find(folder: Path) -> Tools:
     if packages:
         stamp = folder / "packages"
         if not stamp.exists() or stamp.read_text().split() != packages:
-            _fetch(folder, packages)
+            fetch(folder, packages)
             stamp.write_text(" ".join(packages))
         environment["PATH"] = os.pathsep.join([path, *(str(unpacked / one) for one in _PLACES)])
-        libraries = [str(unpacked / one) for one in _LIBRARIES]
+        libraries = [str(unpacked / one) for one in LIBRARIES]
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
         environment["PERL5LIB"] = str(unpacked / "usr/share/perl5")
     return Tools(environment=environment, root=root)
@@ -152,36 +149,3 @@ def _ids_refusal(path: str) -> str | None:
             texts.append("")
     found = [name for name in RANGERS if shutil.which(name, path=path)]
     return ids_refusal(pwd.getpwuid(os.geteuid()).pw_name, found, texts)
-
-
-def _fetch(folder: Path, packages: list[str]) -> None:
-    """Fetch packages, and those that they need and the host lacks, and unpack them."""
-    lists, archives = folder / "lists", folder / "archives"
-    for made in (lists, archives):
-        shutil.rmtree(made, ignore_errors=True)
-        (made / "partial").mkdir(parents=True)
-    apt = [
-        "apt-get",
-        "--quiet=2",
-        *("-o", f"Dir::State::Lists={lists}"),
-        *("-o", f"Dir::Cache={folder}"),
-        *("-o", f"Dir::Cache::archives={archives}"),
-        *("-o", "Debug::NoLocking=1"),
-        *("-o", "APT::Sandbox::User="),
-        *("-o", "APT::Update::Post-Invoke-Success="),
-    ]
-    install = [*apt, "install", "--yes", "--download-only", "--no-install-recommends", *packages]
-    for command in ([*apt, "update"], install):
-        result = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if result.returncode:
-            lines = result.stderr.strip().splitlines()
-            raise Missing(
-                f"apt-get could not fetch {' '.join(packages)}: {lines[-1] if lines else '?'}; "
-                f"install them: sudo apt-get install {' '.join(packages)}"
-            )
-    for package in archives.glob("*.deb"):
-        subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
-    shutil.rmtree(lists)
-    shutil.rmtree(archives)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
     clone.make("results", "LOCAL=1", f"RUN={run_id}")
     assert (folder / "output/result.txt").read_text().startswith("3.1")
     assert json.loads((folder / "outcome.json").read_text())["state"] == "succeeded"
+    _report_of(clone, run_id)
+
+
+def _report_of(clone: Clone, run_id: str) -> None:
+    """Report a run that succeeded, in all ways that docs/report.md shows."""
+    said = clone.make("report", "LOCAL=1").stdout
+    page = (clone.folder / "results/report.html").read_text()
+    assert f"results/report.html: 1 run, {len(page.encode()):,} bytes" in said
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    (row,) = data["runs"]
+    assert (row["id"], row["state"]) == (run_id, "succeeded")
+    assert "round 10: pi is about 3.1" in row["log"]
+    assert f"make results RUN={run_id} LOCAL=1" in row["next"]
+    one = clone.make("report", "LOCAL=1", "JOB=monte-carlo", f"RUNS={run_id[:-1]}").stdout
+    assert "report.html: 1 run, " in one
+    published = clone.make("report", "LOCAL=1", "OUTPUT=runs.html", "PUBLISH=1").stdout
+    with urllib.request.urlopen(published.splitlines()[-1]) as answer:  # noqa: S310
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.read() == (clone.folder / "runs.html").read_bytes()
 
 
 def _watched(clone: Clone, run_id: str) -> str:

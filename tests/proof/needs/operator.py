@@ -4,6 +4,7 @@ from tests.proof.common import ANOTHERS, LEDGER, OTHER_TABLES, OURS, STACK, by_k
 from tests.proof.table import Rows
 
 _RUN = "{results}/runs/digits/20261124-abcdef"
+_REPORT = "{results}/reports/digits-20261124-193233-ee09f120.html"
 _FUNCTION = "arn:aws:lambda:{region}:{account}:function"
 _TOPIC = "arn:aws:iot:{region}:{account}:topic"
 _RULE = "arn:aws:events:{region}:{account}:rule"
@@ -77,6 +78,11 @@ NEEDS: Rows = [
         )
     ),
     ("s3:PutObject", f"{_RUN}/run.json", "runs.change_receipt: make stop, make extend"),
+    (
+        ["s3:PutObject", "s3:GetObject"],
+        _REPORT,
+        "publish.publish: make report PUBLISH=1, and its link",
+    ),
     ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-launch", "launch.invoke, fire"),
     (
         ["cloudformation:DescribeStacks", "cloudformation:ListStacks"],
@@ -223,7 +229,7 @@ REFUSALS: Rows = [
     ("s3:GetObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
     ("s3:PutObject", f"{_RUN}/outcome.json", "how a run ended"),
     ("s3:PutObject", "arn:aws:s3:::arrivals/out/x", "what no trigger looks at"),
-    ("s3:DeleteObject", f"{_RUN}/run.json", "a run's objects stay"),
+    ("s3:DeleteObject", [f"{_RUN}/run.json", _REPORT], "a run's objects stay, and reports"),
     ("lambda:InvokeFunction", f"{_FUNCTION}:{{deployment}}-reap", "another function"),
     (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK, "another's", ANOTHERS),
     (["cloudformation:UpdateStack", "cloudformation:DeleteStack"], STACK, "nobody's stack"),

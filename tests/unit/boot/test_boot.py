@@ -26,6 +26,7 @@ from tests.boot.drill import (
     Drill,
     Result,
 )
+from tests.debian import Missing
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -242,7 +243,7 @@ def test_a_drill_that_breaks_is_a_failure_and_the_others_have_their_turn(
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", tools.Missing),
+        ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", Missing),
         ("E: Unable to locate package awscli2", image.Broken),
     ],
 )
