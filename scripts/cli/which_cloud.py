@@ -16,8 +16,19 @@ LOCAL_HOME = Path(
 
 TURNED_BY_LOCAL = (
     *("init", "deploy", "destroy", "plan", "upload-config", "launch", "status", "jobs", "logs"),
-    *("shell", "results", "report", "stop", "extend", "rerun", "compare", "schedules", "fire"),
-    *("clean-stacks", "bucket"),
+    *(
+        "costs",
+        "shell",
+        "results",
+        "report",
+        "stop",
+        "extend",
+        "rerun",
+        "compare",
+        "schedules",
+        "fire",
+    ),
+    *("fire", "clean-stacks", "bucket"),
 )
 """The make targets that go to the embedded cloud with LOCAL=1, and to an account without."""
 

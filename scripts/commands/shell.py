@@ -65,10 +65,10 @@ def _open_session(instance_id: str, region: str) -> int:
     command = ["aws", "ssm", "start-session", "--target", instance_id, "--region", region]
     status = subprocess.run(command, env=environment(), check=False).returncode
     if status:
-        print(
+        said = (
             "where it says TargetNotConnected, the machine takes no sessions: set shell = true in "
             "terraform.tfvars, make deploy, and launch anew; its image needs the SSM agent, and "
-            "its subnet a way to Systems Manager",
-            file=sys.stderr,
+            "its subnet a way to Systems Manager"
         )
+        print(hint(said), file=sys.stderr)
     return status

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.cli.console import Refused
-from scripts.commands import demo, launch, results
+from scripts.commands import demo, launch
 from trainer.runtime.agent.limits import SPOT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ def test_the_demo_says_of_its_launch_all_that_a_launch_says(
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(demo, name, stand_in)
     monkeypatch.setattr(launch, "invoke", lambda _deployment, _event: ANSWER)
-    monkeypatch.setattr(results, "fetch", lambda *_: None)
+    monkeypatch.setattr(demo, "fetch", lambda *_: None)
     assert demo._demo(was_up=True, port=0) == 0
     said = capsys.readouterr().out.splitlines()
     assert said == [*SAID, "attempt 1: taken", "attempt 2: succeeded"]
@@ -111,7 +111,7 @@ def test_the_sample_of_the_demo_takes_longer_than_ec2s_notice_takes_to_be_seen()
     [
         r"run \S+ of job demo launched",
         r"  stack    demo",
-        r"  plan     c7i.large spot: \$[\d.]+ an hour, \$[\d.]+ at most, ends by \S+",
+        r"  plan     c7i.large \S+: \$[\d.]+ an hour, \$[\d.]+ at most, ends by \S+",
     ],
 )
 def test_the_readme_shows_what_the_demo_says_of_its_launch(form: str) -> None:

@@ -29,6 +29,8 @@ ALONE = {
         "test",
         "test-fast",
         "test-boot",
+        "test-report",
+        "coverage",
         "check",
         "check-image",
         "prove",

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.test_agent import OWN_URI, Machine
+from tests.unit.agent.test_agent import Machine
 from tests.unit.agent.test_agent import machine as machine
 from trainer.runtime.agent import environment
 
-PUT = f"aws s3 cp - {OWN_URI}/packages.txt"
 SMI = """#!/bin/bash
 echo '| NVIDIA-SMI 550.54.15    Driver Version: 550.54.15      CUDA Version: 12.4     |'
 echo '| 0  Driver Version: 1 |'
@@ -48,7 +47,6 @@ def test_packages_of_an_environment_below_source_are_kept(machine: Machine) -> N
     assert {"# nvidia-driver 550.54.15", "# cuda 12.4"} <= set(lines)
     assert any(line.startswith("# kernel ") for line in lines)
     assert lines[-3:] == ["# python 3.11.7 of venv", "foo-bar==1.2", "torch==2.4.0+cu124"]
-    assert machine.calls.count(PUT) == 1
 
 
 @pytest.mark.processes
@@ -67,12 +65,11 @@ def test_an_interpreter_elsewhere_is_seen_while_it_runs(
 
 
 @pytest.mark.processes
-def test_what_cannot_be_stored_or_found_is_no_failure(machine: Machine) -> None:
-    machine.break_aws({"match": "packages.txt", "status": 1, "said": "AccessDenied"})
+def test_what_cannot_be_written_or_found_is_no_failure(machine: Machine) -> None:
+    (machine.home / "packages.txt").mkdir()
     machine.put("nvidia-smi", "#!/bin/bash\nexit 9\n")
     outcome = machine.run("#!/bin/bash\ntrue\n")
     assert (outcome["state"], outcome["warnings"]) == ("succeeded", [])
-    assert "could not store packages.txt: AccessDenied" in machine.console
     assert machine.stored("packages.txt") is None
 
 
@@ -83,16 +80,6 @@ def test_a_graphics_driver_that_hangs_delays_nothing(machine: Machine) -> None:
     assert machine.run("#!/bin/bash\ntrue\n")["state"] == "succeeded"
     assert time.monotonic() - began < 20
     assert not [line for line in kept(machine) if "cuda" in line]
-    machine.unplug()
-
-
-@pytest.mark.processes
-def test_an_upload_of_it_that_hangs_delays_the_end_by_little(machine: Machine) -> None:
-    machine.patience["LAST_SIGN_SECONDS"] = "1"
-    machine.break_aws({"match": "packages.txt", "sleep": 60})
-    began = time.monotonic()
-    assert machine.run("#!/bin/bash\ntrue\n")["state"] == "succeeded"
-    assert time.monotonic() - began < 20
     machine.unplug()
 
 

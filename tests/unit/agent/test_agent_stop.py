@@ -400,4 +400,4 @@ def test_the_outcome_is_the_last_thing_stored(machine: Machine) -> None:
     machine.run("echo a; echo a > $PARRIS_OUTPUT_DIR/a")
     calls = [call for call in machine.calls if " s3 " in call]
     assert calls[-1] == f"aws s3 cp - {OWN_URI}/outcome.json"
-    assert len(calls) == 4  # the sign of life and packages.txt beside it, all the files in one
+    assert len(calls) == 3  # the sign of life beside it, and all the files in one

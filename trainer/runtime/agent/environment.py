@@ -18,12 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from .aws import Aws
-from .limits import LAST_SIGN_SECONDS, LONGEST_LOOK_SECONDS, PACKAGES_SECONDS, SMI_SECONDS
+from .limits import LONGEST_LOOK_SECONDS, SMI_SECONDS
+from .store import PACKAGES
 from .trainer import living
-from .words import say
 
-NAME = "packages.txt"
 MAX_BYTES = 256 * 1024
 """Of the file; some thousands of packages."""
 MAX_FOLDERS = 2000
@@ -45,33 +43,30 @@ _PACKAGE = re.compile(r"([A-Za-z0-9._-]+?)-([^-]+)(?:-py[0-9.]+)?\.(?:dist|egg)-
 
 
 class Environment:
-    """`packages.txt` in the machine's folder."""
+    """`packages.txt`, which goes with the last upload."""
 
-    def __init__(self, aws: Aws, home: Path, uri: str) -> None:
-        self._aws, self._home, self._target = aws, home, f"{uri}/{NAME}"
+    def __init__(self, home: Path) -> None:
+        self._home = home
         self._graphics: dict[str, str] = {}
         self._prefixes: list[Path] = []
         self._over = threading.Event()
-        self._storing: Optional[threading.Thread] = None
 
     def start(self, group: int) -> None:
-        """Look at the machine, and at what the trainer's processes are, until `store`."""
+        """Look at the machine, and at what the trainer's processes are, until `write`."""
         for name, work, words in (
             ("graphics", read_graphics, (self._graphics,)),
             ("environment", self._observe, (group,)),
         ):
             threading.Thread(target=work, args=words, daemon=True, name=name).start()
 
-    def store(self) -> None:
-        """Begin to store it, beside all else that is stored at the end."""
+    def write(self) -> None:
+        """Write it; a disk that is full is no failure of the run, nor a warning."""
         self._over.set()
-        self._storing = threading.Thread(target=self._put, daemon=True, name="packages")
-        self._storing.start()
-
-    def end(self) -> None:
-        """Wait a little for what is still under way."""
-        if self._storing is not None:
-            self._storing.join(LAST_SIGN_SECONDS)
+        source = self._home / "source"
+        prefixes = list(dict.fromkeys([*self._prefixes, *find_environments(source)]))
+        text = describe(prefixes or [Path(sys.prefix)], source, dict(self._graphics))
+        with contextlib.suppress(OSError):
+            (self._home / PACKAGES).write_text(text)
 
     def _observe(self, group: int) -> None:
         pause = 0.5
@@ -81,15 +76,6 @@ class Environment:
                 if prefix is not None and prefix not in self._prefixes:
                     self._prefixes.append(prefix)
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
-
-    def _put(self) -> None:
-        source = self._home / "source"
-        prefixes = list(dict.fromkeys([*self._prefixes, *find_environments(source)]))
-        text = describe(prefixes or [Path(sys.prefix)], source, dict(self._graphics))
-        call = ("s3", "cp", "--only-show-errors", "-", self._target)
-        answer = self._aws.call(*call, stdin=text.encode(), timeout=PACKAGES_SECONDS)
-        if answer.status:  # no failure of the run, nor a warning
-            say(f"could not store {NAME}: {answer.said}")
 
 
 def read_graphics(found: dict[str, str]) -> None:

@@ -172,7 +172,7 @@ class Run:
                 if inputs.told:
                     self._note(f"parris: {inputs.told}")
             self._trainer.start(self._streamer, resumed, inputs.secrets)
-            self._environment = Environment(self._aws, self._home, self._own_uri)
+            self._environment = Environment(self._home)
             self._environment.start(self._trainer.group)
             self._watch = Watch(self._home, receipt, self._events)
             self._watch.start()
@@ -212,7 +212,7 @@ class Run:
         if self._streamer is not None:
             self._streamer.end()
         if self._environment is not None:
-            self._environment.store()
+            self._environment.write()
         now = deadline = time.time()
         if self._control is not None:
             self._control.end()
@@ -221,8 +221,6 @@ class Run:
             self._watch.finish()
         warnings = list(self._trainer.warnings) if self._trainer else []
         warnings += self._store.finish(max(now, deadline) + END_SECONDS)
-        if self._environment is not None:
-            self._environment.end()
         if self._streamer is not None:
             self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))
             if skipped := self._streamer.not_sent():

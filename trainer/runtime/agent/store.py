@@ -22,8 +22,9 @@ from .words import say
 
 FOLDERS = ("output", "checkpoints")
 LOG = "log.txt"
-OURS = (LAST, MACHINE)
-"""What the agent itself says of the run as it goes on."""
+PACKAGES = "packages.txt"
+OURS = (LAST, MACHINE, PACKAGES)
+"""What the agent itself says of the run."""
 
 
 class FileState(NamedTuple):
