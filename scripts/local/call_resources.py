@@ -2,8 +2,8 @@
 
 Stands in for the services' own authorisation (service authorization reference): CreateLogStream,
 GetLogEvents and PutLogEvents have the resource type log-stream, where MiniStack takes the group;
-ListTargetsByRule has the rule, where MiniStack takes none; SimulatePrincipalPolicy has the principal
-it is about.
+ListTargetsByRule has the rule, where MiniStack takes none; SimulatePrincipalPolicy has the
+principal that it is about.
 """
 
 from __future__ import annotations
