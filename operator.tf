@@ -109,15 +109,9 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
-    sid       = "ReadQuotasOfMachines"
-    actions   = ["servicequotas:GetServiceQuota"]
-    resources = ["arn:${local.partition}:servicequotas:${local.region}:${local.account_id}:ec2/*"]
-  }
-
-  statement {
-    sid       = "ReadDefaultQuotas" # of an account that has none of its own
-    actions   = ["servicequotas:GetAWSDefaultServiceQuota"]
-    resources = ["*"] # takes no resource
+    sid       = "ReadQuotas"
+    actions   = ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"]
+    resources = ["*"] # the second takes none; of the first, editions of AWS's reference differ
   }
 
   statement {

@@ -2,8 +2,8 @@
 
 Stands in for the services' own authorisation (service authorization reference): CreateLogStream,
 GetLogEvents and PutLogEvents have the resource type log-stream, where MiniStack takes the group;
-ListTargetsByRule has the rule and GetServiceQuota the quota, where MiniStack takes none;
-SimulatePrincipalPolicy has the principal that is asked about.
+ListTargetsByRule has the rule, where MiniStack takes none; SimulatePrincipalPolicy has the
+principal that it is about.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ def register() -> None:
             return f"{resource}:log-stream:{_said(body, 'logStreamName')}"
         if action == "ListTargetsByRule" and service in ("events", "eventbridge"):
             return f"arn:aws:events:{region}:{account}:rule/{_said(body, 'Rule')}"
-        if service == "servicequotas" and action == "GetServiceQuota":
-            quota = f"{_said(body, 'ServiceCode')}/{_said(body, 'QuotaCode')}"
-            return f"arn:aws:servicequotas:{region}:{account}:{quota}"
         form = parse_qs(body.decode(errors="replace")) if service == "iam" else {}
         if form.get("Action") == ["SimulatePrincipalPolicy"]:
             return form.get("PolicySourceArn", ["*"])[0]

@@ -30,6 +30,19 @@ NOT_ASKED: Mapping[tuple[str, str], str] = {
         "Lambda tags none with the role: AWS's own AWSLambdaVPCAccessExecutionRole lacks it"
     ),
     ("ec2:DescribeLaunchTemplateVersions", "ssm:GetParameters"): "as above: nothing to resolve",
+    **{
+        ("servicequotas:GetServiceQuota", f"{service}:{action}"): "only EC2's quotas are read"
+        for service, action in (
+            ("autoscaling", "DescribeAccountLimits"),
+            ("cloudformation", "DescribeAccountLimits"),
+            ("dynamodb", "DescribeLimits"),
+            ("elasticloadbalancing", "DescribeAccountLimits"),
+            ("iam", "GetAccountSummary"),
+            ("kinesis", "DescribeLimits"),
+            ("rds", "DescribeAccountAttributes"),
+            ("route53", "GetAccountLimit"),
+        )
+    },
 }
 """Dependent actions that nothing here asks for, and why."""
 

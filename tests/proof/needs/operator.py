@@ -118,11 +118,10 @@ NEEDS: Rows = [
     ),
     ("pricing:GetProducts", "*", "planning: make plan, by prepare.read_price"),
     (
-        "servicequotas:GetServiceQuota",
-        "arn:aws:servicequotas:{region}:{account}:ec2/L-1216C47A",
+        ["servicequotas:GetServiceQuota", "servicequotas:GetAWSDefaultServiceQuota"],
+        "*",
         "planning.quotas: make plan",
     ),
-    ("servicequotas:GetAWSDefaultServiceQuota", "*", "planning.quotas: make plan"),
     (
         "iam:SimulatePrincipalPolicy",
         [f"{_ROLE}/{{deployment}}-{role}-{{region}}" for role in ("launch", "stack")],
@@ -215,11 +214,6 @@ REFUSALS: Rows = [
     ("dynamodb:Query", LEDGER, "what came", {"dynamodb:LeadingKeys": ["windows#fresh/0"]}),
     ("dynamodb:GetItem", LEDGER, "what came", {"dynamodb:LeadingKeys": ["arrival#fresh"]}),
     ("ssm:GetParameter", "arn:aws:ssm:{region}:{account}:parameter/secret", "a secret"),
-    (
-        "servicequotas:GetServiceQuota",
-        "arn:aws:servicequotas:{region}:{account}:lambda/L-B99A9384",
-        "another service's",
-    ),
     (
         "iam:SimulatePrincipalPolicy",
         [f"{_ROLE}/admin", f"{_ROLE}/{{deployment}}-reap-{{region}}"],
