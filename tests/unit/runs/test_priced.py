@@ -59,7 +59,8 @@ def test_a_max_run_usd_that_buys_nothing_is_named() -> None:
 
 @pytest.mark.parametrize("setting", ["max_run_usd", "monthly_budget_usd"])
 def test_no_limit_in_dollars_is_kept_without_a_price(setting: str) -> None:
-    plan = planned(**{setting: Decimal(5)})
+    given: dict[str, Any] = {setting: Decimal(5)}
+    plan = planned(**given)
     with pytest.raises(PriceUnknown, match=f"no answer; .* keep to {setting}: launch again"):
         without_price(plan, PriceUnknown("no answer"))
 
