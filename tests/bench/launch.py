@@ -98,7 +98,7 @@ class Aws(BaseHTTPRequestHandler):
             return action, f"{text}</{action}Response>".encode()
         if "list-type=2" in path:
             rows = "".join(
-                f"<Contents><Key>{name}</Key><Size>{len(content)}</Size></Contents>"
+                f'<Contents><Key>{name}</Key><Size>{len(content)}</Size><ETag>"0"</ETag></Contents>'
                 for name, content in FILES.items()
             )
             return "ListObjectsV2", (

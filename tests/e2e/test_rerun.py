@@ -16,7 +16,7 @@ def test_a_run_is_run_again_as_it_was(clone: Clone) -> None:
         put(clone, name, (ROOT / "trainer" / name).read_bytes())
     put(clone, "training-config.json", json.dumps(CONFIG).encode())
     first = clone.invoke({"job": "again", "parameters": {"epochs": 4}})["run-id"]
-    assert clone.outcome("again", first)["state"] == "succeeded"
+    assert clone.outcome("again", first, 240)["state"] == "succeeded"
     shown = clone.make("status", "LOCAL=1", f"RUN={first}").stdout
     assert f"next      make rerun RUN={first} LOCAL=1" in shown
     gone(clone)

@@ -117,8 +117,11 @@ def test_parameters_may_be_given_anew_if_the_job_of_then_had_them(world: World) 
 def test_its_machine_is_the_last_one_of_then_and_no_other(world: World) -> None:
     """The job would do with two types, and its first was not to be had then."""
     first = over(world)
-    change_receipt(world, first, **{"instance-type": "m5.large", "volume-size-gb": 50})
+    image = world.ec2.register_image(Name="what a parameter held then")["ImageId"]
+    then = {"instance-type": "m5.large", "volume-size-gb": 50, "image": image}
+    change_receipt(world, first, **then)
     receipt = world.receipt(rerun(world, first)["run-id"])
+    assert receipt["image"] == image
     assert receipt["instance-type"] == "m5.large"
     assert receipt["volume-size-gb"] == 50
     assert receipt["ladder"]["instance-types"] == ["m5.large"]
