@@ -254,7 +254,8 @@ def test_a_launch_settles_that_before_it_launches(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], answer: bool | None
 ) -> None:
     order: list[Any] = []
-    facts = {"run-id": "r-1", "job": "mine", "stack-name": "s", "deadline": "d", "duplicate": False}
+    facts: dict[str, Any] = {"run-id": "r-1", "job": "mine", "stack-name": "s", "deadline": "d"}
+    facts |= {"duplicate": False, "hourly-usd": None, "most-usd": None}
 
     def settled(_deployment: Any, job: str, said: bool | None, *, ask: bool) -> None:
         order.append((job, said, ask))
