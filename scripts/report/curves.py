@@ -1,4 +1,4 @@
-"""Curves of what a trainer measured, from its ``metrics.jsonl``.
+"""Curves of what a trainer measured, from its ``metrics.jsonl`` and from files of other tools.
 
 One JSON object a line; its keys are the trainer's own. ``step`` or ``epoch`` says where on the x
 axis a line belongs, ``time`` (seconds since 1970, or ISO 8601) when it was written.
@@ -15,6 +15,7 @@ from typing import Any
 
 from parris.errors import cut
 from parris.runs.times import read_time
+from scripts.metrics.points import Curves
 from scripts.report.rows import is_number
 
 FILE = "metrics.jsonl"
@@ -67,6 +68,23 @@ def read_curves(folder: Path) -> list[Curve]:
         return []
     with path.open(encoding="utf-8", errors="replace") as file:
         return curves_of(_objects(file))
+
+
+def curves_from(read: Curves) -> list[Curve]:
+    """Return the curves that TensorBoard's event files and MLflow's file hold (scripts/metrics)."""
+    known = sorted(read.by_name.items())[:_MOST_CURVES]
+    most = min(_MOST_POINTS, _MOST_POINTS_OF_RUN // max(1, len(known)))
+    found = []
+    for name, curve in known:
+        began = next((point.time for point in curve.points if point.time is not None), 0.0)
+        by_step: dict[float, Point] = {}
+        for point in curve.points:
+            since = None if point.time is None else point.time - began
+            by_step[point.step] = (point.step, _finite(point.value), since)
+        whole = sorted(by_step.values(), key=lambda point: point[0])
+        points = thinned(whole, most)
+        found.append(Curve(name=name, axis="step", points=points, last=whole[-1][1]))
+    return found
 
 
 def curves_of(rows: Iterable[Mapping[str, Any]]) -> list[Curve]:

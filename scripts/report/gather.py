@@ -13,11 +13,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scripts.cli.console import progress
+from scripts.cli.inside import NotInside, path_inside
 from scripts.cli.which_cloud import hint
 from scripts.deployment.folders import believed_folder
 from scripts.deployment.one_run import attempts_of, next_commands, was_refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
+from scripts.metrics.curves import read_curves
 from scripts.report import curves, images
 from scripts.report.images import Output
 from scripts.report.rows import row_of
@@ -102,6 +104,8 @@ def _read(place: _Place) -> tuple[dict[str, Any], list[Output]]:
         drawn = []
     else:
         drawn = _curves(place, trained) if curves.FILE in sizes else []
+    names = {curve.name for curve in drawn}
+    drawn += [one for one in _others_curves(place, outputs, lacking) if one.name not in names]
     return {
         "curves": [{**curve.record(), "last": curve.last} for curve in drawn],
         "machineCurves": [curve.record() for curve in _curves(place, _MACHINE_FILE)],
@@ -129,6 +133,29 @@ def _curves(place: _Place, name: str) -> list[curves.Curve]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / curves.FILE).write_bytes(body)
         return curves.read_curves(Path(folder))
+
+
+def _others_curves(
+    place: _Place, outputs: Sequence[Output], lacking: list[str]
+) -> list[curves.Curve]:
+    """Return the curves in files of TensorBoard and MLflow; say what of them is left out."""
+    files = [one for one in outputs if ".tfevents." in one.name or one.name.endswith("mlflow.db")]
+    left = _MOST_METRICS_BYTES
+    with tempfile.TemporaryDirectory() as folder:
+        for one in files:
+            if one.size > left:
+                lacking.append(f"curves: output/{one.name} has {one.size:,} bytes")
+                continue
+            left -= one.size
+            try:  # the trainer has chosen the name
+                path = path_inside(Path(folder) / "output", one.name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_get(place.s3, place.bucket, one.key) or b"")
+            except (NotInside, OSError) as error:
+                lacking.append(f"curves: output/{one.name}: {error}")
+        read = read_curves(Path(folder))
+    lacking += [f"curves: {problem}" for problem in read.problems]
+    return curves.curves_from(read)
 
 
 def _log_end(place: _Place) -> str:

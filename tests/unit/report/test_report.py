@@ -24,6 +24,7 @@ from scripts.report import images, publish
 from tests.ledger import NAME, make_table, note_run, table_of
 from tests.plans import NOW
 from tests.report_world import HOSTILE, picture, run_of
+from tests.unit.metrics.test_curves import SIMPLE, event, mlflow, record
 from tests.unit.report.test_page import Read
 
 FOLDER = "AROAROLE:i-0aaaaaaaaaaaaaaaa"
@@ -103,6 +104,26 @@ def test_a_run_is_there_with_its_curves_log_images_and_receipt(
     said = capsys.readouterr().out
     size = (tmp_path / "report.html").stat().st_size
     assert f"report.html: 1 run, {size:,} bytes" in said
+
+
+def test_curves_of_tensorboard_and_mlflow_are_there_too(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    events = b"".join(record(event(step, b"acc", SIMPLE)) for step in (1, 2))
+    rows = [("loss", 1 / step, 1795521600500, "a" * 32, step, 0) for step in (1, 2)]
+    mlflow(tmp_path / "mlflow.db", *rows)
+    stored = {
+        "output/runs/events.out.tfevents.1.host": events,
+        "output/deep/mlflow.db": (tmp_path / "mlflow.db").read_bytes(),
+        "output/../events.out.tfevents.2.host": events,
+    }
+    note(deployment, 1, stored=stored)
+    (run,) = written(tmp_path)["runs"]
+    curves = {one["name"]: (one["axis"], one["steps"], one["values"]) for one in run["curves"]}
+    assert curves == {"acc": ("step", [1, 2], [0.5, 0.5]), "loss": ("step", [1, 2], [1, 0.5])}
+    assert run["metrics"]["loss"] == 0.5
+    (outside,) = run["lacking"]
+    assert outside.startswith("curves: output/../events.out.tfevents.2.host: its name has a part")
 
 
 def test_another_machines_folder_is_nobodys_word(deployment: Deployment, tmp_path: Path) -> None:
