@@ -299,6 +299,63 @@ run "china" {
   }
 }
 
+run "data_secrets_and_a_shell" {
+  command = plan
+
+  variables {
+    data_sources = ["s3://pictures/train/", "s3://pictures/labels.csv", "s3://other/"]
+    secret_arns  = ["arn:aws:ssm:eu-west-1:123456789012:parameter/team/*", "arn:aws:kms:eu-west-1:123456789012:key/k"]
+    shell        = true
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in data.aws_iam_policy_document.inputs.statement : [for action in statement.actions : "${action} ${join(" ", sort(statement.resources))}" if action != "s3:ListBucket" && !startswith(action, "ssmmessages:")]
+      ])) == toset([
+      "kms:Decrypt arn:aws:kms:eu-west-1:123456789012:key/k",
+      "s3:GetObject arn:aws:s3:::other/* arn:aws:s3:::pictures/labels.csv arn:aws:s3:::pictures/train/*",
+      "ssm:GetParameter arn:aws:ssm:eu-west-1:123456789012:parameter/team/*",
+      "ssm:UpdateInstanceInformation *",
+    ])
+    error_message = "machines read what is named, and no more"
+  }
+
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.inputs.statement : one(statement.resources) => sort(one(statement.condition).values) if contains(statement.actions, "s3:ListBucket")
+      } == {
+      "arn:aws:s3:::other"    = tolist(["*"])
+      "arn:aws:s3:::pictures" = tolist(["train/*"])
+    }
+    error_message = "a bucket is listed below the prefixes that are named; one object is not listed"
+  }
+
+  assert {
+    condition     = length([for statement in data.aws_iam_policy_document.operator.statement : statement if contains(statement.actions, "ssm:StartSession")]) == 2
+    error_message = "an operator opens sessions"
+  }
+}
+
+run "no_data_secrets_or_shell_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(data.aws_iam_policy_document.inputs.statement) == 0 && length([for statement in data.aws_iam_policy_document.operator.statement : statement if contains(statement.actions, "ssm:StartSession")]) == 0
+    error_message = "nothing of it unless it is asked for"
+  }
+}
+
+run "refuses_what_is_no_secret_or_address" {
+  command = plan
+
+  variables {
+    secret_arns  = ["arn:aws:ssm:eu-west-1:123456789012:document/x"]
+    data_sources = ["s3://pictures/*"]
+  }
+
+  expect_failures = [var.secret_arns, var.data_sources]
+}
+
 run "refuses_what_is_no_arn" {
   command = plan
 
