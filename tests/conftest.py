@@ -23,7 +23,6 @@ settings.load_profile("whole")
 
 _LONGEST = (
     *(
-        "drill",
         "five_interruptions",
         "attempts",
         "schedules",
