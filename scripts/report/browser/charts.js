@@ -73,9 +73,9 @@ function drawLegend() {
     });
     line.style.borderColor = colourOf(place);
     const open = button(run.id, () => showRun(run), { className: "link" });
-    const about = differing(comparedRuns(), "parameters").map(
-      (name) => `${name} ${numberText(own(run.parameters, name))}`,
-    );
+    const about = differing(comparedRuns(), "parameters")
+      .filter((name) => own(run.parameters, name) !== undefined)
+      .map((name) => `${name} ${own(run.parameters, name)}`);
     const out = button("×", () => compareOnly(comparedRuns().filter((one) => one !== run)), {
       "aria-label": `do not compare ${run.id}`,
       className: "out",

@@ -22,7 +22,7 @@ function drawDifferences(runs) {
   const alike = namesOf(runs, "parameters").length - differing(runs, "parameters").length;
   const said = alike
     ? `${counted(alike, "parameter")} alike in all of them left out`
-    : "All parameters of the runs that are compared";
+    : "No parameter is alike in all of them";
   fill(place, plainTable(said, ["Of", ...runs.map((run) => run.id)], rows));
 }
 
