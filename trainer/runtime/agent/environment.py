@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
@@ -30,6 +31,9 @@ MAX_FOLDERS = 2000
 """Below source/, which are looked through for an environment of Python."""
 DEPTH = 3
 """How deep below source/ it may lie."""
+
+MAX_LINES = 100
+"""Of a .pth file."""
 
 _PYTHON = re.compile(r"python[0-9.]*")
 _PLACES = tuple(
@@ -52,6 +56,7 @@ class Environment:
         self._graphics: dict[str, str] = {}
         self._prefixes: list[Path] = []
         self._over = threading.Event()
+        self._began = 0.0
         self._storing: Optional[threading.Thread] = None
 
     def start(self, group: int) -> None:
@@ -65,13 +70,15 @@ class Environment:
     def store(self) -> None:
         """Begin to store it, beside all else that is stored at the end."""
         self._over.set()
+        self._began = time.monotonic()
         self._storing = threading.Thread(target=self._put, daemon=True, name="packages")
         self._storing.start()
 
     def end(self) -> None:
-        """Wait a little for what is still under way."""
+        """Wait for what is still under way: PACKAGES_SECONDS from its beginning, or a little."""
         if self._storing is not None:
-            self._storing.join(LAST_SIGN_SECONDS)
+            left = self._began + PACKAGES_SECONDS - time.monotonic()
+            self._storing.join(max(left, LAST_SIGN_SECONDS))
 
     def _observe(self, group: int) -> None:
         pause = 0.5
@@ -173,11 +180,24 @@ def read_packages(prefix: Path) -> tuple[str, list[str]]:
     for place in reversed(prefixes):  # what lies nearer wins
         for pattern in _PLACES:
             for folder in sorted(place.glob(pattern)):
-                with contextlib.suppress(OSError):
-                    for name in os.listdir(folder):  # noqa: PTH208 - names are enough
-                        if package := _PACKAGE.fullmatch(name):
-                            named = re.sub(r"[-_.]+", "-", package[1]).lower()  # PEP 503
-                            found[named] = package[2]
-                    if version == "unknown":
-                        version = folder.parent.name.replace("python", "")
+                for other in (*_named_beside(folder), folder):
+                    found.update(_packages_in(other))
+                if version == "unknown":
+                    version = folder.parent.name.replace("python", "")
     return version, [f"{name}=={found[name]}" for name in sorted(found)]
+
+
+def _packages_in(folder: Path) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - names are enough
+            if package := _PACKAGE.fullmatch(name):
+                yield re.sub(r"[-_.]+", "-", package[1]).lower(), package[2]  # PEP 503
+
+
+def _named_beside(folder: Path) -> Iterator[Path]:
+    """Yield the folders that a folder's .pth files add (Python library reference, "site")."""
+    for path in sorted(folder.glob("*.pth")):
+        with contextlib.suppress(OSError):
+            for line in path.read_text(errors="replace").splitlines()[:MAX_LINES]:
+                if line.strip() and not line.startswith(("#", "import ", "import\t")):
+                    yield folder / line.strip()

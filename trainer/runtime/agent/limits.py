@@ -28,7 +28,7 @@ ORDERLY_SECONDS = 15
 HUNG_SECONDS = 50
 """How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
 READ_SECONDS, and the pauses between."""
-PACKAGES_SECONDS = 20
+PACKAGES_SECONDS = 15
 """The most for `packages.txt`, beside the last upload."""
 SMI_SECONDS = 30
 """The most for nvidia-smi, which nobody waits for: it may have to load the driver first."""
