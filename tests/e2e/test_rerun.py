@@ -35,7 +35,7 @@ def test_a_run_is_run_again_as_it_was(clone: Clone) -> None:
     gone(clone)
     compared = clone.make("compare", "LOCAL=1", f"RUNS={first},{second}", "DIFF=1").stdout
     assert "parameters: the same" in compared
-    assert "Python packages: the same" in compared
+    assert "Python packages: the same" in compared, compared
     assert "validation-accuracy" in compared
     assert f"files of {second}, by those of {first}: the same" in compared
 

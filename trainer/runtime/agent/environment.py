@@ -29,6 +29,9 @@ MAX_FOLDERS = 2000
 DEPTH = 3
 """How deep below source/ it may lie."""
 
+MAX_LINES = 100
+"""Of a .pth file."""
+
 _PYTHON = re.compile(r"python[0-9.]*")
 _PLACES = tuple(
     f"{root}lib{bits}/python3*/{name}"
@@ -159,11 +162,24 @@ def read_packages(prefix: Path) -> tuple[str, list[str]]:
     for place in reversed(prefixes):  # what lies nearer wins
         for pattern in _PLACES:
             for folder in sorted(place.glob(pattern)):
-                with contextlib.suppress(OSError):
-                    for name in os.listdir(folder):  # noqa: PTH208 - names are enough
-                        if package := _PACKAGE.fullmatch(name):
-                            named = re.sub(r"[-_.]+", "-", package[1]).lower()  # PEP 503
-                            found[named] = package[2]
-                    if version == "unknown":
-                        version = folder.parent.name.replace("python", "")
+                for other in (*_named_beside(folder), folder):
+                    found.update(_packages_in(other))
+                if version == "unknown":
+                    version = folder.parent.name.replace("python", "")
     return version, [f"{name}=={found[name]}" for name in sorted(found)]
+
+
+def _packages_in(folder: Path) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - names are enough
+            if package := _PACKAGE.fullmatch(name):
+                yield re.sub(r"[-_.]+", "-", package[1]).lower(), package[2]  # PEP 503
+
+
+def _named_beside(folder: Path) -> Iterator[Path]:
+    """Yield the folders that a folder's .pth files add (Python library reference, "site")."""
+    for path in sorted(folder.glob("*.pth")):
+        with contextlib.suppress(OSError):
+            for line in path.read_text(errors="replace").splitlines()[:MAX_LINES]:
+                if line.strip() and not line.startswith(("#", "import ", "import\t")):
+                    yield folder / line.strip()
