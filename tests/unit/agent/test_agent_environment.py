@@ -99,6 +99,15 @@ def test_the_systems_packages_count_where_the_environment_takes_them(tmp_path: P
     assert environment.read_packages(tmp_path / "none") == ("unknown", [])
 
 
+def test_folders_that_a_pth_file_adds_count_and_what_lies_nearer_wins(tmp_path: Path) -> None:
+    (tmp_path / "else where/far-3.dist-info").mkdir(parents=True)
+    (tmp_path / "else where/near-1.dist-info").mkdir()
+    inner = make_venv(tmp_path / "venv", "near-2.dist-info")
+    lines = f"# x\nimport os\n\n{tmp_path}/else where\n/no/such\n"
+    (inner / "lib/python3.11/site-packages/more.pth").write_text(lines)
+    assert environment.read_packages(inner)[1] == ["far==3", "near==2"]
+
+
 def test_environments_are_looked_for_a_little_way_down(tmp_path: Path) -> None:
     make_venv(tmp_path / "a/b/.venv")
     make_venv(tmp_path / "a/b/c/d/too-deep")
