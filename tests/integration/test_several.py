@@ -142,7 +142,13 @@ def test_a_run_that_has_just_got_its_next_stack_is_not_over(world: World) -> Non
     """Its stacks were listed before, its record was read after."""
     stack_id = world.run(RUNS[0])
     world.cloudformation.delete_stack(StackName=f"job-{RUNS[0][-8:]}")
-    over = {"number": 1, "instance-type": "m5.large", "market": "spot", "subnet-id": "", "zone": ""}
+    over: Any = {
+        "number": 1,
+        "instance-type": "m5.large",
+        "market": "spot",
+        "subnet-id": "",
+        "zone": "",
+    }
     over |= dict.fromkeys(("hourly-usd", "cost-usd", "instance-id", "machine"))
     over |= dict.fromkeys(("began", "ended"), "2026-11-24T12:00:00Z")
     over |= {"state": "launch-failed", "reason": "", "ended-by": "cloudformation"}
