@@ -77,20 +77,6 @@ resource "aws_lambda_function" "launch" {
   depends_on = [terraform_data.package, aws_iam_role_policy.launch]
 }
 
-resource "aws_lambda_function_event_invoke_config" "launch" {
-  function_name                = aws_lambda_function.launch.function_name
-  maximum_retry_attempts       = 0 # Lambda's default, 2, could mean more launches than one
-  maximum_event_age_in_seconds = 3600
-
-  destination_config {
-    on_failure {
-      destination = aws_lambda_function.reap.arn # which notifies in words, once
-    }
-  }
-
-  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may invoke
-}
-
 # --- Its role: reads jobs, writes receipts, asks CloudFormation for stacks ------------------------
 
 data "aws_iam_policy_document" "launch" {

@@ -244,3 +244,19 @@ resource "aws_iam_role_policy" "iot" {
   role   = aws_iam_role.iot[0].id
   policy = data.aws_iam_policy_document.iot.json
 }
+
+# --- What becomes of an event whose launch fails -------------------------------------------------
+
+resource "aws_lambda_function_event_invoke_config" "launch" {
+  function_name                = aws_lambda_function.launch.function_name
+  maximum_retry_attempts       = 0 # Lambda's default, 2, could mean more launches than one
+  maximum_event_age_in_seconds = 3600
+
+  destination_config {
+    on_failure {
+      destination = aws_lambda_function.reap.arn # which notifies in words, once
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.launch] # the API checks that the role may invoke
+}

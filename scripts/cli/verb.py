@@ -37,6 +37,9 @@ class Option:
 
 
 JSON = Option(name="json", help="print one JSON value, and all else to standard error")
+WAIT = Option(name="wait", help="follow it to its end and exit with its result")
+MAX_COUNT = 10_000
+"""How many runs may be asked for."""
 LOCAL = Option(name="local", help="use the embedded cloud of this clone, as LOCAL=1 does")
 
 

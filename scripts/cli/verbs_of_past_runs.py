@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from scripts.cli.verb import Option, Verb, job, named, pair, run, text
+from scripts.cli.verb import (
+    MAX_COUNT,
+    WAIT,
+    Option,
+    Verb,
+    job,
+    named,
+    pair,
+    run,
+    several,
+    text,
+    whole,
+)
 
 VERBS = (
     Verb(
@@ -22,7 +34,7 @@ VERBS = (
                 short="p",
                 many=True,
             ),
-            Option(name="wait", help="follow it to its end and exit with its result"),
+            WAIT,
             named("event-id", "launch at most once for this id", value="id"),
         ),
         answer=(
@@ -52,5 +64,38 @@ VERBS = (
             '"facts", "packages", "metrics"}, "diff"}`: `differ` lists names; `diff` is null '
             "without `--diff`, else lines by run id"
         ),
+    ),
+    Verb(
+        name="report",
+        help="write one HTML file with runs, curves and costs",
+        example="report monte-carlo --output /tmp/report.html",
+        options=(
+            job("only runs of this job", first=True),
+            named(
+                "runs",
+                "only these: ids or beginnings of them, with commas",
+                read=several,
+                value="a,b",
+                default=(),
+            ),
+            named(
+                "count",
+                "how many runs, the newest",
+                read=whole(1, MAX_COUNT, "runs"),
+                value="n",
+                default=MAX_COUNT,
+            ),
+            named(
+                "output",
+                "the file to write; by default results/report.html",
+                value="file",
+                completes="files",
+            ),
+            Option(
+                name="publish",
+                help="also put it into the results bucket, and print a link that expires",
+            ),
+        ),
+        answer='`{"file", "bytes", "runs", "link", "expires"}`, the last two null if not published',
     ),
 )

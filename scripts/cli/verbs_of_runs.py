@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from scripts.cli.filters import since, states
-from scripts.cli.verb import Option, Verb, job, month, named, pair, run, several, text, whole
+from scripts.cli.verb import (
+    MAX_COUNT,
+    WAIT,
+    Option,
+    Verb,
+    job,
+    month,
+    named,
+    pair,
+    run,
+    text,
+    whole,
+)
 
-_WAIT = Option(name="wait", help="follow it to its end and exit with its result")
 _OF_A_RUN = run("its id or the beginning of it; by default the newest")
 _OF_JOB = job("only runs of this job")
-MAX_COUNT = 10_000
-"""How many runs a status may be asked for."""
 
 _PARAMETERS = Option(
     name="parameter",
@@ -58,7 +67,7 @@ VERBS = (
                 "begin with the checkpoints of this run, or of the job's last one that trained",
                 value="run|last",
             ),
-            _WAIT,
+            WAIT,
             named("event-id", "launch at most once for this id", value="id"),
         ),
         answer=(
@@ -128,7 +137,7 @@ VERBS = (
         options=(
             _OF_A_RUN,
             _OF_JOB,
-            _WAIT,
+            WAIT,
             named(
                 "since",
                 "only lines since: 10m, 2h, or an ISO time (UTC)",
@@ -165,43 +174,10 @@ VERBS = (
         unanswered="what is typed there answers",
     ),
     Verb(
-        name="report",
-        help="write one HTML file with runs, curves and costs",
-        example="report monte-carlo --output /tmp/report.html",
-        options=(
-            job("only runs of this job", first=True),
-            named(
-                "runs",
-                "only these: ids or beginnings of them, with commas",
-                read=several,
-                value="a,b",
-                default=(),
-            ),
-            named(
-                "count",
-                "how many runs, the newest",
-                read=whole(1, MAX_COUNT, "runs"),
-                value="n",
-                default=MAX_COUNT,
-            ),
-            named(
-                "output",
-                "the file to write; by default results/report.html",
-                value="file",
-                completes="files",
-            ),
-            Option(
-                name="publish",
-                help="also put it into the results bucket, and print a link that expires",
-            ),
-        ),
-        answer='`{"file", "bytes", "runs", "link", "expires"}`, the last two null if not published',
-    ),
-    Verb(
         name="stop",
         help="end a run early, gently: its results are stored first",
         example="stop 20261124-05 --wait",
-        options=(_OF_A_RUN, _OF_JOB, _WAIT),
+        options=(_OF_A_RUN, _OF_JOB, WAIT),
         answer=(
             '`{"job", "run-id", "state"}`, as it was asked or, with `--wait`, as it ended; a run '
             "between two machines ends at once"
@@ -274,7 +250,7 @@ VERBS = (
                 read=whole(0, 120, "seconds"),
                 value="seconds",
             ),
-            _WAIT,
+            WAIT,
         ),
         answer=(
             '`{"trigger", "did", "job", "run-id", "state", "reason"}`, the last four null if '

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from argparse import Namespace
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +54,11 @@ def main(argv: list[str]) -> int:
         event["resume"] = resume
     if options.parameter:
         event["parameters"] = dict(options.parameter)
+    return send(deployment, event, options)
+
+
+def send(deployment: Deployment, event: dict[str, Any], options: Namespace) -> int:
+    """Send an event that launches, show what came of it, and follow it with --wait."""
     answer = invoke(deployment, event)
     show(answer)
     status, ended = 0, dict[str, Any]()

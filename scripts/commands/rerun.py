@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.jobs.parameters import read_parameters
-from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused
-from scripts.commands.launch import follow_hint, follow_to_the_end, invoke, show
+from scripts.commands.launch import send
 from scripts.deployment.outputs import read_deployment
 from scripts.deployment.runs import find_run
 
@@ -32,13 +31,4 @@ def main(argv: list[str]) -> int:
         event["time"] = datetime.now(UTC).isoformat()
     if parameters:
         event["parameters"] = parameters
-    answer = invoke(deployment, event)
-    show(answer)
-    status, ended = 0, dict[str, Any]()
-    if options.wait:
-        status, ended = follow_to_the_end(deployment, answer["job"], answer["run-id"])
-    else:
-        print(follow_hint(answer["run-id"]))
-    if options.json:
-        console.print_json(answer | ended)
-    return status
+    return send(deployment, event, options)

@@ -28,14 +28,14 @@ def main(argv: list[str]) -> int:
     if run.is_over:
         raise Refused(
             f"run {run.run_id} of job {run.job} is over: {run.state}; what it left is with "
-            + hint(f"make results RUN={run.run_id}")
+            f"make results RUN={run.run_id}"
         )
     machine = find_machine(deployment, run.run_id)
     state = machine["State"]["Name"]
     if state != "running":
         raise Refused(
             f"run {run.run_id} of job {run.job} has no machine that is on (EC2 says {state}); "
-            "try again when its trainer has begun: " + hint(f"make logs RUN={run.run_id} WAIT=1")
+            f"try again when its trainer has begun: make logs RUN={run.run_id} WAIT=1"
         )
     if is_local():
         return _enter(LOCAL_HOME / "instances" / machine["InstanceId"], run)

@@ -17,7 +17,7 @@ from scripts.cli.arguments import parse
 from scripts.cli.columns import Column
 from scripts.cli.console import Refused
 from scripts.cli.plain_text import one_line
-from scripts.cli.verbs_of_runs import MAX_COUNT
+from scripts.cli.verb import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
 from scripts.deployment.machines import find_machine

@@ -110,6 +110,7 @@ def value(field: Field) -> dict[str, Any]:
             "maxProperties": MOST_SECRETS,
             "propertyNames": {"pattern": _whole(VARIABLE)},
             "additionalProperties": {"type": "string", "pattern": _whole(REFERENCE)},
+            "default": {},
         }
     if isinstance(field, Data):
         source = {
@@ -121,13 +122,14 @@ def value(field: Field) -> dict[str, Any]:
             "required": ["s3"],
             "additionalProperties": False,
         }
-        return {"type": "array", "maxItems": MOST_SOURCES, "items": source}
+        return {"type": "array", "maxItems": MOST_SOURCES, "items": source, "default": []}
     string = {"type": "string", "maxLength": MAX_LENGTH, "pattern": _whole(VALUE)}
     return {
         "type": "object",
         "maxProperties": MAX_COUNT,
         "propertyNames": {"pattern": _whole(NAME)},
         "additionalProperties": {"anyOf": [string, {"type": ["number", "boolean"]}]},
+        "default": {},
     }
 
 

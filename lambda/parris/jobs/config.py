@@ -280,15 +280,12 @@ def _options(options: Any, name: str, problems: list[str]) -> dict[str, Any]:
     return {}
 
 
-_NOTHING: Mapping[type[Field], Any] = {Parameters: {}, Secrets: {}, Data: ()}
-
-
 def _read_fields(
     fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
 ) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for key, field in fields.items():
-        read[key] = getattr(field, "default", _NOTHING.get(type(field)))
+        read[key] = getattr(field, "default", None)
         if key in values:
             read[key], fault = read_field(field, values[key])
             if fault:

@@ -56,15 +56,21 @@ class Flag:
 class Parameters:
     """See `parameters.read_parameters`."""
 
+    default: Mapping[str, str] = dataclass_field(default_factory=dict)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
     """See `inputs.read_secrets`."""
 
+    default: Mapping[str, str] = dataclass_field(default_factory=dict)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """See `inputs.read_data`."""
+
+    default: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,6 +144,18 @@ def test_data_that_cannot_be_had_ends_the_run_before_it_begins(
     assert retried == (calls if fault else 0)
 
 
+def test_a_prefix_without_objects_is_noticed_in_a_folder_with_files(
+    trusted: Machine,
+) -> None:
+    put_data(trusted, "digits/labels.csv")
+    trusted.script("x", "data/of-the-job")
+    trusted.receipt["data"] = [
+        {"s3": "s3://digits/labels.csv", "to": "data/"},
+        {"s3": "s3://digits/trian/", "to": "data/"},
+    ]
+    assert refused(trusted) == "s3://digits/trian/ could not be fetched: there is nothing"
+
+
 @pytest.mark.parametrize("what", ["data", "secrets"])
 def test_a_run_that_is_stopped_during_the_fetch_trains_nothing(trusted: Machine, what: str) -> None:
     put_data(trusted, "digits/a")

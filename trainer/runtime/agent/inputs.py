@@ -76,7 +76,7 @@ class Inputs:
         self.secrets = {}
         for name, reference in self._references.items():
             self.what = f"the secret {name} ({reference})"
-            self.secrets[name] = read_secret(self._aws, reference)
+            self.secrets[name] = read_secret(self._aws, reference, self._given_up)
             if self._given_up.is_set():
                 return
         began, before = time.monotonic(), free_bytes(self._source)
@@ -107,6 +107,7 @@ class Inputs:
             InputError: if that failed for good, or there is nothing.
         """
         target.mkdir(parents=True, exist_ok=True)
+        before = _files(target)
         call = ("s3", "sync" if uri.endswith("/") else "cp", "--only-show-errors")
         for attempt in range(1, RESTORE_ATTEMPTS + 1):
             answer = self._aws.call(
@@ -119,12 +120,27 @@ class Inputs:
             if attempt == RESTORE_ATTEMPTS or problem != answer.said or is_final(answer):
                 raise InputError(problem + _cure(answer, "s3:// address to", "data_sources"))
             self._given_up.wait(RESTORE_PAUSE_SECONDS)
-        if not self._given_up.is_set() and not any(target.iterdir()):
+        # Without a word and with status 0 the aws CLI fetches all of nothing; and what was fetched
+        # before, or is the job's own, may lie in the same folder.
+        if not self._given_up.is_set() and _files(target) <= before:
             raise InputError("there is nothing")
 
 
-def read_secret(aws: Aws, reference: str) -> str:
+def _files(folder: Path) -> set[tuple[str, int, int]]:
+    """Return the files below a folder, each so that it is another one once it was fetched again."""
+    found = set()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            about = os.lstat(f"{place}/{name}")
+            found.add((f"{place}/{name}", about.st_ino, about.st_ctime_ns))
+    return found
+
+
+def read_secret(aws: Aws, reference: str, given_up: threading.Event) -> str:
     """Return the secret that a reference of the job names (``secrets`` in run.json).
+
+    Args:
+        given_up: it is read no more within a second of this.
 
     Raises:
         InputError: if it cannot be read, or cannot be a variable of an environment.
@@ -135,7 +151,7 @@ def read_secret(aws: Aws, reference: str) -> str:
         "ssm": ("ssm", "get-parameter", "--with-decryption", "--name", name),
         "secretsmanager": ("secretsmanager", "get-secret-value", "--secret-id", name),
     }[service]
-    answer = aws.call(*command, "--output", "json")
+    answer = aws.call(*command, "--output", "json", given_up=given_up)
     if answer.status:
         raise InputError(answer.said + _cure(answer, "ARN to", "secret_arns"))
     try:
