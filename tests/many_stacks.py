@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 from scripts.deployment.outputs import Deployment
+from tests.ledger import make_table
 
 TEMPLATE = json.dumps({"Resources": {"H": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
 
@@ -34,6 +36,8 @@ def make_runs(name: str, count: int) -> Deployment:
     )
     s3, cloudformation = deployment.client("s3"), deployment.client("cloudformation")
     s3.create_bucket(Bucket=deployment.results_bucket)  # again is no error for its owner
+    with contextlib.suppress(deployment.client("dynamodb").exceptions.ResourceInUseException):
+        make_table(deployment.client("dynamodb"), deployment.ledger_table)
 
     def make(number: int) -> None:
         run_id = f"r-{number:016d}"

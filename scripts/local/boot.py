@@ -118,6 +118,8 @@ def start(
     initctl.unlink(missing_ok=True)
     os.mkfifo(initctl, 0o600)
     _write_commands(directory / "bin", initctl, powerless="no-shutdown" in faults)
+    if not any(fault.startswith("disk-full") for fault in faults):  # nobody else sees its files
+        _write_aws(directory)
     if user_data and "user-data-dies" in faults:
         user_data = guest_faults.user_data(user_data)
     (directory / "user-data").write_bytes(user_data or b"")
@@ -202,6 +204,13 @@ def _write_commands(directory: Path, initctl: Path, *, powerless: bool) -> None:
         (directory / name).chmod(0o755)
     (directory / "sudo").write_text(_SUDO)
     (directory / "sudo").chmod(0o755)
+
+
+def _write_aws(directory: Path) -> None:
+    """Let the machine's aws CLI be a fork of the cloud's, which starts much faster."""
+    client, home = Path(__file__).with_name("aws_command.py"), directory.parent.parent
+    words = [_quoted(sys.executable), "-IS", _quoted(client), _quoted(home)]
+    (directory / "bin" / "aws").write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
 
 
 def _quoted(path: str | Path) -> str:

@@ -13,7 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
-from scripts.local import owners
+from scripts.local import aws_cli, owners
 
 REGION = "us-east-1"
 
@@ -167,9 +167,11 @@ def main(argv: list[str]) -> int:
     os.environ.update(environment)
     for name in ("tmp", "data", "instances"):
         (home / name).mkdir(parents=True, exist_ok=True)
+    loaded = aws_cli.start(home)
     register(home, f"http://127.0.0.1:{port}")
     logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
-    asyncio.run(serve(descriptor))
+    with loaded:
+        asyncio.run(serve(descriptor))
     return 0
 
 

@@ -152,7 +152,7 @@ class Clone:
         What a machine stores is in a folder of its own; a run here has one machine.
         """
         prefix = f"runs/{job}/{run_id}/"
-        if name in ("log.txt", "packages.txt") or name.startswith(("output/", "checkpoints/")):
+        if name in ("log.txt", "packages.txt", "machine.jsonl") or name.startswith(("output/", "checkpoints/")):
             listed = self.client("s3").list_objects_v2(
                 Bucket=self.outputs["results_bucket"], Prefix=f"{prefix}machines/", Delimiter="/"
             )

@@ -36,6 +36,8 @@ _VARIABLES: dict[str, Any] = {
     "data_triggers": {},
     "button_jobs": {},
     "force_destroy": True,
+    # The provider waits most of a minute for these (scripts/deployment/terraform.py).
+    **dict.fromkeys(("abort_uploads_days", "expire_versions_days", "expire_events_days")),
     # What a platform team asks for: its run is launched under all of it.
     "tags": dict([TAG]),
     "iam_path": PATH,

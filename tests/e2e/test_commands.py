@@ -52,7 +52,7 @@ def test_status_results_and_logs_tell_of_a_run(clone: Clone) -> None:
 
 def _report_of(clone: Clone, run_id: str) -> None:
     """Report a run that succeeded, in all ways that docs/report.md shows."""
-    said = clone.make("report", "LOCAL=1").stdout
+    said = clone.make("report", "LOCAL=1", f"RUNS={run_id}").stdout
     page = (clone.folder / "results/report.html").read_text()
     assert f"results/report.html: 1 run, {len(page.encode()):,} bytes" in said
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])

@@ -109,7 +109,7 @@ def test_a_machine_changes_nothing_but_its_own_folder(clone: Clone) -> None:
     assert intruder["state"] == "succeeded", intruder
     text = (clone.read("fence", intruder["run-id"], "output/answers.txt") or b"").decode()
     answers = [line.split("\t") for line in text.splitlines()]
-    assert len(answers) == 52
+    assert len(answers) == 59
     assert [line for line in answers if line[0] != line[1]] == []
     assert objects(clone, prefix) == before
     role_id, _, instance_id = intruder["machine"].partition(":")

@@ -78,7 +78,7 @@ def test_a_thousand_stacks_take_one_listing_pass_and_one_deletion_each(
     assert calls["DeleteStack"] == STACKS
     # A page holds at most 100 stacks or 1 MB of them (API reference, DescribeStacks).
     assert calls["DescribeStacks"] <= STACKS // 100 + 1
-    assert set(calls) <= {"DeleteStack", "DescribeStacks", "GetObject"}
+    assert set(calls) <= {"DeleteStack", "DescribeStacks", "GetItem", "GetObject"}
     assert "1000 deletions asked for" in capsys.readouterr().out
     assert names(deployment) == {"foreign"}
 

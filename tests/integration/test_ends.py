@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 from tests.reap_world import (
     IMAGE,
+    LATER,
     LONG_AGO,
+    TEMPLATE,
     World,
     machine_event,
     outcome_key,
@@ -93,6 +95,32 @@ def test_a_replaced_machine_that_stored_its_results_was_replaced_unless_it_had_e
     assert outcome["reason"] == (replaced if ended_by == "shutdown" else "its own")
     assert outcome["bytes-stored"] == 7  # what the machine alone knows stays
     assert [notice["event"] for notice in world.topic.heard()] == [told[0]]
+
+
+def test_a_sweep_that_listed_the_stack_before_it_was_replaced_does_not_say_who_ended_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = world.run("old")
+    world.end("old", old, state="interrupted", **{"ended-by": "shutdown", "reason": "its own"})
+    (listed,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    others = [tag for tag in listed["Tags"] if tag["Key"] != "parris:run-id"]
+    world.cloudformation.update_stack(
+        StackName="old",
+        TemplateBody=TEMPLATE.replace("Topic", "Other"),
+        Parameters=[{"ParameterKey": "Deadline", "ParameterValue": LATER}],
+        Tags=[*others, {"Key": "parris:run-id", "Value": run_id("new")}],
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
+        world.reap()
+    assert world.stacks() == {"old"}
+    assert world.topic.heard() == []
+    world.ec2.terminate_instances(InstanceIds=[old])
+    world.reap(machine_event(old))
+    assert world.outcome("old")["ended-by"] == "replacement"
+    assert [notice["reason"] for notice in world.topic.heard()] == [
+        f"run {run_id('new')} replaced it"
+    ]
 
 
 def test_a_machine_that_goes_as_a_replacement_is_undone_was_not_replaced(

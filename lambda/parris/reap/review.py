@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_RUN = "parris:run-id"
+
 ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
 """What may go wrong with one stack, or one object, while the others wait."""
 
@@ -82,10 +84,19 @@ class Review:
     def _record(
         self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
     ) -> tuple[Decision, Exception | None]:
-        """Return what is to become of a stack, its run's end recorded, and what prevented that."""
+        """Return what is to become of a stack, its run's end recorded, and what prevented that.
+
+        A machine that says only that it was told to power off does not know by whom. Since its stack
+        was listed another run may have got it, or its deletion begun: `Recorder.conclude` says so.
+        """
         tags = run_tags(stack)
         decision, outcome, only_said = self.judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
+        if only_said and outcome is not None and outcome.get("ended-by") == EndedBy.SHUTDOWN:
+            now = self.read_again(stack)
+            if now is None or stack_tags(now).get(_RUN) != tags[_RUN]:
+                return replace(decision, delete=False, why="another run may have its stack"), None
+            stack = now
         try:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)

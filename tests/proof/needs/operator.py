@@ -23,13 +23,10 @@ NEEDS: Rows = [
         "uploads._list, results.fetch, runs.find_folder",
     ),
     (["s3:PutObject", "s3:DeleteObject"], "{config}/jobs/digits/x", "uploads.apply"),
-    ("s3:GetObject", "{config}/jobs/digits/training-config.json", "planning: make plan"),
     (
         "s3:GetObject",
         "{config}/jobs/digits/training-config.json",
-        "uploads._is_news",
-        {},
-        "the clone of e2e is no git clone, so there is no commit to look for",
+        "planning: make plan; uploads._is_news",
     ),
     (
         "s3:GetObject",
