@@ -7,11 +7,14 @@ import math
 import random
 import struct
 import zlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scripts.deployment.runs import Run
-from scripts.report.curves import curves_of
+from scripts.metrics.jsonl import add_rows
+from scripts.metrics.points import Curves
+from scripts.report.curves import Curve, curves_from
 from scripts.report.images import embedded
 from scripts.report.rows import row_of
 
@@ -161,6 +164,13 @@ def _details(run: Run, rng: random.Random) -> dict[str, Any]:
         "images": [embedded("confusion.png", picture(rng))],
         "lacking": [],
     }
+
+
+def curves_of(rows: Iterable[Mapping[str, Any]]) -> list[Curve]:
+    """Return the curves of the lines of a metrics.jsonl."""
+    read = Curves()
+    add_rows(rows, read)
+    return curves_from(read)
 
 
 def picture(rng: random.Random, side: int = 96) -> bytes:

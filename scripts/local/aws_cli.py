@@ -1,8 +1,8 @@
 """The process that has the aws CLI loaded, and forks for each command of a machine.
 
-Started by server.py as ``python -m scripts.local.aws_cli <home>``. It ends with its standard input,
-which is the cloud. A command runs with the descriptors, the folder and the environment of the process
-that asks (aws_command.py), and is killed when that one is gone.
+Started by server.py as ``python -m scripts.local.aws_cli <home>``. It ends with its standard
+input, which is the cloud's to close. A command runs with the descriptors, the folder and the
+environment of the process that asks (aws_command.py), and is killed when that one is gone.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ def serve(home: Path) -> None:
     gc.collect()
     gc.freeze()  # else the first collection of every child copies all of it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead are nobody's to wait for
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(SOCKET)
+    Path(SOCKET).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening, selectors.DefaultSelector() as ready:
         listening.bind(SOCKET)
         listening.listen(100)

@@ -1,10 +1,9 @@
 """The aws command as a machine of the embedded cloud finds it on its PATH.
 
-Standard library only and run by path: ``python aws_command.py <home> <arguments>``. The aws CLI takes
-most of a second of processor time to start, a run starts it a dozen times, and all machines here
-share one host. So one process of the cloud has it loaded (aws_cli.py) and forks for each command.
-Where nobody listens, or the CLI has files of its own to read, it
-is started as usual.
+Standard library only and run by path: ``python aws_command.py <home> <arguments>``. The aws CLI
+takes most of a second of processor time to start, a run starts it a dozen times, and all machines
+here share one host. So one process of the cloud has it loaded (aws_cli.py) and forks for each
+command. Where nobody listens, or the CLI has files of its own to read, it is started as usual.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import socket
 import sys
 
 SOCKET = "aws.sock"
-"""In the cloud's home. It is reached from there: a socket's path has 108 bytes at most (unix(7))."""
+"""In the cloud's home, and reached from there: such a path has 108 bytes at most (unix(7))."""
 
 LENGTH = 8
 """Bytes of the number that says how long a request is."""
@@ -27,7 +26,8 @@ FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 def has_files() -> bool:
     """Return whether there is configuration of the CLI, of which what was loaded knows nothing."""
     named = any(os.environ.get(name) != os.devnull for name in FILES)
-    return named or os.path.lexists(os.path.join(os.environ.get("HOME", ""), ".aws"))
+    home = os.environ.get("HOME", "")
+    return named or os.path.lexists(f"{home}/.aws")
 
 
 def ask(home: str, arguments: list[str]) -> int | None:

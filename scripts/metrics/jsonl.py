@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ MAX_FILE = 256 << 20
 """Bytes; of a larger file the beginning is read."""
 STEPS = ("step", "epoch")
 """What says how far a training has come; of two the finer one."""
+_LARGEST = 2.0**1000
 _NO_METRICS = (*STEPS, "steps", "epochs", "time")
 
 
@@ -25,16 +27,21 @@ def read_jsonl(path: Path, curves: Curves) -> None:
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
-        for number, row in enumerate(_rows(file), start=1):
-            steps = (_number(row.get(name)) for name in STEPS)
-            step = next((one for one in steps if one is not None), float(number))
-            when = row.get("time")
-            moment = read_time(when) if isinstance(when, str) else None
-            time = moment.timestamp() if moment else _number(when)
-            for name, given in row.items():
-                value = _number(given)
-                if value is not None and name not in _NO_METRICS:
-                    curves.add(name, Point(step, time, value))
+        add_rows(_rows(file), curves)
+
+
+def add_rows(rows: Iterable[Mapping[str, Any]], curves: Curves) -> None:
+    """Add the numbers of a file's objects."""
+    for number, row in enumerate(rows, start=1):
+        axis = next((name for name in STEPS if _place(row.get(name)) is not None), "line")
+        step = _place(row.get(axis, number)) or 0.0
+        when = row.get("time")
+        moment = read_time(when) if isinstance(when, str) else None
+        time = moment.timestamp() if moment else _place(when)
+        for name, given in row.items():
+            value = _number(given)
+            if value is not None and name not in _NO_METRICS:
+                curves.add(name, Point(step, time, value), axis)
 
 
 def _rows(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
@@ -56,5 +63,11 @@ def _number(value: object) -> float | None:
         return None
     try:
         return float(value)
-    except OverflowError:
-        return None
+    except OverflowError:  # integers of JSON have no end
+        return math.inf if value > 0 else -math.inf
+
+
+def _place(value: object) -> float | None:
+    """Return a number that a chart's axis can have; None if it is none."""
+    number = _number(value)
+    return number if number is not None and abs(number) < _LARGEST else None

@@ -27,6 +27,8 @@ class Point(NamedTuple):
 class Curve:
     """The points of one metric, in the order in which they were written."""
 
+    axis: str = "step"
+    """What its steps are: ``step``, ``epoch``, or ``line`` where its file says neither."""
     points: list[Point] = field(default_factory=list)
     stride: int = 1
     skipped: int = 0
@@ -49,9 +51,9 @@ class Curves:
     by_name: dict[str, Curve] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def add(self, name: object, point: Point) -> None:
+    def add(self, name: object, point: Point, axis: str = "step") -> None:
         """Add a point to the curve `name`, whose name is cut and made plain as any metric's."""
         known = read_metric(name, 0)
         if known is None or (known[0] not in self.by_name and len(self.by_name) >= MAX_CURVES):
             return
-        self.by_name.setdefault(known[0], Curve()).add(point)
+        self.by_name.setdefault(known[0], Curve(axis=axis)).add(point)

@@ -20,6 +20,8 @@ from scripts.deployment.one_run import attempts_of, next_commands, was_refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
 from scripts.metrics.curves import read_curves
+from scripts.metrics.jsonl import read_jsonl
+from scripts.metrics.points import Curves
 from scripts.report import curves, images
 from scripts.report.images import Output
 from scripts.report.rows import row_of
@@ -30,6 +32,7 @@ MOST_DETAILED = 100
 _AT_ONCE = 12
 _LOG_BYTES = 8_192
 _MOST_METRICS_BYTES = 20_000_000
+_METRICS_FILE = "metrics.jsonl"
 _MACHINE_FILE = "machine.jsonl"
 """What a machine measures of itself, beside its log, in the form of ``metrics.jsonl``."""
 
@@ -98,12 +101,12 @@ def _read(place: _Place) -> tuple[dict[str, Any], list[Output]]:
     if more:
         lacking.append(f"output beyond its first {len(outputs):,} files was not looked at")
     sizes = {one.name: one.size for one in outputs}
-    trained = f"output/{curves.FILE}"
-    if sizes.get(curves.FILE, 0) > _MOST_METRICS_BYTES:
-        lacking.append(f"curves: {trained} has {sizes[curves.FILE]:,} bytes")
+    trained = f"output/{_METRICS_FILE}"
+    if sizes.get(_METRICS_FILE, 0) > _MOST_METRICS_BYTES:
+        lacking.append(f"curves: {trained} has {sizes[_METRICS_FILE]:,} bytes")
         drawn = []
     else:
-        drawn = _curves(place, trained) if curves.FILE in sizes else []
+        drawn = _curves(place, trained) if _METRICS_FILE in sizes else []
     names = {curve.name for curve in drawn}
     drawn += [one for one in _others_curves(place, outputs, lacking) if one.name not in names]
     return {
@@ -130,9 +133,12 @@ def _curves(place: _Place, name: str) -> list[curves.Curve]:
     body = _get(place.s3, place.bucket, place.folder + name, f"bytes=0-{_MOST_METRICS_BYTES - 1}")
     if body is None:
         return []
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / curves.FILE).write_bytes(body)
-        return curves.read_curves(Path(folder))
+    read = Curves()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        read_jsonl(Path(file.name), read)
+    return curves.curves_from(read)
 
 
 def _others_curves(

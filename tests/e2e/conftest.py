@@ -152,7 +152,8 @@ class Clone:
         What a machine stores is in a folder of its own; a run here has one machine.
         """
         prefix = f"runs/{job}/{run_id}/"
-        if name in ("log.txt", "packages.txt", "machine.jsonl") or name.startswith(("output/", "checkpoints/")):
+        own = ("log.txt", "packages.txt", "machine.jsonl", "output/", "checkpoints/")
+        if name.startswith(own):
             listed = self.client("s3").list_objects_v2(
                 Bucket=self.outputs["results_bucket"], Prefix=f"{prefix}machines/", Delimiter="/"
             )
@@ -210,7 +211,11 @@ def wait_for(look: Callable[[], Any], seconds: float) -> Any:
 
 def run_make(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     # `make test` runs this within a make: what that one says to its own children is not for ours.
-    outer = ("PYTHONPATH", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LOCAL", "JOB", "RUN", "WAIT")
+    # Compiling every module anew would be a fifth of what a command takes.
+    outer = (
+        *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"),
+        *("LOCAL", "JOB", "RUN", "WAIT"),
+    )
     inherited = {name: value for name, value in os.environ.items() if name not in outer}
     result = subprocess.run(
         ["make", *arguments],

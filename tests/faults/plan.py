@@ -11,7 +11,10 @@ from unittest import mock
 from botocore.config import Config
 from moto import mock_aws
 
-from tests import reap_world
+from tests import (
+    quick_moto,  # noqa: F401 - before any moto
+    reap_world,
+)
 from tests.faults import attempts, launches, sweeps
 from tests.faults.case import Case
 from tests.faults.injector import KINDS, Call

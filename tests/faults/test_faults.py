@@ -10,15 +10,15 @@ from tests.faults import plan
 from tests.faults.case import Case
 from tests.faults.injector import Call
 
-SHARE = 0.03
+SHARE = 0.015
 SEED = datetime.now(UTC).toordinal()
 
 
-@pytest.mark.timeout(1500)  # 100 s of one core, of which a busy machine gives a part
+@pytest.mark.timeout(1500)  # a minute or two of one core, of which a busy machine gives a part
 def test_a_fault_in_any_call_loses_nothing_and_makes_nothing_twice() -> None:
     print(f"python -m tests.faults --share {SHARE} --seed {SEED}")  # noqa: T201 - shown if it fails
     played = [plan.run(case) for case in plan.cases(SHARE, SEED)]
-    assert sum(case.injected for case in played) > 20
+    assert sum(case.injected for case in played) > 10
     assert [f"{case}: {case.violations}" for case in played if case.violations] == []
 
 
@@ -40,8 +40,3 @@ def test_the_harness_sees_a_launch_that_does_not_know_its_own_stack(
         Case(name="direct", target=Call("cloudformation.CreateStack", 1), kind="dies-after")
     )
     assert "the record says launch-failed, open: False" in case.violations  # and a stack stands
-
-
-def test_every_scene_holds_without_a_fault() -> None:
-    for name in plan.SCENES:
-        assert plan.run(Case(name=name)).violations == []

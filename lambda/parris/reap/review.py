@@ -86,8 +86,8 @@ class Review:
     ) -> tuple[Decision, Exception | None]:
         """Return what is to become of a stack, its run's end recorded, and what prevented that.
 
-        A machine that says only that it was told to power off does not know by whom. Since its stack
-        was listed another run may have got it, or its deletion begun: `Recorder.conclude` says so.
+        A machine that says only that it was told to power off does not know by whom. Since its
+        stack was listed another run may have got it: `Recorder.conclude` will say so.
         """
         tags = run_tags(stack)
         decision, outcome, only_said = self.judge(stack, machines)

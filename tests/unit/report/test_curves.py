@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.report.curves import Curve, curves_of, read_curves, thinned
+from scripts.report.curves import Curve, thinned
+from tests.report_world import curves_of
 
 
 def curve(rows: list[dict[str, Any]], name: str = "loss") -> Curve:
     return next(one for one in curves_of(rows) if one.name == name)
-
-
-def test_a_file_is_read_and_what_is_no_object_or_half_written_is_left_out(tmp_path: Path) -> None:
-    lines = ['{"epoch": 1, "loss": 2}', "[1]", "nonsense", '{"epoch": 2, "loss": 1.5, "note": "x"}']
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"epoch": 3, "lo']))
-    (found,) = read_curves(tmp_path)
-    assert (found.name, found.axis, found.last) == ("loss", "epoch", 1.5)
-    assert found.record() == {
-        "name": "loss",
-        "axis": "epoch",
-        "steps": [1, 2],
-        "values": [2, 1.5],
-    }
-
-
-def test_a_folder_without_one_has_no_curves(tmp_path: Path) -> None:
-    assert read_curves(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -81,7 +64,7 @@ def test_a_trainer_cannot_make_the_page_large() -> None:
     assert sum(len(one.points) for one in found) <= 8_000 + 2 * len(found)
     assert len(json.dumps([one.record() for one in found])) < 250_000
     (long,) = curves_of([{"y" * 9_000: 1}])
-    assert len(long.name) == 100
+    assert len(long.name) == 64
 
 
 @given(
@@ -100,6 +83,18 @@ def test_thinning_keeps_the_ends_every_peak_and_the_order(
     if known:
         shown = {point[1] for point in kept}
         assert {min(known), max(known)} <= shown
+
+
+def test_only_numbers_are_curves_and_those_of_different_axes_keep_theirs() -> None:
+    rows: list[dict[str, Any]] = [
+        {"epoch": 1, "loss": 2, "note": "x", "done": True},
+        {"step": 7, "rate": 0.5},
+    ]
+    found = {one.name: one.record() for one in curves_of(rows)}
+    assert found == {
+        "loss": {"name": "loss", "axis": "epoch", "steps": [1], "values": [2]},
+        "rate": {"name": "rate", "axis": "step", "steps": [7], "values": [0.5]},
+    }
 
 
 def test_a_curve_that_has_room_is_whole() -> None:
