@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.local import boot, processes
+from scripts.local import aws_command, boot, processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
@@ -137,7 +137,7 @@ def remove_leftovers(home: Path) -> None:
     for machine in sorted((home / "instances").glob("i-*")):
         processes.kill_until_gone(_find(machine.name))
         boot.link_of(machine.name).unlink(missing_ok=True)
-    for name in ("cloud.json", "faults.json"):
+    for name in ("cloud.json", "faults.json", aws_command.SOCKET):
         (home / name).unlink(missing_ok=True)
     for name in ("data", "instances", "mail", "tmp"):
         shutil.rmtree(home / name, ignore_errors=True)
