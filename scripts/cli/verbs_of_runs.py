@@ -101,6 +101,11 @@ VERBS = (
                 value="n",
                 default=20,
             ),
+            named(
+                "best",
+                "by this metric, the highest first, with parameters and cost; -loss: the lowest",
+                value="metric",
+            ),
             Option(
                 name="watch",
                 help="look again every few seconds, until Ctrl-C: progress, cost, last line",

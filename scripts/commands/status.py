@@ -20,6 +20,7 @@ from scripts.cli.plain_text import one_line
 from scripts.cli.verb import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
+from scripts.deployment import ranking
 from scripts.deployment.machines import find_machine
 from scripts.deployment.metrics import metrics_line
 from scripts.deployment.newest import Wanted, read_newest
@@ -36,11 +37,16 @@ def main(argv: list[str]) -> int:
     deployment = read_deployment()
     if options.watch:
         return _watch(deployment, options)
+    if options.best and options.run:
+        raise Refused("BEST= ranks runs, and RUN= shows one: leave one of them out")
     if options.run:
         _show_one(deployment, find_run(deployment, options.job or None, options.run), options.json)
         return 0
     stacks = list_stacks(deployment)
     newest = read_newest(deployment, _wanted(options), stacks)
+    if options.best:
+        _show_best(newest.runs, options)
+        return 0
     runs, refused = newest.runs, newest.refused
     for problem in newest.problems:
         print(one_line(f"note: an item of the ledger holds no run: {problem}"), file=sys.stderr)
@@ -75,9 +81,25 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _show_best(runs: Sequence[Run], options: Namespace) -> None:
+    if not runs:
+        raise Refused(_nothing(options))
+    wanted = ranking.goal(options.best)
+    best = ranking.rank(runs, wanted)
+    shown = best[: options.count]
+    if options.json:
+        console.print_json({"runs": [_plain(run) for run in shown]})
+        return
+    console.print_table(*ranking.table(shown, wanted, datetime.now(UTC)))
+    if len(best) > len(shown):
+        print(hint(f"{len(best) - len(shown)} more have it; COUNT={len(best)} shows all of them"))
+    run_id = shown[0].run_id
+    print(hint(f"make rerun RUN={run_id} does the first one again; make report has its curves"))
+
+
 def _wanted(options: Namespace) -> Wanted:
     return Wanted(
-        count=options.count,
+        count=max(options.count, ranking.LOOKED_THROUGH) if options.best else options.count,
         job=options.job or None,
         states=options.state or (),
         since=options.since and options.since.moment,
@@ -88,6 +110,10 @@ def _watch(deployment: Deployment, options: Namespace) -> int:
     if options.json:
         raise Refused(
             "WATCH=1 goes on until Ctrl-C, and JSON=1 is one answer: leave one of them out"
+        )
+    if options.best:
+        raise Refused(
+            "WATCH=1 shows runs as they come, and BEST= ranks them: leave one of them out"
         )
     if options.run:
         raise Refused(
