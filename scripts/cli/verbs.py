@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scripts.cli import verbs_of_deployments, verbs_of_past_runs, verbs_of_runs
+from scripts.cli import (
+    verbs_of_deployments,
+    verbs_of_jobs,
+    verbs_of_past_runs,
+    verbs_of_runs,
+)
 from scripts.cli.verb import Verb
 
 VERBS: Mapping[str, Verb] = {
     verb.name: verb
-    for verb in (*verbs_of_runs.VERBS, *verbs_of_past_runs.VERBS, *verbs_of_deployments.VERBS)
+    for verb in (
+        *verbs_of_runs.VERBS,
+        *verbs_of_jobs.VERBS,
+        *verbs_of_past_runs.VERBS,
+        *verbs_of_deployments.VERBS,
+    )
 }
 ALIASES = {verb.alias: verb.name for verb in VERBS.values() if verb.alias}
 
