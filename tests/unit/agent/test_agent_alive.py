@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from tests.unit.agent.test_agent import OWN_URI, Machine, eventually
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import OWN_URI, Machine, eventually
 from tests.unit.agent.test_agent_restore import FIRST, keep
 from tests.unit.agent.test_agent_restore import second as second
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.test_agent import OWN_URI, RUN_URI, Machine, eventually, metadata
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import OWN_URI, RUN_URI, Machine, eventually, metadata
 from tests.unit.agent.test_agent_stop import STUBBORN
 from trainer.runtime.agent.limits import grace_within, notice_times
 from trainer.runtime.agent.words import parse_iso

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.test_agent import Machine
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import Machine
 from trainer.runtime.agent import environment
 
 SMI = """#!/bin/bash

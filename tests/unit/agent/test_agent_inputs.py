@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.test_agent import Machine, eventually, machine
-
-__all__ = ["machine"]
+from tests.unit.agent.machine import Machine, eventually
 
 pytestmark = pytest.mark.processes
 

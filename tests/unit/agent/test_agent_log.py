@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from tests.unit.agent.test_agent import LOG_STREAM, OWN_URI, Machine, eventually
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import LOG_STREAM, OWN_URI, Machine, eventually
 
 pytestmark = pytest.mark.processes
 

@@ -8,9 +8,7 @@ import time
 
 import pytest
 
-from tests.unit.agent.test_agent import Machine, machine, metadata
-
-__all__ = ["machine"]
+from tests.unit.agent.machine import Machine, metadata
 
 EARLIER = "runs/digits/r0/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"
 FIRST = "runs/digits/r1/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.test_agent import AGENT, OWN_URI, Machine, eventually
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import AGENT, OWN_URI, Machine, eventually
 from trainer.runtime.agent import limits
 from trainer.runtime.agent.script import NAMES_POWER_OFF, last_power_off
 

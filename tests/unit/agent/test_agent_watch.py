@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from parris.runs.outcome import read_outcome
-from tests.unit.agent.test_agent import Machine, eventually
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import Machine, eventually
 from tests.unit.agent.test_agent_restore import FIRST, keep
 from tests.unit.agent.test_agent_restore import second as second
 

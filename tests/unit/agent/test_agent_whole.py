@@ -12,8 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.agent.test_agent import Machine, eventually, metadata
-from tests.unit.agent.test_agent import machine as machine
+from tests.unit.agent.machine import Machine, eventually, metadata
 from trainer.runtime.agent import whole
 from trainer.runtime.agent.aws import Answer
 from trainer.runtime.agent.whole import Mended, Whole, mend

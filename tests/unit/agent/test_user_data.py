@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent.test_agent import (
+from tests.unit.agent.machine import (
     OWN_NAME,
     RUN_URI,
     Machine,
     eventually,
     metadata,
 )
-from tests.unit.agent.test_agent import machine as machine
 from trainer.runtime.agent import limits
 
 pytestmark = pytest.mark.processes
