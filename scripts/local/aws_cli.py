@@ -18,19 +18,29 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from scripts.local.aws_command import FILES, LENGTH, SOCKET
+from scripts.local.aws_command import FILES, LENGTH, SOCKET, TAKEN
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 _WARM = ("s3", "logs")
 """Services of whom the agent calls most: their models are read once."""
 
 
 def start(home: Path) -> subprocess.Popen[bytes]:
-    """Start the process; it ends when its standard input is closed, by whatever end of this one."""
+    """Start the process; it ends when its standard input is closed, by whatever end of this one.
+
+    Its environment has nothing of a person's: the CLI looks into HOME as it is loaded.
+    """
+    environ = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LC_ALL": "C.UTF-8"}
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.local.aws_cli", str(home)], stdin=subprocess.PIPE
+        [sys.executable, "-P", "-m", "scripts.local.aws_cli", str(home)],
+        stdin=subprocess.PIPE,
+        cwd=REPOSITORY,
+        env=environ | {"PYTHONPATH": str(REPOSITORY)},
     )
 
 
@@ -68,20 +78,46 @@ def serve(home: Path) -> None:
             for key, _ in ready.select():
                 if key.fd == 0:
                     return
-                connection, _ = listening.accept()
-                if os.fork() == 0:
-                    listening.close()
-                    _be(connection, driver)
-                connection.close()
+                try:
+                    with listening.accept()[0] as connection:
+                        if os.fork() == 0:
+                            listening.close()
+                            _be(connection, driver)
+                except OSError as error:  # too many processes or files: whoever asks helps himself
+                    print(f"aws_cli: {error}", file=sys.stderr, flush=True)
+                    time.sleep(0.1)
 
 
-def _be(connection: socket.socket, driver: Any) -> None:
+def _be(connection: socket.socket, driver: Any) -> NoReturn:
     """Be the command that `connection` asks for, and end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    header, descriptors, _, _ = socket.recv_fds(connection, LENGTH, 4)
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        arguments = _become(connection)
+        connection.send(TAKEN)
+        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+        connection.send(bytes([_run(driver, arguments)]))
+    except OSError:
+        pass  # whoever asked is gone
+    except Exception:  # noqa: BLE001 - a process that ends by os._exit tells of nothing itself
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _become(connection: socket.socket) -> list[str]:
+    """Take on what the process that asks has, and return its arguments.
+
+    Raises:
+        ConnectionError: if it died in the middle.
+    """
+    header, descriptors, _, _ = socket.recv_fds(connection, LENGTH, 4, socket.MSG_WAITALL)
+    if len(header) < LENGTH or len(descriptors) < 4:
+        raise ConnectionError
     left, body = int.from_bytes(header, "big"), b""
     while len(body) < left:
-        body += connection.recv(left - len(body))
+        if not (part := connection.recv(left - len(body))):
+            raise ConnectionError
+        body += part
     request = json.loads(body)
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
@@ -92,30 +128,32 @@ def _be(connection: socket.socket, driver: Any) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
-    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-    status = _run(driver, request["arguments"])
-    with contextlib.suppress(OSError):
-        connection.send(bytes([status]))
-    os._exit(0)
+    arguments: list[str] = request["arguments"]
+    return arguments
 
 
 def _run(driver: Any, arguments: list[str]) -> int:
-    """Return the exit status of a command."""
+    """Return the exit status of a command, all that it says being out."""
     sys.argv = ["aws", *arguments]
     try:
-        status = driver.main(arguments)
+        try:
+            status = driver.main(arguments)
+        except SystemExit as exit_:
+            status = exit_.code
+        if isinstance(status, str):
+            print(status, file=sys.stderr)
         sys.stdout.flush()
-    except SystemExit as exit_:
-        status = exit_.code
+        sys.stderr.flush()
     except BrokenPipeError:
         status = 255
-    return status if isinstance(status, int) else int(status is not None)
+    return status & 0xFF if isinstance(status, int) else int(status is not None)
 
 
 def _end_with(connection: socket.socket) -> None:
-    """Wait until whoever asked is gone, then end: nobody is left to see more."""
+    """End when whoever asked is gone, which nobody is left to see; until then hand Ctrl-C on."""
     with contextlib.suppress(OSError):
-        connection.recv(1)
+        while connection.recv(1):
+            os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

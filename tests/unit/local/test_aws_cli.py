@@ -81,23 +81,70 @@ def test_a_configuration_is_read(home: Path, environ: dict[str, str], tmp_path: 
     assert answer.stdout == b"eu-north-1\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_command_whose_caller_dies_is_over(
-    home: Path, environ: dict[str, str], number: signal.Signals
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, -15), (signal.SIGKILL, -9), (signal.SIGINT, 130)],
+    ids=["SIGTERM", "SIGKILL", "Ctrl-C"],
+)
+def test_a_command_whose_caller_is_ended_is_over(
+    home: Path, environ: dict[str, str], number: signal.Signals, status: int
 ) -> None:
     with socket.socket() as deaf:  # takes the request, and never answers
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         argv = command(home, "s3", "ls", "--no-sign-request", "--endpoint-url", endpoint)
-        caller = subprocess.Popen(argv, env=environ | {"AWS_REGION": "us-east-1"})
+        caller = subprocess.Popen(
+            argv,
+            env=environ | {"AWS_REGION": "us-east-1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         connection, _ = deaf.accept()
         before = _children(home)
         assert before
         caller.send_signal(number)
-        assert caller.wait() == -number
+        assert caller.wait() == status
         eventually(lambda: not _children(home), "its end", 10)
         connection.close()
+
+
+def test_a_caller_that_dies_while_it_asks_leaves_nothing(home: Path) -> None:
+    here = os.open(".", os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as connection:
+        os.chdir(home)
+        connection.connect(aws_command.SOCKET)
+        os.fchdir(here)
+        header = (1000).to_bytes(aws_command.LENGTH, "big")
+        socket.send_fds(connection, [header], [here, here, here, here])
+        eventually(lambda: _children(home), "a fork that waits for the request")
+    os.close(here)
+    eventually(lambda: not _children(home), "its end")
+
+
+def test_a_closed_standard_input_is_no_folder(home: Path, environ: dict[str, str]) -> None:
+    argv = command(home, "s3", "cp", "-", "s3://b/k", "--no-sign-request")
+    argv += ["--endpoint-url", "http://127.0.0.1:9"]
+    answer = subprocess.run(
+        ["bash", "-c", 'exec "$@" <&-', "bash", *argv],
+        env=environ,
+        capture_output=True,
+        check=False,
+    )
+    assert answer.returncode
+    assert b"directory" not in answer.stderr
+
+
+def test_a_persons_own_aliases_are_not_a_machines(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "person/.aws/cli").mkdir(parents=True)
+    (tmp_path / "person/.aws/cli/alias").write_text("[toplevel]\nsts = !echo aliased\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    with aws_cli.start(tmp_path):
+        eventually((tmp_path / aws_command.SOCKET).exists, "its socket")
+        argv = command(tmp_path, "sts", "get-caller-identity")
+        answer = subprocess.run(argv, env=environ, capture_output=True, check=False)
+    assert b"aliased" not in answer.stdout
 
 
 def test_without_the_process_a_command_starts_as_usual(
