@@ -51,7 +51,7 @@ def _rows(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
         if not whole or (goes_on and len(line) == MAX_LINE):
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from parris.contract import read_metric
-
 MAX_CURVES = 500
-MAX_POINTS = 10_000
+MAX_POINTS = 100_000
 """Of one curve; of a longer one every other point is left out, again and again."""
+MAX_NAME = 100
+"""Characters: more than the ledger keeps of a name, since names of layers begin alike."""
 
 
 class Point(NamedTuple):
@@ -30,10 +30,13 @@ class Curve:
     axis: str = "step"
     """What its steps are: ``step``, ``epoch``, or ``line`` where its file says neither."""
     points: list[Point] = field(default_factory=list)
+    last: Point | None = None
+    """It is there whichever points are left out."""
     stride: int = 1
     skipped: int = 0
 
     def add(self, point: Point) -> None:
+        self.last = point
         self.skipped += 1
         if self.skipped < self.stride:
             return
@@ -53,7 +56,8 @@ class Curves:
 
     def add(self, name: object, point: Point, axis: str = "step") -> None:
         """Add a point to the curve `name`, whose name is cut and made plain as any metric's."""
-        known = read_metric(name, 0)
-        if known is None or (known[0] not in self.by_name and len(self.by_name) >= MAX_CURVES):
+        text = name if isinstance(name, str) else ""
+        known = "".join(filter(str.isprintable, text))[:MAX_NAME].strip()
+        if not known or (known not in self.by_name and len(self.by_name) >= MAX_CURVES):
             return
-        self.by_name.setdefault(known[0], Curve(axis=axis)).add(point)
+        self.by_name.setdefault(known, Curve(axis=axis)).add(point)

@@ -14,6 +14,7 @@ _MOST_POINTS = 400
 """Of one curve: about as many as a chart has pixels to tell apart."""
 _MOST_POINTS_OF_RUN = 8_000
 """Of all curves of a run, which bounds what a run adds to the page: some 160 KB."""
+_LARGEST = 2.0**1000
 
 Point = tuple[float, float | None, float | None]
 """Where on the x axis, the value (None: not a finite number), and the time in seconds."""
@@ -47,15 +48,17 @@ class Curve:
 def curves_from(read: Curves) -> list[Curve]:
     """Return the curves as the page has them: those that were met first."""
     known = list(read.by_name.items())[:_MOST_CURVES]
-    times = (point.time for _, curve in known for point in curve.points)
-    began = min((time for time in times if time is not None), default=0.0)
+    times = (_finite(point.time) for _, curve in known for point in curve.points)
+    began = next((time for time in times if time is not None), 0.0)
     most = min(_MOST_POINTS, _MOST_POINTS_OF_RUN // max(1, len(known)))
     found = []
     for name, curve in known:
         # A run that goes on from a checkpoint measures some steps again: the last counts.
         by_step: dict[float, Point] = {}
-        for point in curve.points:
-            since = None if point.time is None else point.time - began
+        last = [] if curve.last is None or curve.last is curve.points[-1] else [curve.last]
+        for point in [*curve.points, *last]:
+            time = _finite(point.time)
+            since = None if time is None else time - began
             by_step[point.step] = (point.step, _finite(point.value), since)
         whole = sorted(by_step.values(), key=lambda point: point[0])
         points = thinned(whole, most)
@@ -84,9 +87,9 @@ def _value(point: Point) -> float:
     return point[1] or 0.0
 
 
-def _finite(value: float) -> float | None:
-    """Return a value as JSON can have it; None if it cannot."""
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    """Return a number that a chart can have; None if it cannot."""
+    return value if value is not None and abs(value) < _LARGEST else None
 
 
 def _short(value: float) -> float | int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.metrics.curves import read_curves, read_machine
-from scripts.metrics.points import MAX_CURVES, MAX_POINTS, Curves, Point
+from scripts.metrics.points import MAX_CURVES, Curves, Point
 from scripts.metrics.tensorboard import DamagedError, crc32c, masked_crc, read_event, read_events
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -49,22 +49,31 @@ def test_rows_are_points_by_step_or_epoch_or_row(output: Path) -> None:
     assert third == Point(3, None, 0.25)
 
 
-def test_a_long_curve_is_thinned_and_there_is_an_end_to_names(output: Path) -> None:
+def test_a_long_curve_is_thinned_and_there_is_an_end_to_names(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.metrics.points.MAX_POINTS", 1_000)
     with (output / "metrics.jsonl").open("w") as file:
-        for step in range(50_000):
+        for step in range(5_000):
             file.write(json.dumps({"step": step, "loss": step}) + "\n")
         file.write(json.dumps({f"k{number}": 1 for number in range(3 * MAX_CURVES)}) + "\n")
-    read = points(read_curves(output.parent))
-    steps = [point.step for point in read["loss"]]
-    assert MAX_POINTS / 2 <= len(steps) <= MAX_POINTS
-    assert (steps[0] < 10, steps[-1] > 49_990) == (True, True)
+    read = read_curves(output.parent).by_name
+    steps = [point.step for point in read["loss"].points]
+    assert 500 <= len(steps) <= 1_000
+    assert (steps[0] < 10, steps[-1] > 4_990) == (True, True)
+    assert read["loss"].last == Point(4_999, None, 4_999)
     assert len(read) == MAX_CURVES
+
+
+def test_a_byte_that_is_no_text_costs_no_number(output: Path) -> None:
+    (output / "metrics.jsonl").write_bytes(b'{"step": 1, "loss": 2, "note": "caf\xe9"}\n')
+    assert points(read_curves(output.parent))["loss"] == [Point(1, None, 2)]
 
 
 def test_names_are_text_whatever_they_are(output: Path) -> None:
     row = {"<script>\x1b[2J\u202ea": 1, "n" * 1000: 1, "\x1b": 1}
     (output / "metrics.jsonl").write_text(json.dumps(row))
-    assert list(read_curves(output.parent).by_name) == ["<script>[2Ja", "n" * 64]
+    assert list(read_curves(output.parent).by_name) == ["<script>[2Ja", "n" * 100]
 
 
 def test_the_machine_has_curves_of_its_own(tmp_path: Path) -> None:

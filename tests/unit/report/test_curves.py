@@ -64,7 +64,7 @@ def test_a_trainer_cannot_make_the_page_large() -> None:
     assert sum(len(one.points) for one in found) <= 8_000 + 2 * len(found)
     assert len(json.dumps([one.record() for one in found])) < 250_000
     (long,) = curves_of([{"y" * 9_000: 1}])
-    assert len(long.name) == 64
+    assert len(long.name) == 100
 
 
 @given(
@@ -83,6 +83,12 @@ def test_thinning_keeps_the_ends_every_peak_and_the_order(
     if known:
         shown = {point[1] for point in kept}
         assert {min(known), max(known)} <= shown
+
+
+def test_one_line_with_another_clock_moves_no_other() -> None:
+    rows = [{"step": n, "time": 1.8e9 + n, "loss": 1} for n in range(3)]
+    found = curve([*rows, {"step": 3, "time": 0, "loss": 1}])
+    assert found.record()["seconds"] == [0, 1, 2, -1.8e9]
 
 
 def test_only_numbers_are_curves_and_those_of_different_axes_keep_theirs() -> None:
