@@ -1,4 +1,4 @@
-"""Which runs are meant, by time and by state. Nothing is imported here that takes time."""
+"""Which runs are meant: by time, state and metric. Nothing is imported here that takes time."""
 
 from __future__ import annotations
 
@@ -23,6 +23,26 @@ class Since:
     text: str
     moment: datetime
     """Aware UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What counts as good: the highest value of a metric, or the lowest."""
+
+    metric: str
+    lowest: bool
+
+
+def goal(value: str) -> Goal:
+    """Return what ``accuracy`` or ``-loss`` means.
+
+    Raises:
+        argparse.ArgumentTypeError: if there is no name.
+    """
+    metric = value.removeprefix("-").strip()
+    if not metric:
+        raise argparse.ArgumentTypeError(f"{value} names no metric, as accuracy or -loss does")
+    return Goal(metric=metric, lowest=value.startswith("-"))
 
 
 def since(value: str) -> Since:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.cli.filters import since, states
+from scripts.cli.filters import goal, since, states
 from scripts.cli.verb import (
     MAX_COUNT,
     WAIT,
@@ -103,7 +103,8 @@ VERBS = (
             ),
             named(
                 "best",
-                "by this metric, the highest first, with parameters and cost; -loss: the lowest",
+                "by this metric, the highest first, with parameters and cost; =-loss: the lowest",
+                read=goal,
                 value="metric",
             ),
             Option(

@@ -44,12 +44,17 @@ def main(argv: list[str]) -> int:
         return 0
     stacks = list_stacks(deployment)
     newest = read_newest(deployment, _wanted(options), stacks)
-    if options.best:
-        _show_best(newest.runs, options)
-        return 0
     runs, refused = newest.runs, newest.refused
     for problem in newest.problems:
         print(one_line(f"note: an item of the ledger holds no run: {problem}"), file=sys.stderr)
+    if options.best:
+        if newest.more:
+            looked = f"note: the best of the newest {len(runs)} runs; JOB= and SINCE= narrow it"
+            print(hint(looked), file=sys.stderr)
+        if not options.json:
+            _show_best(runs, options)
+            return 0
+        runs = ranking.rank(runs, options.best)[: options.count] if runs else []
     if options.json:
         console.print_json(
             {
@@ -84,13 +89,9 @@ def main(argv: list[str]) -> int:
 def _show_best(runs: Sequence[Run], options: Namespace) -> None:
     if not runs:
         raise Refused(_nothing(options))
-    wanted = ranking.goal(options.best)
-    best = ranking.rank(runs, wanted)
+    best = ranking.rank(runs, options.best)
     shown = best[: options.count]
-    if options.json:
-        console.print_json({"runs": [_plain(run) for run in shown]})
-        return
-    console.print_table(*ranking.table(shown, wanted, datetime.now(UTC)))
+    console.print_table(*ranking.table(shown, options.best, datetime.now(UTC)))
     if len(best) > len(shown):
         print(hint(f"{len(best) - len(shown)} more have it; COUNT={len(best)} shows all of them"))
     run_id = shown[0].run_id

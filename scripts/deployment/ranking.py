@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from scripts.cli.columns import Column
 from scripts.cli.console import Refused
+from scripts.cli.filters import Goal
 from scripts.deployment.one_run import cost_of
 from scripts.deployment.runs import Run
 
@@ -16,19 +16,6 @@ LOOKED_THROUGH = 1000
 
 _NAMED = 12
 """Metrics that are named where the one that is asked for is none of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """What counts as good: the highest value of a metric, or the lowest."""
-
-    metric: str
-    lowest: bool
-
-
-def goal(text: str) -> Goal:
-    """Read ``accuracy`` or ``-loss``."""
-    return Goal(metric=text.removeprefix("-"), lowest=text.startswith("-"))
 
 
 def rank(runs: Sequence[Run], wanted: Goal) -> list[Run]:

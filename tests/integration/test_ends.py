@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from parris.errors import ParrisError
 from parris.runs.lifecycle import Machine
 from tests.plans import NOW
 
@@ -110,10 +112,18 @@ def test_a_sweep_that_listed_the_stack_before_it_was_replaced_does_not_say_who_e
         Parameters=[{"ParameterKey": "Deadline", "ParameterValue": LATER}],
         Tags=[*others, {"Key": "parris:run-id", "Value": run_id("new")}],
     )
+
+    def refused(*_: Any) -> None:
+        raise ClientError({"Error": {"Code": "Throttling"}}, "DescribeStacks")
+
     with monkeypatch.context() as patch:
         patch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
         world.reap()
-    assert world.stacks() == {"old"}
+        assert world.stacks() == {"old"}
+        patch.setattr("parris.reap.review.read_stack", refused)
+        patch.setattr("parris.reap.review.delete_stack", lambda *_, **__: None)
+        with pytest.raises(ParrisError, match="Throttling"):
+            world.reap()
     assert world.topic.heard() == []
     world.ec2.terminate_instances(InstanceIds=[old])
     world.reap(machine_event(old))

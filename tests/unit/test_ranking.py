@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
 import pytest
 
 from scripts.cli.console import Refused
+from scripts.cli.filters import goal
 from scripts.commands import status
 from scripts.deployment.outputs import Deployment
 from tests.ledger import note_run, table_of
@@ -51,8 +53,26 @@ def test_the_best_of_thirty_runs_is_named_with_what_made_it(
     assert "10 more have it; COUNT=30 shows all of them" in said
     assert f"make rerun RUN={ids[16]}" in said
     assert status.main(["--best=-loss", "--json", "--count", "1"]) == 0
-    (best,) = json.loads(capsys.readouterr().out)["runs"]
-    assert best["run-id"] == ids[10]
+    answer = json.loads(capsys.readouterr().out)
+    assert [run["run-id"] for run in answer["runs"]] == [ids[10]]
+    assert (answer["refused"], answer["stacks"]) == ([], [])
+
+
+def test_the_best_of_some_says_that_there_are_more(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.deployment.ranking.LOOKED_THROUGH", 2)
+    best = [note(deployment, number, {"loss": number}) for number in (1, 2, 3)][1]
+    assert status.main(["--best=-loss", "--count", "1"]) == 0
+    said = capsys.readouterr()
+    assert rows(said.out)[0][0] == best
+    assert "the best of the newest 2 runs" in said.err
+
+
+@pytest.mark.parametrize("name", ["", "-", " "])
+def test_a_metric_has_a_name(name: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="names no metric"):
+        goal(name)
 
 
 def test_runs_without_a_number_of_that_name_are_left_out(

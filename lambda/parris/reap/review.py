@@ -93,10 +93,14 @@ class Review:
         decision, outcome, only_said = self.judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
         if only_said and outcome is not None and outcome.get("ended-by") == EndedBy.SHUTDOWN:
-            now = self.read_again(stack)
+            try:
+                now = read_stack(self.cloudformation, stack["StackId"])
+            except ANYTHING as error:
+                return decision, error  # the next look will tell; the stack may go at its time
             if now is None or stack_tags(now).get(_RUN) != tags[_RUN]:
-                return replace(decision, delete=False, why="another run may have its stack"), None
-            stack = now
+                return replace(decision, delete=False, why="its stack is another run's"), None
+            stack, tags = now, run_tags(now)
+            decision, outcome, only_said = self.judge(stack, machines)
         try:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)
