@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +50,11 @@ def main(argv: list[str] | None = None) -> int:
         print("\n".join(f"{drill.name:16} {drill.about}" for drill in DRILLS))
         return 0
     try:
-        return _run([known[name] for name in named] or list(DRILLS))
+        with _alone():
+            return _run([known[name] for name in named] or list(DRILLS))
+    except BlockingIOError:
+        print(f"error: another make test-boot is under way in {FOLDER}", file=sys.stderr)
+        return 2
     except Missing as error:
         print(f"skipped: {error}" if arguments.or_skip else f"error: {error}", file=sys.stderr)
         return 0 if arguments.or_skip else 2
@@ -58,6 +64,15 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; no machine runs", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep a second run out, whose machine would take the first one's folder away."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
