@@ -51,6 +51,13 @@ def test_a_run_is_run_again_as_it_was(clone: Clone) -> None:
     assert summary(clone, third)["epochs"] == 1
     gone(clone)
 
+    best = clone.make("status", "LOCAL=1", "JOB=again", "BEST=validation-accuracy").stdout
+    rows = [line.split() for line in best.splitlines() if line.startswith("20")]
+    assert sorted([rows[0][0], rows[1][0]]) == sorted([first, second])
+    assert (rows[2][0], rows[2][-1]) == (third, "epochs=1")
+    assert float(rows[0][3]) == float(rows[1][3]) > float(rows[2][3])
+    assert f"make rerun RUN={rows[0][0]} LOCAL=1" in best
+
 
 def put(clone: Clone, name: str, body: bytes) -> None:
     bucket = clone.outputs["config_bucket"]
