@@ -18,7 +18,7 @@ SYNC_SECONDS = 5
 EPOCHS = 20
 EPOCH_SECONDS = 1
 MOST_LOST_SECONDS = 3 * SYNC_SECONDS
-"""An interval, and an upload while dozens of machines share this one."""
+"""An interval, and the uploads before and after it, while dozens of machines share this one."""
 
 COUNTING = """#!/bin/bash
 n=0
