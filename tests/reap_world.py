@@ -140,6 +140,8 @@ class World:
     def stack(
         self, name: str, deadline: str, deployment: str = "parris", keep: str = "never"
     ) -> str:
+        """Make a stack; without `keep` as an earlier version did, whose tags say nothing of it."""
+        kept: Any = [{"Key": KEEP_TAG, "Value": keep}] if keep else []
         return self.cloudformation.create_stack(
             StackName=name,
             TemplateBody=TEMPLATE,
@@ -149,7 +151,7 @@ class World:
                 {"Key": "parris:job", "Value": "job"},
                 {"Key": "parris:run-id", "Value": run_id(name)},
                 {"Key": "parris:deadline", "Value": LATER},
-                {"Key": KEEP_TAG, "Value": keep},
+                *kept,
             ],
         )["StackId"]
 

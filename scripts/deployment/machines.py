@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from parris.runs.lifecycle import APPEARING
 from scripts.deployment.outputs import Deployment
 
 _VALUES = 200
@@ -34,12 +36,18 @@ def instance_of(stack: Mapping[str, Any] | None) -> str:
 def machine_states(deployment: Deployment, stacks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the states of the instances of `stacks` by id; "missing" if EC2 knows none any more.
 
-    EC2 forgets a terminated instance after about an hour. A filter finds what there is of many;
-    a list of ids would be refused for one that is missing.
+    EC2 forgets a terminated instance after about an hour. One whose stack was changed so lately
+    that EC2 may not know it yet is left out while it does not, as `judge` waits for it too. A
+    filter finds what there is of many; a list of ids would be refused for one that is missing.
     """
-    ids = {instance_of(stack) for stack in stacks} - {""}
-    states = dict.fromkeys(ids, "missing")
-    asked = sorted(ids)
+    long_ago = datetime.now(UTC) - APPEARING
+    changed = {
+        machine: one.get("LastUpdatedTime", one["CreationTime"])
+        for one in stacks
+        if (machine := instance_of(one))
+    }
+    states = {machine: "missing" for machine, when in changed.items() if when < long_ago}
+    asked = sorted(changed)
     for start in range(0, len(asked), _VALUES):
         some = asked[start : start + _VALUES]
         pages = deployment.client("ec2").get_paginator("describe_instances")

@@ -123,7 +123,7 @@ def test_an_end_that_nobody_could_be_told_of_is_told_by_the_next_sweep(
     world.cloudformation.delete_stack(StackName=answer["stack-id"])
     with monkeypatch.context() as patch:
         patch.setattr(Told, "begin", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ParrisError, match="division by zero"):
             world.reap(minutes=10)
     assert world.record(answer["run-id"]).is_open
     assert world.topic.heard("stopped") == []

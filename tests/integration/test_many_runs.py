@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -12,12 +13,14 @@ import pytest
 from moto import mock_aws
 
 from parris.aws.ledger import Ledger
+from parris.aws.stacks import stack_tags
 from parris.launch import clicks
 from parris.runs.times import iso
 from scripts.commands import status
 from scripts.deployment.outputs import Deployment
 from tests.ledger import NAME, make_table
 from tests.plans import NOW
+from tests.reap_world import IMAGE
 from tests.world import World
 
 RUNS = 10_000
@@ -146,13 +149,54 @@ def test_a_click_and_make_status_call_each_run_the_same(
             outcome = {"state": state, "reason": "so", "ended-by": "trainer"}
             world.ledger.adopt("j", run_id, receipt, outcome if state in ENDS else None, NOW)
         going = world.launch()["run-id"]
+        [stack] = world.cloudformation.describe_stacks()["Stacks"]
+        [gone] = world.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"]
+        world.ec2.terminate_instances(InstanceIds=[gone["InstanceId"]])
+        lately = datetime.now(UTC) - timedelta(minutes=1)
+        standing = {
+            "being undone": stack_of("0" * 8, "ROLLBACK_IN_PROGRESS", "", lately),
+            "machine not known yet": stack_of("1" * 8, "CREATE_COMPLETE", "i-0", lately),
+            "machine forgotten": stack_of("2" * 8, "CREATE_COMPLETE", "i-1", NOW),
+            "machine terminated": stack_of("3" * 8, "CREATE_COMPLETE", gone["InstanceId"], lately),
+        }
+        for one in standing.values():
+            receipt = {"job": "j", "claimed": iso(NOW), "deadline": iso(NOW)}
+            receipt |= {"state": "accepted", "stack-id": one["StackId"]}
+            world.ledger.adopt("j", run_id_of(one), receipt, None, NOW)
+        for where in ("parris.launch.clicks.list_stacks", "scripts.commands.status.list_stacks"):
+            monkeypatch.setattr(where, lambda *_: [stack, *standing.values()])
         clicked = {run["run-id"]: run["state"] for run in world.launch(CLICK)["runs"]}
         assert status.main(["--json"]) == 0
         listed = json.loads(capsys.readouterr().out)
         told = [*listed["runs"], *listed["refused"]]
-        assert {run["run-id"]: run["state"] for run in told} == clicked
+        listed_states = {run["run-id"]: run["state"] for run in told}
+        stands = {name: clicked.pop(run_id_of(one)) for name, one in standing.items()}
+        known_more = {name: listed_states.pop(run_id_of(one)) for name, one in standing.items()}
+        assert stands == {**dict.fromkeys(standing, "running"), "being undone": "launching"}
+        # What only EC2 knows a click does not ask (docs/contracts.md).
+        only_ec2_knows = dict.fromkeys(("machine forgotten", "machine terminated"), "interrupted")
+        assert known_more == {**stands, **only_ec2_knows}
+        assert listed_states == clicked
         assert clicked.pop(going) == "running"
         assert sorted(clicked.values()) == sorted([*states[:-1], "launching"])
 
 
 ENDS = ("succeeded", "failed", "timed-out", "interrupted", "stopped")
+
+
+def stack_of(digits: str, status: str, machine: str, changed: datetime) -> dict[str, Any]:
+    """Return a stack that moto cannot make, as DescribeStacks gives it."""
+    tags = {"parris:deployment": "parris", "parris:job": "j"}
+    tags["parris:run-id"] = f"20261124-110100-{digits}"
+    return {
+        "StackId": f"arn:{digits}",
+        "StackName": f"stack-{digits}",
+        "StackStatus": status,
+        "CreationTime": changed,
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "Outputs": [{"OutputKey": "InstanceId", "OutputValue": machine}] if machine else [],
+    }
+
+
+def run_id_of(stack: Mapping[str, Any]) -> str:
+    return stack_tags(stack)["parris:run-id"]

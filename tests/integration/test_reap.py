@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 from tests.reap_world import LATER, LONG_AGO, ROLE_ID, SETTINGS, TEMPLATE, World, run_id, show
 
+_NESTED = b"[" * 100_000
+"""What json.loads refuses with a RecursionError."""
+
 
 @pytest.mark.parametrize("what", ["extended", "replaced", "replaced when it was over"])
 def test_a_stack_that_changed_after_it_was_listed_is_not_deleted(
@@ -96,6 +99,48 @@ def test_a_run_without_a_receipt_is_still_ended(world: World) -> None:
     world.reap()
     assert world.stacks() == set()
     assert world.outcome("bare")["state"] == "timed-out"
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        (_NESTED, "odd: maximum recursion depth"),
+        (b'{"price": {"hourly-usd": "dear"}}', "odd: .*decimal.ConversionSyntax"),
+        (b'{"price": 5}', "odd: 'int' object is not subscriptable"),
+    ],
+    ids=["nested too deep", "price", "price without parts"],
+)
+def test_a_receipt_of_any_shape_stops_no_sweep(world: World, body: bytes, wrong: str) -> None:
+    """Its stack is one without the tag that says whether it is kept, so its receipt is asked."""
+    world.run("odd", deadline=LONG_AGO, **{"keep-stack": ""})
+    key = f"runs/job/{run_id('odd')}/run.json"
+    world.s3.put_object(Bucket="results", Key=key, Body=body)
+    world.run("overdue", deadline=LONG_AGO)
+    world.run("live")
+    with pytest.raises(ParrisError, match=wrong):
+        world.reap()
+    assert world.stacks() == {"live"}
+    assert world.outcome("overdue")["state"] == "timed-out"
+
+
+def test_a_receipt_that_is_nested_too_deep_holds_up_no_adoption(world: World) -> None:
+    key = "runs/job/r-0000000000000000/run.json"  # before the other's, in S3's order
+    world.s3.put_object(Bucket="results", Key=key, Body=_NESTED)
+    world.run("live")
+    world.reap()
+    assert world.ledger.read("job", run_id("live")) is not None
+    assert world.ledger.adopted_after() is None
+
+
+def test_an_item_that_is_nested_too_deep_hides_no_other_run(world: World) -> None:
+    world.run("vanished")
+    world.reap()
+    world.cloudformation.delete_stack(StackName="vanished")
+    held = {"state": "accepted", "nonce": "", "lease": NOW.isoformat(), "open": "run"}
+    world.ledger.table.put_new("run#job", "r-0", {**held, "receipt": _NESTED.decode()})
+    with pytest.raises(ParrisError, match="run#job r-0: RecursionError"):
+        world.reap()
+    assert world.outcome("vanished")["state"] == "stopped"
 
 
 def test_terraform_may_not_destroy_what_stacks_still_need(world: World) -> None:

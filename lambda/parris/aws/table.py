@@ -202,7 +202,7 @@ def read_each(items: Iterator[Item], read: Callable[[Item], Read]) -> tuple[list
     for item in items:
         try:
             found.append(read(item))
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - one item of any shape stops no other
             problems.append(f"{item.get('pk')} {item.get('sk')}: {error!r}")
     return found, problems
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..events.request import is_run_key
@@ -62,5 +64,9 @@ class Adoption:
                 ended = next((time for time in map(read_time, times) if time), None)
                 told = ended is None or self.now - ended > _JUST_ENDED
                 self.ledger.adopt(job, run_id, receipt, outcome, self.now, told=told)
-        except (self.storage.s3.exceptions.NoSuchKey, ValueError):
-            log.warning("%srun.json is missing or cannot be read", prefix)
+        except self.storage.s3.exceptions.NoSuchKey:
+            log.warning("%srun.json is missing", prefix)
+        except (ClientError, BotoCoreError):
+            raise  # it may be readable at the next sweep, which begins with it again
+        except Exception:  # one receipt of any shape would hold up all those behind it for good
+            log.exception("%srun.json cannot be read", prefix)

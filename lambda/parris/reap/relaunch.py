@@ -28,9 +28,9 @@ from ..jobs.retry import read_retry
 from ..runs.attempt import Attempt
 from ..runs.attempts import Over, between_machines, follow, too_late
 from ..runs.budget import cost
-from ..runs.ending import Ending
+from ..runs.ending import DEAD, FAILED_CREATE, Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
-from ..runs.lifecycle import APPEARING, DEAD, FAILED_CREATE, Decision, Machine, launch_failed
+from ..runs.lifecycle import APPEARING, Decision, Machine, launch_failed
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.refusals import cause_of

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from ..aws.stacks import delete_stack, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy, State
 from ..errors import ParrisError
@@ -29,7 +27,9 @@ log = logging.getLogger(__name__)
 
 _RUN = "parris:run-id"
 
-ANYTHING = (ClientError, BotoCoreError, ParrisError, ValueError, KeyError, TypeError)
+# What others wrote may break whoever reads it in ways that nobody lists: JSON that is nested too
+# deep is a RecursionError, a price that is no number an ArithmeticError. No list ends a sweep.
+ANYTHING = Exception
 """What may go wrong with one stack, or one object, while the others wait."""
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+"""Statuses of a stack whose creation has failed, with nothing under way any more."""
+
+DEAD = ("terminated", "stopped")
+"""States of a machine that does nothing any more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from ..contract import EndedBy, State
-from .ending import Ending
+from .ending import DEAD, FAILED_CREATE, Ending
 from .record import RunRecord
 
 KEEP_AT_MOST = timedelta(days=7)
@@ -16,11 +16,8 @@ KEEP_AT_MOST = timedelta(days=7)
 APPEARING = timedelta(minutes=5)
 """How long a machine may be missing from EC2's answers before it counts as gone."""
 
-FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 POWERED_OFF_BY_ITSELF = "Client.InstanceInitiatedShutdown"
 """EC2's code for a shutdown from within (EC2 user guide, "Troubleshoot instance termination")."""
-
-DEAD = ("terminated", "stopped")
 
 _CURES = {
     # EC2 user guide, "Troubleshoot instance launch issues"; EBS, "encrypted volumes".

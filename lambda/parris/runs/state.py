@@ -7,13 +7,9 @@ from typing import Any
 
 from ..contract import EndedBy, State
 from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, read_retry
-from .ending import Ending
+from .ending import DEAD, FAILED_CREATE, Ending
 
-_FAILED_STACK = ("ROLLBACK", "CREATE_FAILED")
-"""How the status of a stack that never held a machine begins. UPDATE_ROLLBACK is none of them:
-there a replacement failed, and the machine of the run before it goes on."""
-
-_DEAD = ("terminated", "stopped", "missing")
+_DEAD = (*DEAD, "missing")
 
 
 def state_of(
@@ -48,11 +44,12 @@ def state_of(
         return _going(State.ENDING, "its stack is gone, and how it ended is not written down yet")
     if status.startswith("DELETE"):
         return _going(State.ENDING, f"stack {status}")
-    if status.startswith(_FAILED_STACK):
+    if status in FAILED_CREATE:
         reason = f"stack {status}"
         if CAPACITY in read_retry(receipt).on:
             return _going(State.RELAUNCHING, f"{reason}; perhaps another machine can be had")
         return Ending(state=State.LAUNCH_FAILED, reason=reason, ended_by=EndedBy.CLOUDFORMATION)
+    # In UPDATE_ROLLBACK a replacement failed, and the machine of the run before it goes on.
     if status.endswith("IN_PROGRESS") and not status.startswith("UPDATE_ROLLBACK"):
         return _going(State.LAUNCHING, f"stack {status}")
     if machine in _DEAD:

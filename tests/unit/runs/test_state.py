@@ -27,7 +27,7 @@ FAILED = {"state": "failed", "reason": "it exited with 1", "ended-by": "trainer"
         (CREATED, "CREATE_COMPLETE", "running", "running", ""),
         (CREATED, "CREATE_COMPLETE", "terminated", "interrupted", "ec2"),
         (CREATED, "CREATE_COMPLETE", "missing", "interrupted", "ec2"),
-        (CREATED, "ROLLBACK_IN_PROGRESS", "", "launch-failed", "cloudformation"),
+        (CREATED, "ROLLBACK_IN_PROGRESS", "", "launching", ""),  # the sweep waits too
         (CREATED, "ROLLBACK_COMPLETE", "terminated", "launch-failed", "cloudformation"),
         (CREATED, "CREATE_FAILED", "", "launch-failed", "cloudformation"),
         (CREATED, "UPDATE_IN_PROGRESS", "", "launching", ""),
