@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from scripts.cli.console import Refused
+from scripts.commands.launch import plan_of
 from scripts.deployment.outputs import Deployment
 from scripts.jobs import jobs
-from scripts.planning import clients, reading, show
+from scripts.planning import clients, reading, show, summary
 from scripts.planning.job_plan import JobPlan, make_plan
 from tests.plans import NOW, SETTINGS
 from tests.reap_world import IMAGE
@@ -99,16 +100,16 @@ class Planned(World):
 
     def configure(self, **config: Any) -> None:
         known = {"termination-method": "at-fixed-time", "time-limit": 60}
-        self.put(
-            "training-config.json", json.dumps({"training-job-name": "one", **known, **config})
-        )
+        self.config = json.dumps({"training-job-name": "one", **known, **config})
+        self.put("training-config.json", self.config)
 
     def client(self, service: str) -> Any:
         return self.stand_ins.get(service) or boto3.client(
             cast("Any", service), region_name="us-east-1"
         )
 
-    def plan(self, job: str = "default", **parameters: str) -> JobPlan:
+    @property
+    def deployment(self) -> Deployment:
         values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "")
         values |= {"deployment": "parris", "region": "us-east-1", "account_id": "123456789012"}
         values |= {"config_bucket": "parris-config", "results_bucket": "parris-results"}
@@ -119,7 +120,10 @@ class Planned(World):
             def client(_, service: str) -> Any:  # noqa: N805 - the world's
                 return self.client(service)
 
-        return make_plan(Seen(**values), job, parameters, NOW)
+        return Seen(**values)
+
+    def plan(self, job: str = "default", **parameters: str) -> JobPlan:
+        return make_plan(self.deployment, job, parameters, NOW)
 
 
 @pytest.fixture
@@ -128,6 +132,7 @@ def world(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planne
         made = Planned()
         told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
         monkeypatch.setattr(reading, "settings_of", lambda _: told)
+        monkeypatch.setattr(summary, "settings_of", lambda _: told)
         monkeypatch.setattr(clients, "make_client", lambda *_: made.prices)
         monkeypatch.setattr(jobs, "job_folders", dict)
         yield made
@@ -146,6 +151,66 @@ def test_a_sound_job_goes_and_its_price_is_the_launchs(world: Planned) -> None:
     assert machine["zones"][0] == "us-east-1a"
     assert machine["quota"]["vcpus"] == 32
     assert json.dumps(answer)
+
+
+class ByType(PriceList):
+    """Prices of two types, of which the second one costs twice as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dear = PriceList()
+        self.dear.usd["instanceType"] = "0.0800"
+
+    def get_products(self, ServiceCode: str, Filters: Any) -> Any:  # noqa: N803 - boto3's names
+        if any(one["Value"] == "c5.large" for one in Filters):
+            return self.dear.get_products(ServiceCode=ServiceCode, Filters=Filters)
+        return super().get_products(ServiceCode=ServiceCode, Filters=Filters)
+
+
+BUDGET = {"termination-method": "around-cost", "cost-limit": 0.02}
+LADDER = ["t3.medium", "c5.large"]
+ONCE: dict[str, Any] = {"retry": {"on": []}}
+
+
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({"market": "spot"}, "0.0480"),
+        ({"market": "spot-then-on-demand"}, "0.0480"),
+        ({"market": "spot", **BUDGET}, "0.0180"),  # what it bids, for the hour
+        ({"market": "spot-then-on-demand", **BUDGET}, "0.0200"),
+        ({"market": "spot-then-on-demand", **BUDGET, **ONCE}, "0.0180"),
+        ({"instance-type": LADDER, **BUDGET}, "0.0200"),
+        ({"instance-type": LADDER, **ONCE}, "0.0480"),
+    ],
+)
+def test_plan_upload_and_launch_tell_the_same_most(
+    world: Planned, tmp_path: Path, config: dict[str, Any], most: str
+) -> None:
+    world.configure(**config)
+    world.prices, world.ec2 = ByType(), world.client("ec2")
+    (tmp_path / "training-config.json").write_text(world.config)
+    uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
+    planned, launched = show.answer(world.plan()), world.launch()
+    assert (planned["most-usd"], launched["most-usd"]) == (most, most)
+    assert plan_of(launched) == planned["summary"]
+    assert f", ${most} at most, ends by " in uploaded
+    assert uploaded.split(", ends")[0] == planned["summary"].split(", ends")[0]
+
+
+def test_where_only_a_plan_asks_for_the_dearer_types_price_the_others_say_so(
+    world: Planned, tmp_path: Path
+) -> None:
+    world.configure(**{"instance-type": LADDER})
+    world.prices, world.ec2 = ByType(), world.client("ec2")
+    (tmp_path / "training-config.json").write_text(world.config)
+    uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
+    planned, launched = show.answer(world.plan()), world.launch()
+    assert planned["most-usd"] == "0.0880"
+    assert (launched["most-usd"], launched["most-usd-of"]) == ("0.0480", "this-machine")
+    said = "$0.0480 at most if it stays on this machine"
+    assert said in plan_of(launched)
+    assert said in uploaded
 
 
 def test_a_plan_asks_little_and_writes_nothing(
