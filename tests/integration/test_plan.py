@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +16,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from parris.errors import LaunchRefused
+from parris.settings import Settings
 from scripts.cli.console import Refused
 from scripts.commands.launch import plan_of
 from scripts.deployment.outputs import Deployment
@@ -130,9 +134,13 @@ class Planned(World):
 def world(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planned]:  # noqa: ARG001
     with mock_aws():
         made = Planned()
-        told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
-        monkeypatch.setattr(reading, "settings_of", lambda _: told)
-        monkeypatch.setattr(summary, "settings_of", lambda _: told)
+
+        def settings_of(_: Deployment) -> Settings:
+            told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
+            return replace(told, monthly_budget_usd=made.budget)
+
+        monkeypatch.setattr(reading, "settings_of", settings_of)
+        monkeypatch.setattr(summary, "settings_of", settings_of)
         monkeypatch.setattr(clients, "make_client", lambda *_: made.prices)
         monkeypatch.setattr(jobs, "job_folders", dict)
         yield made
@@ -262,6 +270,81 @@ def test_a_budget_caps_the_worst_case(world: Planned) -> None:
     assert answer["most-usd"] == "0.0200"
     world.configure(**{**limits, "cost-limit": 0.001})
     assert "the smallest budget that would do" in world.plan().problems[0]
+
+
+def test_the_months_money_is_shown_with_what_this_run_would_reserve(
+    world: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.budget = Decimal("0.1")
+    plan = world.plan()
+    assert plan.goes
+    assert show.answer(plan)["month"] == {
+        "spent-usd": "0.0000",
+        "reserved-usd": "0.0000",
+        "budget-usd": "0.10",
+    }
+    launched = world.launch()
+    held = world.receipt(launched["run-id"])["reserved-usd"]
+    assert str(plan.run.reserved_usd) == held == "0.0608"
+    show.show(world.plan())
+    assert (
+        "month     $0.0000 spent, $0.0608 reserved of $0.10; this run would reserve $0.0608"
+        in capsys.readouterr().out.splitlines()
+    )
+
+
+def test_a_month_that_has_no_room_is_a_problem_in_the_launchs_words(world: Planned) -> None:
+    world.budget = Decimal("0.05")
+    plan = world.plan()
+    [problem] = plan.problems
+    assert problem.startswith("this run may cost $0.0608, and $0.0500 are left")
+    assert not plan.goes
+    with pytest.raises(LaunchRefused) as refused:
+        world.launch()
+    assert problem in str(refused.value)
+    world.budget = Decimal("0.0608")
+    assert world.plan().goes
+
+
+def test_a_month_cannot_be_kept_to_without_a_price(world: Planned) -> None:
+    world.budget = Decimal(1)
+    world.prices.usd = {"instanceType": "", "volumeApiName": ""}
+    [problem] = world.plan().problems
+    assert "without a price nobody can keep to monthly_budget_usd" in problem
+
+
+def test_a_plan_in_words_has_the_machines_the_stack_the_slots_and_what_is_written(
+    world: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.configure(**{"market": "spot-then-on-demand"})
+    plan = world.plan()
+    show.show(plan)
+    said = capsys.readouterr().out.splitlines()
+    rows = [re.split(r"\s{2,}", line) for line in said]
+    zones = ", ".join(show.answer(plan)["machines"][0]["zones"])
+    for row in (
+        ["MACHINE", "MARKET", "$ AN HOUR", "VCPUS", "QUOTA", "ZONES"],
+        ["t3.medium", "spot", "0.0180 (to 0.0480)", "2", "0 of 32 used", zones],
+        ["t3.medium", "on-demand", "0.0480", "2", "0 of 32 used", zones],
+        ["stack", "one, a name that is free"],
+        ["slots", "0 of 10 runs under way"],
+        ["month", "without a budget (monthly_budget_usd)"],
+        ["rights", "the roles may do all that it takes"],
+        ["writes", f"the run and its slot in the ledger; its id begins with {plan.run.run_id[:8]}"],
+    ):
+        assert row in rows
+    below = said.index(next(line for line in said if line.startswith("writes"))) + 1
+    assert re.fullmatch(
+        r" {10}s3://parris-results/runs/default/<run id>/: run.json, .+, source/ \(2 files\)",
+        said[below],
+    )
+    assert said[below + 1].startswith(" " * 10 + "stack one: launch template, instance with ")
+    assert said[-1] == show.answer(plan)["summary"]
+    world.launch()
+    show.show(world.plan())
+    again = capsys.readouterr().out.splitlines()
+    assert "stack     one, which exists (CREATE_COMPLETE)" in again
+    assert "slots     1 of 10 runs under way" in again
 
 
 def test_every_thing_in_the_way_is_told_at_once(world: Planned) -> None:
