@@ -43,8 +43,10 @@ VERBS = (
             '[{"instance-type", "market", "vcpus", "gpus", "subnets", "zones", "hourly-usd", '
             '"most-hourly-usd", "quota": {"code", "name", "vcpus", "used"}, "refusal"}], '
             '"instance-type", "market", "hourly-usd", "most-usd", "deadline", "delete-at", '
-            '"slots": {"held", "limit"}, "waiting", "denied", "writes"}`; null is what is not '
-            "known. Also where `goes` is false, with status 1"
+            '"slots": {"held", "limit"}, "month": {"spent-usd", "reserved-usd", "budget-usd"}, '
+            '"waiting", "denied", "writes"}`; null is what is not '
+            "known, and the month without `monthly_budget_usd`. "
+            "Also where `goes` is false, with status 1"
         ),
     ),
     Verb(

@@ -163,9 +163,8 @@ def plan_of(answer: Mapping[str, Any]) -> str:
     Of a duplicate whose first launch is under way it may be unknown.
     """
     return summary(
+        answer,
         answer.get("instance-type") or "machine",
         answer.get("market") or "unknown",
-        answer["hourly-usd"],
-        answer["most-usd"],
         answer["deadline"] or "a deadline that is not set yet",
     )

@@ -47,6 +47,10 @@ class JobPlan:
     image_id: str | None
     image: Image | None
     room: obstacles.Room
+    month: Sums | None
+    """What the month's runs have cost and have reserved; None if nobody keeps or may read it."""
+    budget_usd: Decimal | None
+    """Of the month; None if it has none."""
     denials: list[rights.Denial] | None
     """What the roles may not do; None if nobody was allowed to ask."""
     problems: list[str] = field(default_factory=list)
@@ -120,8 +124,9 @@ class _Planning:
         begun, run = run, self._priced(run, first or kinds[0])
         if run.image != begun.image:  # down the ladder it may be for another processor
             imaging = self.pool.submit(self._image, run)
-        if summing is not None:
-            run = self._within_month(run, summing)
+        month = heard(summing, "the month's budget", self.notes) if summing is not None else None
+        if month is not None:
+            run = self._within_month(run, month)
         image_id, image = self._judged_image(imaging, run, types)
         self._check_template(run, templating, image_id)
         denials = self._denials(run, image_id, image)
@@ -141,6 +146,8 @@ class _Planning:
             image_id=image_id,
             image=image,
             room=room,
+            month=month,
+            budget_usd=self.reading.settings.monthly_budget_usd,
             denials=denials,
             problems=list(dict.fromkeys(self.problems)),
             notes=list(dict.fromkeys([*run.notes, *self.notes])),
@@ -203,10 +210,10 @@ class _Planning:
     def _has_budget(self) -> bool:
         return self.reading.settings.monthly_budget_usd is not None
 
-    def _within_month(self, run: RunPlan, summing: Future[Sums]) -> RunPlan:
+    def _within_month(self, run: RunPlan, sums: Sums) -> RunPlan:
         """Return the run with what would be reserved of the month's budget, if that has room."""
-        settings, sums = self.reading.settings, heard(summing, "the month's budget", self.notes)
-        if sums is None or run.price is None:
+        settings = self.reading.settings
+        if run.price is None:
             return run
         try:
             on_demand = prepare.read_most_hourly(run, self.reading.clients)

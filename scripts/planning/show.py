@@ -8,6 +8,7 @@ from typing import Any
 
 from parris.aws.storage import AGENT_KEY
 from parris.jobs.retry import SPOT
+from parris.runs.month import MICROS
 from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.columns import Column
@@ -40,6 +41,7 @@ def show(plan: JobPlan) -> None:
     _line("stack", f"{run.stack_name}, {_stack(plan)}")
     held = "?" if plan.room.held is None else plan.room.held
     _line("slots", f"{held} of {plan.room.limit} runs under way")
+    _line("month", _month(plan))
     _line("rights", _rights(plan))
     for number, line in enumerate(writes(plan)):
         _line("" if number else "writes", line)
@@ -72,6 +74,7 @@ def answer(plan: JobPlan) -> dict[str, Any]:
         "deadline": iso(run.deadline),
         "delete-at": iso(run.delete_at),
         "slots": {"held": plan.room.held, "limit": plan.room.limit},
+        "month": _sums(plan),
         "waiting": plan.room.waiting,
         "denied": None if plan.denials is None else [str(denial) for denial in plan.denials],
         "writes": list(writes(plan)),
@@ -141,6 +144,28 @@ def _image(plan: JobPlan) -> str:
 
 def _stack(plan: JobPlan) -> str:
     return f"which exists ({plan.room.stack})" if plan.room.stack else "a name that is free"
+
+
+def _sums(plan: JobPlan) -> dict[str, str] | None:
+    if plan.month is None:
+        return None
+    return {
+        "spent-usd": f"{plan.month.spent / MICROS:.4f}",
+        "reserved-usd": f"{plan.month.reserved / MICROS:.4f}",
+        "budget-usd": f"{plan.budget_usd:.2f}",
+    }
+
+
+def _month(plan: JobPlan) -> str:
+    if plan.budget_usd is None:
+        return "without a budget (monthly_budget_usd)"
+    sums = _sums(plan)
+    if sums is None:
+        return "not looked at"
+    reserves = plan.run.reserved_usd
+    wants = "" if reserves is None else f"; this run would reserve ${reserves:.4f}"
+    spent, reserved, budget = sums.values()
+    return f"${spent} spent, ${reserved} reserved of ${budget}{wants}"
 
 
 def _rights(plan: JobPlan) -> str:

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from parris.errors import ParrisError
 from parris.events.router import read_request
 from parris.jobs.config import CONFIG_FILENAME, read_config
 from parris.launch import prepare
-from parris.runs.budget import cost
+from parris.runs.answer import costs
+from parris.runs.messages import at_most
 from parris.runs.plan import RunPlan, plan_run, run_id_for
 from parris.runs.receipt import receipt
 from parris.runs.times import iso
@@ -21,29 +23,28 @@ from scripts.deployment.outputs import Deployment
 from scripts.planning.clients import clients_of, settings_of
 
 
-def summary(
-    instance_type: str, market: str, hourly_usd: str | None, most_usd: str | None, deadline: str
-) -> str:
+def summary(costs: Mapping[str, Any], instance_type: str, market: str, deadline: str) -> str:
     """Return a run in one line.
 
     Args:
-        hourly_usd: US dollars; None if no price is known.
+        costs: as a launch's answer has them (`hourly-usd`, `most-usd`, `most-usd-of`).
         deadline: ISO 8601 UTC.
     """
-    price = f"${hourly_usd} an hour" if hourly_usd else "price unknown"
-    worst = f", ${most_usd} at most" if most_usd else ""
-    return f"{instance_type} {market}: {price}{worst}, ends by {deadline}"
+    hourly = costs["hourly-usd"]
+    price = f"${hourly} an hour" if hourly else "price unknown"
+    return f"{instance_type} {market}: {price}{at_most(costs)}, ends by {deadline}"
 
 
-def summary_of(run: RunPlan, most_usd: Decimal | float | None) -> str:
+def summary_of(run: RunPlan, most_usd: Decimal | None) -> str:
     """Return `summary` of a run that is planned."""
     hourly = f"{run.price.hourly_usd:.4f}" if run.price else None
     most = None if most_usd is None else f"{most_usd:.4f}"
-    return summary(run.rung.instance_type, run.rung.market, hourly, most, iso(run.deadline))
+    said = {"hourly-usd": hourly, "most-usd": most}
+    return summary(said, run.rung.instance_type, run.rung.market, iso(run.deadline))
 
 
 def summaries(deployment: Deployment, folders: Mapping[str, Path]) -> dict[str, str]:
-    """Return the summary of each job in `folders`, as its first machine costs now.
+    """Return the summary of each job in `folders`, as a launch now would print it.
 
     What stands in the way of a launch is not looked at, so that an upload takes no longer: that is
     `job_plan.make_plan`. A job that would not be launched has why instead.
@@ -60,7 +61,8 @@ def summaries(deployment: Deployment, folders: Mapping[str, Path]) -> dict[str, 
             run = prepare.priced(run, partial(prepare.read_price, run, clients))
         except ParrisError as error:
             return f"would not be launched: {error}"
-        return summary_of(run, cost(receipt(run), run.claimed, run.deadline))
+        said = costs(receipt(run))
+        return summary(said, run.rung.instance_type, run.rung.market, iso(run.deadline))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return dict(zip(folders, pool.map(read, folders), strict=True))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +16,13 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from parris.errors import LaunchRefused
+from parris.settings import Settings
 from scripts.cli.console import Refused
+from scripts.commands.launch import plan_of
 from scripts.deployment.outputs import Deployment
 from scripts.jobs import jobs
-from scripts.planning import clients, reading, show
+from scripts.planning import clients, reading, show, summary
 from scripts.planning.job_plan import JobPlan, make_plan
 from tests.plans import NOW, SETTINGS
 from tests.reap_world import IMAGE
@@ -99,16 +104,16 @@ class Planned(World):
 
     def configure(self, **config: Any) -> None:
         known = {"termination-method": "at-fixed-time", "time-limit": 60}
-        self.put(
-            "training-config.json", json.dumps({"training-job-name": "one", **known, **config})
-        )
+        self.config = json.dumps({"training-job-name": "one", **known, **config})
+        self.put("training-config.json", self.config)
 
     def client(self, service: str) -> Any:
         return self.stand_ins.get(service) or boto3.client(
             cast("Any", service), region_name="us-east-1"
         )
 
-    def plan(self, job: str = "default", **parameters: str) -> JobPlan:
+    @property
+    def deployment(self) -> Deployment:
         values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "")
         values |= {"deployment": "parris", "region": "us-east-1", "account_id": "123456789012"}
         values |= {"config_bucket": "parris-config", "results_bucket": "parris-results"}
@@ -119,15 +124,23 @@ class Planned(World):
             def client(_, service: str) -> Any:  # noqa: N805 - the world's
                 return self.client(service)
 
-        return make_plan(Seen(**values), job, parameters, NOW)
+        return Seen(**values)
+
+    def plan(self, job: str = "default", **parameters: str) -> JobPlan:
+        return make_plan(self.deployment, job, parameters, NOW)
 
 
 @pytest.fixture
 def world(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planned]:  # noqa: ARG001
     with mock_aws():
         made = Planned()
-        told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
-        monkeypatch.setattr(reading, "settings_of", lambda _: told)
+
+        def settings_of(_: Deployment) -> Settings:
+            told = replace(SETTINGS, region="us-east-1", agent_version=made.agent_version)
+            return replace(told, monthly_budget_usd=made.budget)
+
+        monkeypatch.setattr(reading, "settings_of", settings_of)
+        monkeypatch.setattr(summary, "settings_of", settings_of)
         monkeypatch.setattr(clients, "make_client", lambda *_: made.prices)
         monkeypatch.setattr(jobs, "job_folders", dict)
         yield made
@@ -146,6 +159,66 @@ def test_a_sound_job_goes_and_its_price_is_the_launchs(world: Planned) -> None:
     assert machine["zones"][0] == "us-east-1a"
     assert machine["quota"]["vcpus"] == 32
     assert json.dumps(answer)
+
+
+class ByType(PriceList):
+    """Prices of two types, of which the second one costs twice as much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dear = PriceList()
+        self.dear.usd["instanceType"] = "0.0800"
+
+    def get_products(self, ServiceCode: str, Filters: Any) -> Any:  # noqa: N803 - boto3's names
+        if any(one["Value"] == "c5.large" for one in Filters):
+            return self.dear.get_products(ServiceCode=ServiceCode, Filters=Filters)
+        return super().get_products(ServiceCode=ServiceCode, Filters=Filters)
+
+
+BUDGET = {"termination-method": "around-cost", "cost-limit": 0.02}
+LADDER = ["t3.medium", "c5.large"]
+ONCE: dict[str, Any] = {"retry": {"on": []}}
+
+
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({"market": "spot"}, "0.0480"),
+        ({"market": "spot-then-on-demand"}, "0.0480"),
+        ({"market": "spot", **BUDGET}, "0.0180"),  # what it bids, for the hour
+        ({"market": "spot-then-on-demand", **BUDGET}, "0.0200"),
+        ({"market": "spot-then-on-demand", **BUDGET, **ONCE}, "0.0180"),
+        ({"instance-type": LADDER, **BUDGET}, "0.0200"),
+        ({"instance-type": LADDER, **ONCE}, "0.0480"),
+    ],
+)
+def test_plan_upload_and_launch_tell_the_same_most(
+    world: Planned, tmp_path: Path, config: dict[str, Any], most: str
+) -> None:
+    world.configure(**config)
+    world.prices, world.ec2 = ByType(), world.client("ec2")
+    (tmp_path / "training-config.json").write_text(world.config)
+    uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
+    planned, launched = show.answer(world.plan()), world.launch()
+    assert (planned["most-usd"], launched["most-usd"]) == (most, most)
+    assert plan_of(launched) == planned["summary"]
+    assert f", ${most} at most, ends by " in uploaded
+    assert uploaded.split(", ends")[0] == planned["summary"].split(", ends")[0]
+
+
+def test_where_only_a_plan_asks_for_the_dearer_types_price_the_others_say_so(
+    world: Planned, tmp_path: Path
+) -> None:
+    world.configure(**{"instance-type": LADDER})
+    world.prices, world.ec2 = ByType(), world.client("ec2")
+    (tmp_path / "training-config.json").write_text(world.config)
+    uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
+    planned, launched = show.answer(world.plan()), world.launch()
+    assert planned["most-usd"] == "0.0880"
+    assert (launched["most-usd"], launched["most-usd-of"]) == ("0.0480", "this-machine")
+    said = "$0.0480 at most if it stays on this machine"
+    assert said in plan_of(launched)
+    assert said in uploaded
 
 
 def test_a_plan_asks_little_and_writes_nothing(
@@ -197,6 +270,81 @@ def test_a_budget_caps_the_worst_case(world: Planned) -> None:
     assert answer["most-usd"] == "0.0200"
     world.configure(**{**limits, "cost-limit": 0.001})
     assert "the smallest budget that would do" in world.plan().problems[0]
+
+
+def test_the_months_money_is_shown_with_what_this_run_would_reserve(
+    world: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.budget = Decimal("0.1")
+    plan = world.plan()
+    assert plan.goes
+    assert show.answer(plan)["month"] == {
+        "spent-usd": "0.0000",
+        "reserved-usd": "0.0000",
+        "budget-usd": "0.10",
+    }
+    launched = world.launch()
+    held = world.receipt(launched["run-id"])["reserved-usd"]
+    assert str(plan.run.reserved_usd) == held == "0.0608"
+    show.show(world.plan())
+    assert (
+        "month     $0.0000 spent, $0.0608 reserved of $0.10; this run would reserve $0.0608"
+        in capsys.readouterr().out.splitlines()
+    )
+
+
+def test_a_month_that_has_no_room_is_a_problem_in_the_launchs_words(world: Planned) -> None:
+    world.budget = Decimal("0.05")
+    plan = world.plan()
+    [problem] = plan.problems
+    assert problem.startswith("this run may cost $0.0608, and $0.0500 are left")
+    assert not plan.goes
+    with pytest.raises(LaunchRefused) as refused:
+        world.launch()
+    assert problem in str(refused.value)
+    world.budget = Decimal("0.0608")
+    assert world.plan().goes
+
+
+def test_a_month_cannot_be_kept_to_without_a_price(world: Planned) -> None:
+    world.budget = Decimal(1)
+    world.prices.usd = {"instanceType": "", "volumeApiName": ""}
+    [problem] = world.plan().problems
+    assert "without a price nobody can keep to monthly_budget_usd" in problem
+
+
+def test_a_plan_in_words_has_the_machines_the_stack_the_slots_and_what_is_written(
+    world: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.configure(**{"market": "spot-then-on-demand"})
+    plan = world.plan()
+    show.show(plan)
+    said = capsys.readouterr().out.splitlines()
+    rows = [re.split(r"\s{2,}", line) for line in said]
+    zones = ", ".join(show.answer(plan)["machines"][0]["zones"])
+    for row in (
+        ["MACHINE", "MARKET", "$ AN HOUR", "VCPUS", "QUOTA", "ZONES"],
+        ["t3.medium", "spot", "0.0180 (to 0.0480)", "2", "0 of 32 used", zones],
+        ["t3.medium", "on-demand", "0.0480", "2", "0 of 32 used", zones],
+        ["stack", "one, a name that is free"],
+        ["slots", "0 of 10 runs under way"],
+        ["month", "without a budget (monthly_budget_usd)"],
+        ["rights", "the roles may do all that it takes"],
+        ["writes", f"the run and its slot in the ledger; its id begins with {plan.run.run_id[:8]}"],
+    ):
+        assert row in rows
+    below = said.index(next(line for line in said if line.startswith("writes"))) + 1
+    assert re.fullmatch(
+        r" {10}s3://parris-results/runs/default/<run id>/: run.json, .+, source/ \(2 files\)",
+        said[below],
+    )
+    assert said[below + 1].startswith(" " * 10 + "stack one: launch template, instance with ")
+    assert said[-1] == show.answer(plan)["summary"]
+    world.launch()
+    show.show(world.plan())
+    again = capsys.readouterr().out.splitlines()
+    assert "stack     one, which exists (CREATE_COMPLETE)" in again
+    assert "slots     1 of 10 runs under way" in again
 
 
 def test_every_thing_in_the_way_is_told_at_once(world: Planned) -> None:

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ..jobs.retry import ON_DEMAND, SPOT, read_retry
 from .budget import cost
+from .ladder import read_ladder
 from .record import RunRecord
+
+THIS_MACHINE = "this-machine"
+"""Of what `most-usd` is where the run may come to a machine of another type."""
 
 
 def answer_of(
@@ -23,7 +28,7 @@ def answer_of(
         "market": receipt.get("market"),
         "duplicate": duplicate,
         **{key: receipt[key] for key in ("resumes", "rerun-of") if key in receipt},
-        **_costs(receipt),
+        **costs(receipt),
     }
 
 
@@ -37,16 +42,31 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
     return answer_of({**known, **record.receipt, **named}, record.stack_id, duplicate=True)
 
 
-def _costs(receipt: Mapping[str, Any]) -> dict[str, str | None]:
+def costs(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an hour of a run costs, and all of it if it goes on to its deadline, in dollars.
 
-    Both are None where no price is known.
+    Both are None where no price is known. What `make plan` says is the same, but that it asks for
+    the prices of other types too.
     """
-    most = None
-    if receipt.get("price"):
-        begun, over = (datetime.fromisoformat(receipt[key]) for key in ("claimed", "deadline"))
-        most = cost(receipt, begun, over)
-    if most is None:
+    price = receipt.get("price")
+    if not price:
         return {"hourly-usd": None, "most-usd": None}
-    hourly = float(receipt["price"]["hourly-usd"])
-    return {"hourly-usd": f"{hourly:.4f}", "most-usd": f"{most:.4f}"}
+    ladder, retry, budget = read_ladder(receipt), read_retry(receipt), receipt["cost-limit-usd"]
+    moves = retry.attempts > 1 and bool(retry.on)
+    other_types = moves and len(ladder.instance_types) > 1
+    dearest: str | None = price["hourly-usd"]
+    if receipt["market"] == SPOT and (not budget or (moves and ON_DEMAND in ladder.markets)):
+        dearest = price.get("on-demand-hourly-usd")  # up to which a price without a limit rises
+    most = None
+    if dearest:
+        begun, over = (datetime.fromisoformat(receipt[key]) for key in ("claimed", "deadline"))
+        most = cost({"price": {"hourly-usd": dearest}}, begun, over)
+    if budget:
+        most = float(budget) if most is None or other_types else min(most, float(budget))
+    return {
+        "hourly-usd": f"{float(price['hourly-usd']):.4f}",
+        "most-usd": None if most is None else f"{most:.4f}",
+        **(
+            {"most-usd-of": THIS_MACHINE} if most is not None and other_types and not budget else {}
+        ),
+    }

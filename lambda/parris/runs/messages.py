@@ -54,7 +54,7 @@ def started(answer: Mapping[str, Any], kind: str) -> Notice:
     job, run_id = answer["job"], answer["run-id"]
     cost = "price unknown"
     if answer.get("hourly-usd"):
-        cost = f"${answer['hourly-usd']} an hour, ${answer['most-usd']} at most"
+        cost = f"${answer['hourly-usd']} an hour{at_most(answer)}"
     return Notice(
         event="started",
         job=job,
@@ -72,6 +72,14 @@ def started(answer: Mapping[str, Any], kind: str) -> Notice:
         ],
         facts={**answer, "trigger": kind},
     )
+
+
+def at_most(answer: Mapping[str, Any]) -> str:
+    """Return what a run may cost, from a launch's answer; empty where that is not known."""
+    if not answer.get("most-usd"):
+        return ""
+    stays = " if it stays on this machine" if answer.get("most-usd-of") else ""
+    return f", ${answer['most-usd']} at most{stays}"
 
 
 KINDS = {

@@ -93,6 +93,7 @@ def test_the_command_that_goes_on_is_named_where_there_is_something_to_go_on_fro
     ("prices", "line"),
     [
         (("0.0480", "1.1520"), "cost      $0.0480 an hour, $1.1520 at most"),
+        (("0.0480", None), "cost      $0.0480 an hour"),
         ((None, None), "cost      price unknown"),
     ],
 )
@@ -100,6 +101,13 @@ def test_a_start_says_what_it_costs(prices: tuple[str | None, str | None], line:
     answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
     costs = {"hourly-usd": prices[0], "most-usd": prices[1]}
     assert line in forms(messages.started(answer | costs, "direct"))["email"].splitlines()
+
+
+def test_a_start_says_of_what_machine_the_most_is() -> None:
+    answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
+    costs = {"hourly-usd": "0.0480", "most-usd": "1.1520", "most-usd-of": "this-machine"}
+    body = forms(messages.started(answer | costs, "direct"))["email"]
+    assert "$1.1520 at most if it stays on this machine" in body
 
 
 def test_a_machine_gets_the_same_as_json() -> None:
