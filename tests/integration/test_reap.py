@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from parris.aws.queue import Queue
 from parris.errors import ParrisError
 from parris.reap.reconcile import STANDS
 from scripts.deployment.outputs import ROOT
@@ -153,11 +154,26 @@ def test_terraform_may_not_destroy_what_stacks_still_need(world: World) -> None:
 
 
 def test_two_sweeps_at_once_do_no_harm(world: World) -> None:
+    """The second is called as the first is about to delete a stack, and does all that it does."""
     world.run("overdue", deadline=LONG_AGO)
-    world.reap()
-    first = world.outcome("overdue")
-    world.reap(now=NOW + timedelta(minutes=1))
-    assert world.outcome("overdue") == first
+    world.end("over", world.run("over"))
+    begun: list[Any] = []
+    answers: list[Any] = []
+
+    def sweep(**_: object) -> None:
+        if not begun:
+            begun.append(True)
+            answers.append(world.reap(now=NOW + timedelta(seconds=1)))
+
+    world.cloudformation.meta.events.register("before-call.cloudformation.DeleteStack", sweep)
+    answers.append(world.reap())
+    assert [sorted(answer["deleting"]) for answer in answers] == [["over", "overdue"], ["overdue"]]
+    assert world.stacks() == set()
+    ends = {name: world.outcome(name) for name in ("overdue", "over")}
+    assert [end["state"] for end in ends.values()] == ["timed-out", "succeeded"]
+    world.reap(now=NOW + timedelta(minutes=10))
+    assert ends == {name: world.outcome(name) for name in ends}
+    assert sorted(one["event"] for one in world.topic.heard()) == ["succeeded", "timed-out"]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +188,9 @@ def test_two_sweeps_at_once_do_no_harm(world: World) -> None:
         ("dynamodb", "Query"),
         ("dynamodb", "UpdateItem"),
         ("dynamodb", "PutItem"),
+        ("lambda", "Invoke"),
+        ("receipt", "nested too deep"),
+        ("receipt", "odd price"),
     ],
 )
 @pytest.mark.parametrize("keep", ["never", "always"])
@@ -182,17 +201,28 @@ def test_an_overdue_stack_goes_whatever_else_is_refused(
     world.run("live")
     world.ledger.table.put_new("queue", "broken", {"event": "["})
     world.ledger.table.put_new("run#job", "broken", {"open": "run"})
+    Queue(world.ledger.table).wait("free", "job", run_id("waiting"), {"event-id": "waits"})
+    waiting, _ = world.ledger.claim("job", run_id("waiting"), "nonce", NOW - timedelta(minutes=10))
+    world.ledger.hold(waiting, "queued", "another run is going")
 
     def refuse(**_: object) -> None:
+        refused.append(operation)
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
 
-    client: Any = (
-        world.ledger.table.dynamodb() if service == "dynamodb" else getattr(world, service)
-    )
-    client.meta.events.register(f"before-call.{service}.{operation}", refuse)
+    refused: list[str] = []
+    if service == "receipt":
+        body = {"nested too deep": _NESTED, "odd price": b'{"price": {"hourly-usd": "dear"}}'}
+        key = f"runs/job/{run_id('overdue')}/run.json"
+        world.s3.put_object(Bucket="results", Key=key, Body=body[operation])
+    elif service == "lambda":
+        world.functions.invoke = refuse
+    else:
+        client: Any = getattr(world, service)
+        client.meta.events.register(f"before-call.{service}.{operation}", refuse)
     with pytest.raises(ParrisError, match="could not be dealt with"):
         world.reap()
     assert world.stacks() == {"live"}
+    assert bool(refused) == (service != "receipt")
 
 
 def test_the_stack_of_a_run_that_is_over_goes_though_its_end_cannot_be_written_down(
