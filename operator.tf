@@ -115,9 +115,9 @@ data "aws_iam_policy_document" "operator" {
   }
 
   statement {
-    sid       = "AskWhatALaunchMay" # of these two roles' policies, and no others'
+    sid       = "AskWhatALaunchMay" # of these three roles' policies, and no others'
     actions   = ["iam:SimulatePrincipalPolicy"]
-    resources = [local.launch_role_arn, local.stack_role_arn]
+    resources = [local.launch_role_arn, local.stack_role_arn, local.instance_role_arn]
   }
 
   statement {

@@ -43,6 +43,11 @@ output "launch_role_arn" {
   value       = local.launch_role_arn
 }
 
+output "instance_role_arn" {
+  description = "Role of the machines that name no other; make plan asks whether it may read a job's data and secrets."
+  value       = local.instance_role_arn
+}
+
 output "launch_settings" {
   description = "What the launch function is told, by variable; make plan plans by the same."
   value       = aws_lambda_function.launch.environment[0].variables

@@ -23,6 +23,7 @@ def make_runs(name: str, count: int) -> Deployment:
         ledger_table=f"{name}-ledger",
         launch_function="",
         launch_role_arn="",
+        instance_role_arn="",
         launch_settings={},
         reap_function="",
         max_run_hours=24,

@@ -105,6 +105,7 @@ class Deployment:
     ledger_table: str
     launch_function: str
     launch_role_arn: str
+    instance_role_arn: str
     launch_settings: Mapping[str, str]
     """The launch function's environment (parris/settings.py)."""
     reap_function: str

@@ -283,6 +283,15 @@ class _Planning:
         if image_id is not None and image is not None:
             own = image.owner
             asked.append(rights.question_of_image(run, reading.settings, image_id, own))
+        if run.config.data or run.config.secrets:
+            if run.instance_profile == reading.settings.instance_profiles[0]:
+                role = deployment.instance_role_arn
+                asked += rights.questions_of_inputs(run, role, deployment.account_id)
+            else:
+                self.notes.append(
+                    f"whether {run.instance_profile} may read the job's data and secrets was not "
+                    "looked at: it is a role of your own"
+                )
         answers = [self.pool.submit(rights.ask, reading.iam, question) for question in asked]
         unasked: list[str] = []
         found = [heard(answer, "the roles' rights", unasked) for answer in answers]
@@ -290,8 +299,7 @@ class _Planning:
             self.notes.append(unasked[0])
             return None
         denials = [denial for each in found for denial in each]
-        self.problems += [
-            f"{denial}; what it must be let do is in terraform output role_policies"
-            for denial in denials
-        ]
-        return denials
+        for denial in denials:
+            told = self.problems if denial.is_certain else self.notes
+            told.append(f"{denial}; {denial.cure}")
+        return [denial for denial in denials if denial.is_certain]

@@ -1,7 +1,9 @@
 """What the roles of a launch may do, asked of IAM's policy simulator.
 
 Only what a job's choices and an organization's policies may change is asked: the machine, its
-image, its tags, the roles that are passed. `make prove` proves the module's own policies.
+image, its tags, the roles that are passed, the data and the secrets that the job begins with. Of
+the latter only the role's own policies are asked, not those of a bucket or a secret. `make prove`
+proves the module's own policies.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ class Question:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     context: Context
+    cure: str = "what it must be let do is in terraform output role_policies"
+    is_exact: bool = True
+    """Whether `resources` are the very ones: of a secret's ARN its name alone may be known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,8 @@ class Denial:
     resource: str
     why: str
     """``explicitDeny`` or ``implicitDeny``, and what stands behind it."""
+    cure: str
+    is_certain: bool
 
     def __str__(self) -> str:
         role = self.role_arn.rpartition("/")[2]
@@ -110,6 +117,56 @@ def questions(
     yield _passing(stack, settings.scheduler_role_arn, "scheduler")
 
 
+def questions_of_inputs(plan: RunPlan, role_arn: str, account_id: str) -> Iterator[Question]:
+    """Yield what a job's machine asks before its trainer starts (trainer/runtime/agent/inputs.py).
+
+    Args:
+        role_arn: of the machine.
+    """
+    partition = role_arn.split(":")[1]
+    for one in plan.config.data:
+        bucket, _, key = one["s3"].removeprefix("s3://").partition("/")
+        at = f"arn:{partition}:s3:::{bucket}"
+        is_prefix = not key or key.endswith("/")
+        cure = f"add {one['s3']} to the Terraform variable data_sources, and apply"
+        read = f"{at}/{key}*" if is_prefix else f"{at}/{key}"
+        yield Question(
+            role_arn=role_arn, actions=("s3:GetObject",), resources=(read,), context={}, cure=cure
+        )
+        if is_prefix:
+            yield Question(
+                role_arn=role_arn,
+                actions=("s3:ListBucket",),
+                resources=(at,),
+                context={"s3:prefix": key},
+                cure=cure,
+            )
+    for reference in sorted(set(plan.config.secrets.values())):
+        yield _of_secret(reference, role_arn, f"{plan.region}:{account_id}")
+
+
+def _of_secret(reference: str, role_arn: str, here: str) -> Question:
+    partition = role_arn.split(":")[1]
+    service, _, name = reference.partition(":")
+    if service == "ssm":
+        action = "ssm:GetParameter"
+        arn = f"arn:{partition}:ssm:{here}:parameter/{name.removeprefix('/')}"
+    else:
+        action = "secretsmanager:GetSecretValue"
+        arn = name.partition("#")[0]
+    is_exact = arn.startswith("arn:")
+    if not is_exact:  # six characters of its own follow (Secrets Manager user guide, "Secret")
+        arn = f"arn:{partition}:secretsmanager:{here}:secret:{arn}-*"
+    return Question(
+        role_arn=role_arn,
+        actions=(action,),
+        resources=(arn,),
+        context={},
+        cure=f"add the ARN of {reference} to the Terraform variable secret_arns, and apply",
+        is_exact=is_exact,
+    )
+
+
 def question_of_image(plan: RunPlan, settings: Settings, image: str, owner: str) -> Question:
     """Return whether the stack's role may start a machine from `image`, which is `owner`'s.
 
@@ -175,6 +232,8 @@ def _denials(question: Question, result: Mapping[str, Any]) -> Iterator[Denial]:
             action=result["EvalActionName"],
             resource=resource,
             why=f"{decision}{_behind(result)}",
+            cure=question.cure,
+            is_certain=question.is_exact,
         )
 
 

@@ -118,6 +118,7 @@ class Planned(World):
         values |= {"deployment": "parris", "region": "us-east-1", "account_id": "123456789012"}
         values |= {"config_bucket": "parris-config", "results_bucket": "parris-results"}
         values |= {"ledger_table": self.table.name, "launch_role_arn": "arn:aws:iam::1:role/launch"}
+        values |= {"instance_role_arn": "arn:aws:iam::1:role/machine"}
         values |= {"schedules": {}, "instance_profiles": ["parris-instance"]}
 
         class Seen(Deployment):
@@ -360,6 +361,35 @@ def test_every_thing_in_the_way_is_told_at_once(world: Planned) -> None:
         "no public SSM parameter /aws/service/no/such",
     ):
         assert part in said
+
+
+INPUTS = {"data": [{"s3": "s3://pictures/train/"}], "secrets": {"KEY": "ssm:/team/wandb"}}
+
+
+def test_data_and_secrets_that_the_machine_may_not_read_are_in_the_way(world: Planned) -> None:
+    world.configure(**INPUTS)
+    assert world.plan().goes
+    world.iam.denied = {"s3:GetObject", "ssm:GetParameter"}
+    assert world.plan().problems == [
+        "role machine may not s3:GetObject on * (implicitDeny); add s3://pictures/train/ to the "
+        "Terraform variable data_sources, and apply",
+        "role machine may not ssm:GetParameter on * (implicitDeny); add the ARN of ssm:/team/wandb "
+        "to the Terraform variable secret_arns, and apply",
+    ]
+    world.configure()
+    assert world.plan().goes
+
+
+def test_what_the_machine_may_do_is_not_guessed(world: Planned) -> None:
+    world.iam.denied = {"s3:GetObject", "secretsmanager:GetSecretValue"}
+    world.configure(secrets={"KEY": "secretsmanager:team/db"})  # of its ARN six characters lack
+    plan = world.plan()
+    assert (plan.goes, plan.denials) == (True, [])
+    assert any("may not secretsmanager:GetSecretValue" in note for note in plan.notes)
+    world.configure(**INPUTS, **{"instance-iam-role-name": "extra"})
+    plan = world.plan()
+    assert plan.denials == []
+    assert any("whether extra may read the job's data" in note for note in plan.notes)
 
 
 def test_an_image_that_this_account_may_not_use_is_named(world: Planned) -> None:

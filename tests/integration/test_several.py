@@ -38,6 +38,7 @@ class World:
             ledger_table="parris-ledger",
             launch_function="",
             launch_role_arn="",
+            instance_role_arn="",
             launch_settings={},
             reap_function="",
             max_run_hours=24,

@@ -121,7 +121,7 @@ NEEDS: Rows = [
     ),
     (
         "iam:SimulatePrincipalPolicy",
-        [f"{_ROLE}/{{deployment}}-{role}-{{region}}" for role in ("launch", "stack")],
+        [f"{_ROLE}/{{deployment}}-{role}-{{region}}" for role in ("launch", "stack", "instance")],
         "planning.rights: make plan",
     ),
     ("cloudformation:UpdateStack", STACK, "extend._move_stack", OURS),

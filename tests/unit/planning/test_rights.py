@@ -49,6 +49,49 @@ def test_what_a_job_chooses_is_asked_for() -> None:
     assert running.context["ec2:InstanceType"] == "g5.xlarge"
 
 
+MACHINE = "arn:aws:iam::123456789012:role/machine"
+
+
+def of_inputs(**config: Any) -> dict[tuple[str, str], Question]:
+    run = plan(json.dumps({"training-job-name": "one", **config}))
+    found = list(rights.questions_of_inputs(run, MACHINE, "123456789012"))
+    assert {one.role_arn for one in found} <= {MACHINE}
+    return {(one.actions[0], one.resources[0]): one for one in found}
+
+
+def test_the_machine_is_asked_for_the_data_and_the_listing_of_a_prefix() -> None:
+    data = [{"s3": "s3://pictures/train/"}, {"s3": "s3://pictures/test.csv"}, {"s3": "s3://all/"}]
+    asked = of_inputs(data=data)
+    assert list(asked) == [
+        ("s3:GetObject", "arn:aws:s3:::pictures/train/*"),
+        ("s3:ListBucket", "arn:aws:s3:::pictures"),
+        ("s3:GetObject", "arn:aws:s3:::pictures/test.csv"),
+        ("s3:GetObject", "arn:aws:s3:::all/*"),
+        ("s3:ListBucket", "arn:aws:s3:::all"),
+    ]
+    assert asked["s3:ListBucket", "arn:aws:s3:::pictures"].context == {"s3:prefix": "train/"}
+    assert of_inputs() == {}
+
+
+def test_the_machine_is_asked_for_the_secrets_and_a_name_is_not_the_whole_arn() -> None:
+    own = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:team/db-AbCdEf"
+    secrets = {
+        "A": "ssm:/team/wandb",
+        "B": "ssm:plain",
+        "C": f"secretsmanager:{own}#password",
+        "D": "secretsmanager:team/db#password",
+    }
+    here = "eu-west-1:123456789012"
+    get = "secretsmanager:GetSecretValue"
+    asked = {key: one.is_exact for key, one in of_inputs(secrets=secrets).items()}
+    assert asked == {
+        ("ssm:GetParameter", f"arn:aws:ssm:{here}:parameter/team/wandb"): True,
+        ("ssm:GetParameter", f"arn:aws:ssm:{here}:parameter/plain"): True,
+        (get, own): True,
+        (get, f"arn:aws:secretsmanager:{here}:secret:team/db-*"): False,
+    }
+
+
 class Iam:
     """SimulatePrincipalPolicy with one answer, as the IAM API reference has it."""
 
