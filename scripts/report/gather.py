@@ -145,7 +145,11 @@ def _others_curves(
     place: _Place, outputs: Sequence[Output], lacking: list[str]
 ) -> list[curves.Curve]:
     """Return the curves in files of TensorBoard and MLflow; say what of them is left out."""
-    files = [one for one in outputs if ".tfevents." in one.name or one.name.endswith("mlflow.db")]
+    files = [
+        one
+        for one in outputs
+        if ".tfevents." in one.name or one.name.rpartition("/")[2] == "mlflow.db"
+    ]
     left = _MOST_METRICS_BYTES
     with tempfile.TemporaryDirectory() as folder:
         for one in files:

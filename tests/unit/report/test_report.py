@@ -115,6 +115,7 @@ def test_curves_of_tensorboard_and_mlflow_are_there_too(
     stored = {
         "output/runs/events.out.tfevents.1.host": events,
         "output/deep/mlflow.db": (tmp_path / "mlflow.db").read_bytes(),
+        "output/../not-mlflow.db": b"which read_curves passes over",
         "output/../events.out.tfevents.2.host": events,
     }
     note(deployment, 1, stored=stored)
