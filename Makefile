@@ -39,7 +39,7 @@ help: ## list the targets (changes nothing)
 demo: ## the whole system on this machine, no AWS account
 drill: ## break every layer that ends a run, and show what ends it
 
-test: venv-dev ## terraform, unit, integration, contract, e2e; neither boot nor report
+test: venv-dev ## terraform, unit, integration, contract, e2e; not boot
 	@.ci/test
 
 test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
