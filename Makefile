@@ -39,7 +39,7 @@ help: ## list the targets (changes nothing)
 demo: ## the whole system on this machine, no AWS account
 drill: ## break every layer that ends a run, and show what ends it
 
-test: venv-dev ## every test: unit, integration, contract, terraform, e2e
+test: venv-dev ## all tests but those of test-boot and test-report
 	@.ci/test
 
 test-fast: venv-dev ## the tests that need no cloud: unit, integration, contract
