@@ -172,6 +172,27 @@ def test_what_dollars_are_left_for_no_machine_end_the_run(runs: Runs) -> None:
         runs.stack()
 
 
+def test_a_rung_that_is_too_dear_for_the_rest_of_the_dollars_ends_the_run(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
+    run_id = runs.begin(**{"subnet-id": subnet["SubnetId"], "cost-limit": 1, "time-limit": 60})
+    refuse(monkeypatch, NO_SPOT)
+    runs.reap(1)
+    runs.price("60.0000")  # of the only rung that is left, on demand: a dollar buys one minute
+    runs.reap(2)
+    [answer] = runs.deliver(2.1)
+    assert answer["over"] == "timed-out"
+    runs.end_refused(2.2)
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["cost-usd"]) == ("timed-out", 0.0)
+    assert NO_SPOT in outcome["reason"]
+    assert "of its cost-limit are spent, and 1.0 US dollars buy 0 minutes" in outcome["reason"]
+    [refused] = outcome["attempts"]
+    assert (refused["market"], refused["refusal"]) == ("spot", "capacity")
+    assert (runs.stacks(), runs.record(run_id).is_open) == ([], False)
+
+
 def test_a_run_that_has_no_five_minutes_left_ends(runs: Runs) -> None:
     run_id, _ = interrupted(runs, 597)
     assert runs.sent == []
