@@ -358,6 +358,33 @@ def test_capacity_that_comes_back_is_waited_for(
     assert NO_SPOT in told["attempt"]["reason"]
 
 
+def test_capacity_that_does_not_come_back_is_waited_for_no_longer_than_the_job_says(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
+    place = subnet["SubnetId"]
+    run_id = runs.begin(**{"market": "spot", "subnet-id": place, "max-wait-minutes": 6})
+    for minutes in (1, 4):
+        refuse(monkeypatch, NO_SPOT)
+        runs.reap(minutes)
+        runs.reap(minutes + 2.1)
+        [answer] = runs.deliver(minutes + 2.2)
+        assert not answer["duplicate"]
+    refuse(monkeypatch, NO_SPOT)
+    runs.reap(7)
+    runs.reap(10)
+    assert runs.sent == []
+    outcome = runs.outcome(run_id)
+    assert (outcome["state"], outcome["cost-usd"]) == ("launch-failed", 0.0)
+    assert [one["refusal"] for one in outcome["attempts"]] == ["capacity"] * 3
+    kind = outcome["attempts"][0]["instance-type"]
+    words = f"EC2 refused all that would do for 7 minutes: {kind} spot {place} (capacity)"
+    assert outcome["reason"] == f"Instance: {NO_SPOT}; {words}"
+    [told] = runs.topic.heard("launch-failed")
+    assert words in told["reason"]
+    assert (runs.stacks(), runs.record(run_id).is_open) == ([], False)
+
+
 def test_a_deadline_that_comes_while_a_run_waits_ends_it(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
