@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier, Lock
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.cloudformation.models import cloudformation_backends
 
+from parris.aws.attempts import Attempts
 from parris.aws.results import Results
 from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
@@ -76,6 +79,73 @@ def test_two_hundred_deliveries_of_one_interruption_give_one_machine(runs: Runs)
     assert len(begun) == 1
     assert runs.attempt() == "2"
     assert len(runs.record(run_id).attempts) == 1
+
+
+def test_reapers_and_launches_at_once_give_one_machine(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    first = runs.machine(run_id)
+    runs.take(first)
+    table = runs.dynamodb.update_item
+    one_by_one = Lock()  # as DynamoDB changes an item; moto's would be another's work
+
+    def update_item(**words: Any) -> Any:
+        with one_by_one:
+            return table(**words)
+
+    monkeypatch.setattr(runs.dynamodb, "update_item", update_item)
+    at_once(monkeypatch, Attempts, "end", 4)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda _: runs.reap(10, machine_event(first)), range(4)))
+    [over] = runs.record(run_id).attempts
+    assert over.instance_id == first
+    assert len(runs.sent) == 4  # each has asked; the claim is one launch's
+    at_once(monkeypatch, Attempts, "claim", 4)
+    event, *_ = runs.sent
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        answers = list(pool.map(lambda _: runs.launch(event, 10.1), range(4)))
+    assert sorted(answer["duplicate"] for answer in answers) == [False, True, True, True]
+    record = runs.record(run_id)
+    assert (runs.attempt(), record.state) == ("2", State.ACCEPTED)
+    assert (len(record.attempts), record.receipt["attempt"]) == (1, 2)
+    assert len(runs.topic.heard("relaunching")) == 1
+
+
+def test_a_reaper_that_is_slow_to_note_an_end_does_not_end_the_next_machine(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = runs.begin()
+    first = runs.machine(run_id)
+    runs.take(first)
+    end = Attempts.end
+    noted: list[bool] = []
+
+    def slow(*words: Any) -> bool:
+        monkeypatch.setattr(Attempts, "end", end)
+        runs.reap(10, machine_event(first))  # another reaper, which has seen the same
+        runs.deliver(10.1)
+        noted.append(end(*words))
+        return noted[-1]
+
+    monkeypatch.setattr(Attempts, "end", slow)
+    runs.reap(10, machine_event(first))
+    assert noted == [False]
+    record = runs.record(run_id)
+    assert (record.state, record.next, len(record.attempts)) == (State.ACCEPTED, None, 1)
+    assert all(answer["duplicate"] for answer in runs.deliver(10.2))
+    assert runs.attempt() == "2"
+
+
+def at_once(patch: pytest.MonkeyPatch, kind: type, name: str, count: int) -> None:
+    """Let so many threads come to a method, before any of them goes on."""
+    method, barrier = getattr(kind, name), Barrier(count)
+
+    def wait(*words: Any) -> Any:
+        barrier.wait(30)
+        return method(*words)
+
+    patch.setattr(kind, name, wait)
 
 
 def test_a_machine_that_ec2_has_yet_to_list_is_not_taken_for_the_one_before(runs: Runs) -> None:
