@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from parris.runs.attempt import read_attempts
-from scripts.deployment.one_run import describe
+from scripts.deployment.one_run import attempts_of, describe
 from scripts.deployment.runs import Run
 from tests.ledger import table_of
 from tests.unit.test_status import RUN_ID, failed, shown
@@ -84,3 +84,37 @@ def test_the_timeline_of_a_run_that_goes_on_ends_with_the_machine_it_has() -> No
     assert "limit     $0.5000 by its cost-limit" in describe(limited, machine, "results", now)
     between = replace(run, state="relaunching")
     assert sum(line.startswith("attempt") for line in describe(between, machine, "b", now)) == 1
+
+
+def test_a_machine_that_ec2_refused_is_an_attempt_without_a_machine() -> None:
+    rung = {"instance-type": "c5.large", "market": "spot", "subnet-id": "subnet-1"}
+    refused = {
+        **rung,
+        "number": 1,
+        "began": "2026-11-24T12:00:00Z",
+        "ended": "2026-11-24T12:01:00Z",
+    }
+    refused |= {
+        "state": "launch-failed",
+        "reason": "no Spot capacity",
+        "ended-by": "cloudformation",
+    }
+    refused |= {"hourly-usd": "0.03", "cost-usd": 0.0, "instance-id": None, "machine": None}
+    refused |= {"zone": "", "refusal": "capacity"}
+    run = Run(
+        job="j",
+        run_id=RUN_ID,
+        receipt={},
+        outcome=None,
+        stack=None,
+        state="relaunching",
+        reason="no Spot capacity",
+        ended_by="",
+        attempts=read_attempts(json.dumps([refused])),
+    )
+    wanted = [
+        "1: no machine, c5.large spot subnet-1, 2026-11-24T12:00:00Z to 2026-11-24T12:01:00Z, "
+        "$0.0000, launch-failed: no Spot capacity"
+    ]
+    assert attempts_of(run) == wanted
+    assert attempts_of(replace(run, attempts=(), outcome={"attempts": [refused]})) == wanted
