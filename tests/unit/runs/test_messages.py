@@ -54,6 +54,21 @@ def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
     ]
 
 
+def test_an_email_has_a_line_for_each_machine_and_each_refusal() -> None:
+    refused: dict[str, Any] = {"number": 1, "instance-type": "c5.large", "market": "spot"}
+    refused |= {"subnet-id": "subnet-1", "zone": "", "cost-usd": 0.0, "refusal": "capacity"}
+    refused |= {"state": "launch-failed", "reason": "no Spot capacity"}
+    last: dict[str, Any] = {**refused, "number": 2, "market": "on-demand", "subnet-id": ""}
+    last |= {"zone": "us-east-1a", "cost-usd": None, "refusal": None}
+    last |= {"state": "failed", "reason": "exited with status 3"}
+    told = messages_of_ends.ended("digits", "r-1", {}, {**OUTCOME, "attempts": [refused, last]}, "")
+    lines = [line for line in forms(told)["email"].splitlines() if line.startswith("attempt")]
+    assert lines == [
+        "attempt 1 c5.large spot subnet-1, $0.0000: launch-failed, no Spot capacity",
+        "attempt 2 c5.large on-demand us-east-1a: failed, exited with status 3",
+    ]
+
+
 @pytest.mark.parametrize(
     ("prices", "line"),
     [
