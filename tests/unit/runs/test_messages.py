@@ -70,6 +70,26 @@ def test_an_email_has_a_line_for_each_machine_and_each_refusal() -> None:
 
 
 @pytest.mark.parametrize(
+    ("outcome", "offered"),
+    [
+        ({"state": "timed-out"}, True),
+        ({"state": "stopped"}, True),
+        ({"state": "interrupted"}, True),
+        ({"state": "failed"}, True),
+        ({"state": "stopped", "bytes-stored": None}, True),  # nobody knows
+        ({"state": "stopped", "bytes-stored": 0}, False),
+        ({"state": "launch-failed"}, False),
+        ({"state": "succeeded"}, False),
+    ],
+)
+def test_the_command_that_goes_on_is_named_where_there_is_something_to_go_on_from(
+    outcome: dict[str, Any], offered: bool
+) -> None:
+    told = messages_of_ends.ended("digits", "r-1", {}, outcome, "")
+    assert ("make launch RESUME=r-1" in forms(told)["email"]) == offered
+
+
+@pytest.mark.parametrize(
     ("prices", "line"),
     [
         (("0.0480", "1.1520"), "cost      $0.0480 an hour, $1.1520 at most"),
