@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.unit.agent.machine import Machine, metadata
+from tests.unit.agent.machine import Machine, eventually, metadata
 
 EARLIER = "runs/digits/r0/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"
 FIRST = "runs/digits/r1/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"
@@ -194,7 +194,27 @@ def test_a_supervisor_that_is_killed_while_it_fetches_stores_nothing_half(second
     assert second.stored("checkpoints/half") is None
 
 
-def test_what_fails_once_is_tried_again_and_what_always_fails_trains_nothing(
+def test_what_fails_once_is_fetched_by_the_next_try(resuming: Machine) -> None:
+    resuming.patience["RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS"] = "100, 0.2"
+    keep(resuming, "checkpoints/epoch", "3\n")
+    resuming.break_aws({"match": "s3 sync", "status": 1, "said": "fatal error: no network"})
+    resuming.script(SCRIPT)
+    agent = resuming.start()
+    try:
+        said = "could not fetch all of the checkpoints of run r0: fatal error: no network"
+        eventually(lambda: said in resuming.console)
+        assert resuming.stored("outcome.json") is None
+        resuming.break_aws()  # the network is back
+        agent.wait(30)
+    finally:
+        agent.kill()
+    outcome = resuming.outcome()
+    assert (outcome["state"], outcome["warnings"]) == ("succeeded", [])
+    assert log_of(resuming)[1:] == ["resumed 1", "3"]
+    assert resuming.stored("checkpoints/epoch") == b"4\n"
+
+
+def test_what_always_fails_trains_nothing(
     resuming: Machine,
 ) -> None:
     resuming.break_aws({"match": "s3 sync", "status": 1, "said": "fatal error: no network"})
