@@ -15,13 +15,14 @@ SHUTDOWN_GRACE_SECONDS = 60
 (TimeoutStopSec in user-data.sh), and the upload is to come."""
 END_SECONDS = 120
 """The most between the trainer's end and power-off while nothing gets through to AWS, and how far
-past its deadline an upload that works may go on. The next six share it out: `Store.finish` tries
-for RETRY_SECONDS, the sign of life and `packages.txt` for LAST_SIGN_SECONDS each, then the log has
-5 s more, the outcome OUTCOME_SECONDS, and the power-off ORDERLY_SECONDS. What is left is for slow
-disks and the starts of processes."""
+past its deadline an upload that works may go on. It is shared out: DRAIN_SECONDS, then
+`Store.finish` tries for RETRY_SECONDS, the log has 5 s more, the outcome OUTCOME_SECONDS, the
+power-off ORDERLY_SECONDS, and what is written to disk before the force 5 s. Where S3 answers and
+only the log does not get through, LAST_SIGN_SECONDS and STREAM_SECONDS take the place of the first.
+A systemd that hangs is not in it: systemd-run is waited for 10 s before the orderly way begins."""
 RETRY_SECONDS = 60
 LAST_SIGN_SECONDS = 3
-"""For `alive.json`, and for `packages.txt`, if it is not there yet when all else is."""
+"""For `alive.json`, if it is not there yet when all else is."""
 STREAM_SECONDS = 40
 OUTCOME_SECONDS = 30
 ORDERLY_SECONDS = 15
