@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scripts.package_lambda import agent_contents
 from tests.boot import __main__ as boot_main
 from tests.boot import certificates, image, network, table, tools, vm
 from tests.boot.cases import DRILLS
@@ -277,7 +278,9 @@ def test_every_drill_has_a_name_of_its_own_that_a_job_can_have() -> None:
 
 
 def test_the_agent_is_of_python_3_9() -> None:
-    for path in (ROOT / "trainer" / "runtime" / "agent").glob("*.py"):
-        ast.parse(path.read_text(), feature_version=(3, 9))
+    files = agent_contents()
+    assert {"__main__.py", "agent/main.py", "parris/contract.py"} <= {*files}
+    for name, content in files.items():
+        ast.parse(content, name, feature_version=(3, 9))
     with pytest.raises(SyntaxError):
         ast.parse("match 1:\n    case 1: pass\n", feature_version=(3, 9))
