@@ -242,6 +242,29 @@ def test_a_drill_that_breaks_is_a_failure_and_the_others_have_their_turn(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([], 2, "error: no QEMU here\n"),
+        (["--or-skip", "success"], 0, "skipped: no QEMU here\n"),
+    ],
+)
+def test_a_host_that_lacks_something_fails_or_is_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    def find(*_: Any) -> None:
+        raise Missing("no QEMU here")
+
+    monkeypatch.setattr(tools, "find", find)
+    monkeypatch.delenv("DRILLS", raising=False)
+    assert boot_main.main(arguments) == status
+    assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         ("E: Failed to fetch http://… Temporary failure resolving 'deb.debian.org'", Missing),
