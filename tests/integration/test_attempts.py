@@ -19,7 +19,7 @@ from parris.aws.results import Results
 from parris.contract import EndedBy, State
 from parris.errors import StackInTheWay
 from tests.plans import NOW
-from tests.reap_world import ROLE_ID, machine_event
+from tests.reap_world import ROLE_ID, machine_event, stack_event
 from tests.runs_world import SPOT, Runs, interrupted, refuse
 
 NO_SPOT = "There is no Spot capacity available that matches your request."
@@ -65,6 +65,24 @@ def test_its_outcome_names_all_machines_and_what_they_cost_together(runs: Runs) 
     [told] = runs.topic.heard("succeeded")
     for heard in (runs.record(run_id).outcome or {}, told):
         assert (heard["attempts"], heard["cost-usd"]) == (outcome["attempts"], outcome["cost-usd"])
+
+
+def test_a_run_whose_last_machine_was_taken_away_says_where_that_was(runs: Runs) -> None:
+    run_id, first = interrupted(runs)
+    runs.deliver(11)
+    second = runs.machine(run_id, 11)
+    stack_id = runs.stack()["StackId"]
+    runs.cloudformation.delete_stack(StackName=stack_id)
+    runs.take(second, "Client.UserInitiatedShutdown")
+    runs.reap(40, stack_event(stack_id, "parris-clean-stacks-1"))
+    outcome = runs.outcome(run_id)
+    assert outcome["ended-by"] == "clean-stacks"
+    zone = runs.instance(second)._placement.zone
+    price = runs.receipt(run_id)["price"]["hourly-usd"]
+    words = ("instance-id", "zone", "hourly-usd")
+    of_all = [tuple(one[word] for word in words) for one in outcome["attempts"]]
+    assert of_all == [(first, zone, price), (second, zone, price)]
+    assert "zone" not in outcome
 
 
 def test_two_hundred_deliveries_of_one_interruption_give_one_machine(runs: Runs) -> None:

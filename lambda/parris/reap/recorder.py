@@ -196,7 +196,8 @@ class Recorder:
         if said is None:
             return None
         # Which machine it was is not the machine's to say.
-        return _believed({**said, "instance-id": folder.rpartition(":")[2]}, folder, tags)
+        named = {**said, "instance-id": folder.rpartition(":")[2]}
+        return _believed(named, folder, tags, machine)
 
     def _from_outside(
         self, tags: Mapping[str, str], ending: Ending, machine: Machine | None
@@ -207,7 +208,7 @@ class Recorder:
         lines = self.storage.read_log_end(prefix, folder).splitlines() if folder else []
         outcome = outcome_from_outside(self.ec2, self.receipt(tags), ending, machine, self.now)
         outcome.setdefault("last-log-line", lines[-1] if lines else None)
-        return _believed(outcome, folder, tags)
+        return _believed(outcome, folder, tags, machine)
 
     def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
         instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
@@ -235,10 +236,14 @@ def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _believed(
-    outcome: Mapping[str, Any], folder: str | None, tags: Mapping[str, str]
+    outcome: Mapping[str, Any],
+    folder: str | None,
+    tags: Mapping[str, str],
+    machine: Machine | None,
 ) -> dict[str, Any]:
-    """Return an outcome with where its machine's objects and its log are."""
-    return {**outcome, "machine": folder, "log-stream": tags.get("parris:log-stream") or None}
+    """Return an outcome with where its machine was, and where its objects and its log are."""
+    stream, zone = tags.get("parris:log-stream") or None, machine.zone if machine else ""
+    return {**outcome, "machine": folder, "log-stream": stream, "zone": zone}
 
 
 def _prefix(tags: Mapping[str, str]) -> str:

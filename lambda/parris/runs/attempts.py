@@ -87,9 +87,15 @@ def follow(
 
 
 def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, Any]:
-    """Return an ``outcome.json`` with all attempts of its run, and what they cost together."""
+    """Return an ``outcome.json`` with all attempts of its run, and what they cost together.
+
+    Args:
+        outcome: its ``zone``, the last machine's, is that attempt's alone.
+    """
+    zone = outcome.get("zone", "")
+    outcome = {key: value for key, value in outcome.items() if key != "zone"}
     if not record.attempts or "attempts" in outcome:
-        return dict(outcome)
+        return outcome
     earlier = record.attempts
     if record.state == State.RELAUNCHING:
         return {**outcome, **of_all(earlier)}
@@ -102,6 +108,7 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
         "ended": outcome.get("finished"),
         **{word: outcome.get(word) for word in words},
         "hourly-usd": (receipt.get("price") or {}).get("hourly-usd"),
+        "zone": zone,
         "refusal": None,
     }
     every = [*(attempt.record() for attempt in earlier), last]
