@@ -247,6 +247,12 @@ def test_a_run_that_is_interrupted_twice_succeeds_from_its_checkpoints(
     assert [one["number"] for one in attempts] == [1, 2, 3]
     assert [one["instance-id"] for one in attempts] == [first, second, third]
     assert [one["ended-by"] for one in attempts] == ["spot", "spot", "trainer"]
+    places = clone.client("ec2").describe_subnets()["Subnets"]
+    assert {one["zone"] for one in attempts} <= {place["AvailabilityZone"] for place in places}
+    assert min(float(one["hourly-usd"]) for one in attempts) > 0
+    times = [datetime.fromisoformat(one[word]) for one in attempts for word in ("began", "ended")]
+    assert times == sorted(times)  # no machine began before the one before it had ended
+    assert all(ended > began for began, ended in zip(times[::2], times[1::2], strict=True))
     costs = [one["cost-usd"] for one in attempts]
     assert min(costs) > 0
     assert outcome["cost-usd"] == pytest.approx(sum(costs), abs=0.0002)
