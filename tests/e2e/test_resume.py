@@ -41,6 +41,11 @@ def test_a_run_goes_on_where_another_failed(clone: Clone) -> None:
     assert "after 3, resumed 1" in said
     assert clone.read("steps", second, "output/n") == b"6\n"
     assert f"resumes   {first}" in clone.make("status", "LOCAL=1", f"RUN={second}").stdout
+    wait_for(lambda: "DELETE" in status(clone) or not status(clone), 60)
+
+    said = clone.make("launch", "LOCAL=1", "JOB=steps", "RESUME=last", "WAIT=1").stdout
+    assert f"  resumes  {second}, with its checkpoints" in said
+    assert "after 6, resumed 1" in said
 
 
 def status(clone: Clone) -> str:
