@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from parris.aws import instances
 from tests.e2e.conftest import Clone, wait_for
 
 WORD, OTHER = "hunter2-swordfish", "correct-horse-battery"
@@ -29,14 +30,16 @@ def put_job(clone: Clone, name: str, config: dict[str, Any], script: str) -> Non
         )
 
 
-def all_that_is_stored(clone: Clone, stack_id: str) -> Iterator[str]:
-    """Yield what the deployment's buckets, table, stack and logs hold."""
+def all_that_is_stored(clone: Clone, stack_id: str, instance_id: str) -> Iterator[str]:
+    """Yield what buckets hold in all versions, and table, stack, logs and the machine's console."""
     s3 = clone.client("s3")
     for bucket in (clone.outputs["config_bucket"], clone.outputs["results_bucket"]):
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            for one in page.get("Contents", []):
-                body = s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for one in page.get("Versions", []):
+                version = {"Key": one["Key"], "VersionId": one["VersionId"]}
+                body = s3.get_object(Bucket=bucket, **version)["Body"].read()
                 yield body.decode(errors="replace")
+    yield instances.read_console(clone.client("ec2"), instance_id)
     table = clone.outputs["ledger_table"]
     for page in clone.client("dynamodb").get_paginator("scan").paginate(TableName=table):
         yield json.dumps(page["Items"])
@@ -65,6 +68,7 @@ def test_data_and_secrets_are_there_and_nothing_keeps_a_secret(clone: Clone) -> 
     ]
     secrets = {"KEY": "ssm:/team/key", "PASSWORD": "secretsmanager:team/db#password"}
     put_job(clone, "inputs", {"data": data, "secrets": secrets, "keep-stack": "always"}, SCRIPT)
+    topic = clone.listen("inputs")
     answer = clone.invoke({"job": "inputs"})
     run_id, stack_id = answer["run-id"], answer["stack-id"]
     outcome = clone.outcome("inputs", run_id)
@@ -74,7 +78,11 @@ def test_data_and_secrets_are_there_and_nothing_keeps_a_secret(clone: Clone) -> 
     assert (clone.read("inputs", run_id, "output/digest") or b"").decode().split()[0] == digest
     log = (clone.read("inputs", run_id, "log.txt") or b"").decode()
     assert log.startswith("parris: s3://e2e-pictures/train/, s3://e2e-pictures/b: about ")
-    stored = list(all_that_is_stored(clone, stack_id))
+    (ended,) = wait_for(lambda: topic.heard("succeeded", "inputs"), 60)
+    console = instances.read_console(clone.client("ec2"), outcome["instance-id"])
+    assert "parris" in console  # there is something to look at
+    stored = list(all_that_is_stored(clone, stack_id, outcome["instance-id"]))
+    stored += [json.dumps(told) for told in (*topic.heard("started", "inputs"), ended)]
     assert any("ssm:/team/key" in text for text in stored)  # the reference, in the receipt
     assert not [text[:200] for text in stored if WORD in text or OTHER in text]
 

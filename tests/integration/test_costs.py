@@ -48,7 +48,12 @@ class Month:
         monkeypatch.setattr(costs, "datetime", Clock)
 
     def run(
-        self, job: str, state: str = "", usd: float | None = None, **receipt: Any
+        self,
+        job: str,
+        state: str = "",
+        usd: float | None = None,
+        ended_by: str = "trainer",
+        **receipt: Any,
     ) -> tuple[str, str]:
         """Note a run, under way if it has no `state`."""
         self.number += 1
@@ -57,7 +62,7 @@ class Month:
         known = {"job": job, "run-id": run_id, "claimed": claimed, "stack-id": "arn:x"}
         kind = {"instance-type": "t3.medium", "market": "on-demand", "price": ON_DEMAND}
         deadline = {"deadline": "2026-11-24T13:00:00Z"}
-        outcome = {"state": state, "ended-by": "trainer", "cost-usd": usd} if state else None
+        outcome = {"state": state, "ended-by": ended_by, "cost-usd": usd} if state else None
         note_run(self.ledger.table, {**known, **kind, **deadline, **receipt}, outcome)
         return job, run_id
 
@@ -112,6 +117,21 @@ def test_a_month_by_job_by_end_and_by_market(month: Month) -> None:
     assert next(line for line in lines if line.startswith("digits")).split()[1:3] == [
         *("2", "$0.7500")
     ]
+
+
+def test_what_failed_came_to_nothing_or_idled_was_wasted_and_nothing_else(month: Month) -> None:
+    month.run("a", "failed", 0.01)
+    month.run("b", "launch-failed", 0.02, "reap")
+    month.run("c", "stopped", 0.04, "idle")
+    month.run("d", "stopped", 0.08, "operator")
+    month.run("e", "timed-out", 0.16, "agent")
+    month.run("f", "succeeded", 0.32)
+    told = json.loads(month.said("--json"))
+    assert told["wasted-usd"] == 0.07
+    wasted = {row["name"]: row["wasted-usd"] for row in told["by-job"] if row["wasted-usd"]}
+    assert wasted == {"a": 0.01, "b": 0.02, "c": 0.04}
+    ends = {row["name"]: row["wasted-usd"] for row in told["by-end"] if row["wasted-usd"]}
+    assert sum(ends.values()) == pytest.approx(0.07)
 
 
 def test_a_run_is_of_the_month_of_its_launch(month: Month) -> None:

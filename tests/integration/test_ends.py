@@ -43,6 +43,21 @@ def test_a_machine_that_vanished_leaves_an_outcome_with_its_last_words(world: Wo
     assert world.stacks() == set()
 
 
+def test_a_run_whose_gpus_idled_was_stopped_with_the_evidence(world: World) -> None:
+    asked: dict[str, Any] = {"idle-gpu-minutes": 30}
+    instance_id = world.run("idle", **asked)
+    why = "idle: its GPU was busy 0.4 % of the time, in 180 looks (idle-gpu-minutes is 30)"
+    said = {"state": "stopped", "ended-by": "idle", "reason": why, "cost-usd": 0.25}
+    world.end("idle", instance_id, **said)
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap(machine_event(instance_id))
+    outcome = world.outcome("idle")
+    assert {key: outcome[key] for key in said} == said
+    (told,) = world.topic.heard()
+    assert (told["event"], told["reason"]) == ("stopped", why)
+    assert world.stacks() == set()
+
+
 def test_a_machine_of_somebody_else_is_ignored(world: World) -> None:
     world.run("live")
     made = world.ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"][0]

@@ -167,6 +167,23 @@ def test_one_reservation_is_for_all_machines_of_a_run(world: Runs) -> None:
     assert reserved - hourly / 60 < worst <= reserved
 
 
+def test_runs_of_a_job_that_go_side_by_side_reserve_each_for_itself(world: Runs) -> None:
+    put(world, "a", **{"several-at-once": True})
+    budget = "0.15"  # for two
+    events: list[dict[str, Any]] = [{"event-id": f"e{number}"} for number in range(4)]
+    first, second = (launch(world, "a", budget, **event) for event in events[:2])
+    assert first["stack-name"] != second["stack-name"]
+    assert sums(world) == Sums(month="2026-11", spent=0, reserved=2 * WORST, runs=2)
+    with pytest.raises(LaunchRefused, match=r"reserved for 2 runs under way"):
+        launch(world, "a", budget, **events[2])
+    world.cloudformation.delete_stack(StackName=first["stack-name"])
+    end(world, first["run-id"], "a", 0.01)
+    world.reap(20)
+    assert sums(world) == Sums(month="2026-11", spent=10_000, reserved=WORST, runs=1)
+    launch(world, "a", budget, 30, **events[3])
+    assert sums(world) == Sums(month="2026-11", spent=10_000, reserved=2 * WORST, runs=2)
+
+
 def test_the_month_is_that_of_the_launch(world: Runs) -> None:
     launch(world, "a", time="2020-01-01T00:00:00Z")
     launch(world, "b", minutes=7 * 24 * 60)

@@ -1,4 +1,7 @@
-"""No month goes over its budget, whoever launches at once and whatever dies in between."""
+"""No month goes over its budget, whoever launches at once and whatever dies in between.
+
+A thousand launches, by 64 threads at a time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import contextlib
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +20,19 @@ from moto import mock_aws
 
 from parris.aws.slots import Ask, Slots, reservations_of, sums_of
 from parris.aws.table import Table
-from parris.runs.month import Reservation
+from parris.launch import prepare, relaunch
+from parris.runs.budget import Price, after_deadline_usd, worst_usd
+from parris.runs.month import Reservation, to_micros
 from tests.ledger import make_table
 from tests.memory_table import MemoryTable
+from tests.plans import NOW, plan
 
-LAUNCHES, BUDGET, LIMIT, MONTH = 1_000, 10_000, 60, "2026-11"
+LAUNCHES, BUDGET, LIMIT, MONTH = 1_000, 15_000_000, 60, "2026-11"
+THREADS = 64
+MINUTES = 60
+"""To each run's deadline."""
+PLAN = plan('{"termination-method": "at-fixed-time", "time-limit": 60}')
+GRACE = PLAN.delete_at - PLAN.deadline
 
 
 class _Death(Exception):
@@ -47,11 +61,16 @@ class Run:
     """A run as it really is: what it spends is spent, whatever anybody writes down."""
 
     name: str
-    worst: int
+    hourly: Decimal
+    """US dollars, of the dearest machine of its ladder."""
     claim: int = 1
     spends: int = 0
     """By its machines together; 0 without a stack."""
     is_over: bool = False
+
+    @property
+    def reserved_usd(self) -> Decimal:
+        return worst_usd(self.hourly, MINUTES, None, GRACE)
 
 
 class Month:
@@ -67,7 +86,7 @@ class Month:
             )
         )
         self.runs = [
-            Run(name=f"job/{number}", worst=self.chance.randint(1, 400))
+            Run(name=f"job/{number}", hourly=Decimal(self.chance.randint(10, 400)) / 1000)
             for number in range(LAUNCHES)
         ]
         self.most = 0
@@ -94,10 +113,38 @@ class Month:
             self._try(lambda: self.slots.give_back(_stack(run), run.name))
             self._try(lambda: self.slots.settle(ask.reservation, 0))
             return False
-        # Three machines at most, whose dollars the first one's reservation holds.
-        machines = [self.chance.randint(0, run.worst) for _ in range(3)]
-        run.spends = max(1, min(sum(machines), run.worst))
+        run.spends = max(1, to_micros(self._train(run)))
         return True
+
+    def _train(self, run: Run) -> Decimal:
+        """Return what three machines at most cost, each as long as the product lets it go on.
+
+        Their prices are anything, also dearer than when the run was launched.
+        """
+        spent, elapsed, minutes = Decimal(0), 0, MINUTES
+        hourly = run.hourly * self.chance.randint(1, 10) / 10
+        for _ in range(3):
+            taken = self.chance.randint(0, 2 * minutes)
+            if taken >= minutes:  # nothing ends it before its stack's own schedule does
+                return spent + hourly * minutes / 60 + after_deadline_usd(hourly, GRACE)
+            spent = (spent + hourly * taken / 60).quantize(Decimal("0.0001"))
+            elapsed += taken
+            hourly = run.hourly * self.chance.randint(1, 30) / 10
+            rest = replace(PLAN, limit_minutes=MINUTES - elapsed)
+            price = Price(parts={"all": hourly}, source="", read=NOW, spot=False)
+            record: Any = SimpleNamespace(attempts=[SimpleNamespace(usd=float(spent))], reason="")
+            try:
+                following = relaunch._within_budget(
+                    rest,
+                    record,
+                    price,  # type: ignore[arg-type] # see `prices`
+                    NOW + timedelta(minutes=elapsed),
+                    str(run.reserved_usd),
+                )
+            except relaunch._OverError:
+                break
+            minutes = following.limit_minutes
+        return spent
 
     def _end(self, run: Run) -> None:
         item = self.slots.give_back(_stack(run), run.name)
@@ -115,7 +162,8 @@ class Month:
                 self.steady.settle(held, run.spends)
 
     def _reservation(self, run: Run) -> Reservation:
-        return Reservation(run=run.name, month=MONTH, micros=run.worst, claim=run.claim)
+        worst = to_micros(run.reserved_usd)
+        return Reservation(run=run.name, month=MONTH, micros=worst, claim=run.claim)
 
     def _look(self) -> None:
         known = sums_of(self.steady.held(), MONTH)
@@ -136,12 +184,19 @@ def _stack(run: Run) -> str:
     return run.name.replace("/", "-")
 
 
+@pytest.fixture(autouse=True)
+def prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the price of a run's next machine be what is handed on in the clients' place."""
+    monkeypatch.setattr(prepare, "read_price", lambda _plan, price: price)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_month_goes_over_its_budget(seed: int) -> None:
     month = Month(seed)
     month.steady.begin_month(MONTH, 0, {})
-    with ThreadPoolExecutor(max_workers=64) as pool:
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
         list(pool.map(month.play, month.runs))
+    assert [run for run in month.runs if run.spends > to_micros(run.reserved_usd)] == []
     real = sum(run.spends for run in month.runs)
     assert real <= BUDGET
     assert month.most <= BUDGET
@@ -149,7 +204,7 @@ def test_no_month_goes_over_its_budget(seed: int) -> None:
     known = sums_of(month.steady.held(), MONTH)
     assert known is not None
     assert (known.spent, known.reserved, known.runs) == (real, 0, 0)
-    assert BUDGET - real < 1000  # what was refused was refused for want of money
+    assert BUDGET - real < 1_000_000  # what was refused was refused for want of money
 
 
 def test_a_sum_is_never_counted_twice_if_the_answer_is_lost(
