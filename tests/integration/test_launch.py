@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from parris import __version__
 from parris.aws.storage import Storage
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
 from parris.runs.receipt import receipt
@@ -55,6 +56,16 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
     held = world.receipt(answer["run-id"])
     assert (held["stack-id"], held["state"]) == (stack["StackId"], "accepted")
     assert held["image"].startswith("ami-")
+
+
+def test_receipt_and_outcome_name_the_version_that_launched_the_run(world: World) -> None:
+    answer = world.launch()
+    assert world.receipt(answer["run-id"])["parris-version"] == __version__
+    world.cloudformation.delete_stack(StackName=answer["stack-id"])
+    world.reap(minutes=10)
+    key = f"runs/default/{answer['run-id']}/outcome.json"
+    stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
+    assert json.loads(stored)["parris-version"] == __version__
 
 
 def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) -> None:
