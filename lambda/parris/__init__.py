@@ -1,3 +1,3 @@
 """Parris: one event in, one CloudFormation training stack out."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -18,7 +18,7 @@ Written by `python -m scripts.reference.commands` from the verbs' own parsers; a
 sets up `.venv` where that is missing. Each `make <verb>` calls it with make's variables as
 options: `make launch JOB=x WAIT=1` is `./parris launch x --wait`. A switch is on with 1 and off
 with 0. What a verb does not know is refused, in a variable as in an option; variables of the
-shell count where the verb knows them, and are nobody's concern where not. What stands on make's
+shell count where the verb knows them; other shell variables are ignored. What stands on make's
 command line counts as it was typed, a `$` too.
 
 - `--local` on any verb, or `LOCAL=1` in the shell, means the embedded cloud of this clone.

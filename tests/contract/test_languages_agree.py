@@ -79,9 +79,16 @@ def test_every_output_that_scripts_read_is_there() -> None:
     assert set(Deployment.__dataclass_fields__) <= set(names("outputs.tf", "output"))
 
 
-@pytest.mark.parametrize("name", names("variables.tf", "variable"))
-def test_a_variable_is_described_typed_and_defaulted(name: str) -> None:
-    variable = hcl_block("variables.tf", "variable", name)
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (file, name)
+        for file in sorted(path.name for path in ROOT.glob("variables*.tf"))
+        for name in names(file, "variable")
+    ],
+)
+def test_a_variable_is_described_typed_and_defaulted(file: str, name: str) -> None:
+    variable = hcl_block(file, "variable", name)
     assert {"description", "type", "default"} <= set(variable)
 
 

@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKING = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 NOT_WRAPPED = ("docs/commands.md", "docs/module.md", "CHANGELOG.md")  # two are generated
 WIDTH = 110
+SETTINGS = ("variables.tf", "variables_storage.tf")  # the others have pages of their own
 
 Said = tuple[str, str]
 """A verb and a variable of make that is given to it; "" for the verb itself."""
@@ -160,7 +161,7 @@ def test_every_verb_that_the_reference_of_the_verbs_speaks_of_exists() -> None:
     ("header", "wanted"),
     [
         ("configuration key", [*FIELDS, *OPTIONS]),
-        ("Terraform variable", names("variables.tf", "variable")),
+        ("Terraform variable", [name for file in SETTINGS for name in names(file, "variable")]),
         ("output", [name for _, name, _ in read_blocks("output")]),
         ("target", targets()),
     ],

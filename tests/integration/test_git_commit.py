@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from scripts.cli.console import Refused
 from scripts.jobs import uploads
 from scripts.jobs.commits import read_commit
 from tests.world import World
@@ -136,3 +137,32 @@ def test_without_a_clone_or_a_commit_nothing_is_said(
     assert read_commit("mine", folder) is None
     upload(world, folder)
     assert "git" not in launched(world, "0")
+
+
+@pytest.mark.parametrize("fault", [FileNotFoundError(2, "No such file"), PermissionError(13, "No")])
+def test_a_file_that_cannot_be_read_while_others_are_sent_leaves_the_configuration_as_it_was(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    """The configuration names the commit of all others, so it may not come before them."""
+    upload(world, folder)
+    read = {"Bucket": "parris-config", "Key": "jobs/mine/training-config.json"}
+    before = world.s3.get_object(**read)
+    (folder / "training-config.json").write_text('{"training-job-name": "newer"}')
+    for name in ("a.py", "z.py"):
+        (folder / name).write_text("x")
+    commit(folder)
+    whole, reads = Path.read_bytes, list[str]()
+
+    def read_bytes(path: Path) -> bytes:
+        reads.append(path.name)
+        if path.name == "z.py" and reads.count("z.py") == 2:  # compared, and then gone
+            raise fault
+        return whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_bytes)
+        with pytest.raises(Refused, match=r"z\.py: No.*make upload-config again"):
+            upload(world, folder)
+    assert world.s3.get_object(**read)["ETag"] == before["ETag"]
+    upload(world, folder)
+    assert world.s3.get_object(**read)["ETag"] != before["ETag"]

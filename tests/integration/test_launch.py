@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
+from parris import __version__
 from parris.aws.storage import Storage
 from parris.errors import InvalidConfig, LaunchFailed, LaunchRefused, PriceUnknown, UnknownJob
 from parris.runs.receipt import receipt
 from parris.runs.record import LEASE
 from tests.plans import NOW, plan
-from tests.world import EVENT, TEMPLATE, World
+from tests.world import BARE, EVENT, TEMPLATE, World
 
 
 @pytest.fixture
@@ -54,6 +56,16 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
     held = world.receipt(answer["run-id"])
     assert (held["stack-id"], held["state"]) == (stack["StackId"], "accepted")
     assert held["image"].startswith("ami-")
+
+
+def test_receipt_and_outcome_name_the_version_that_launched_the_run(world: World) -> None:
+    answer = world.launch()
+    assert world.receipt(answer["run-id"])["parris-version"] == __version__
+    world.cloudformation.delete_stack(StackName=answer["stack-id"])
+    world.reap(minutes=10)
+    key = f"runs/default/{answer['run-id']}/outcome.json"
+    stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
+    assert json.loads(stored)["parris-version"] == __version__
 
 
 def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) -> None:
@@ -311,6 +323,58 @@ def test_a_launch_beyond_the_cap_is_refused_with_what_is_running(world: World) -
     with pytest.raises(LaunchRefused, match=rf"one \(run {first['run-id']}\).*make stop"):
         world.launch({"event-id": "e2", "job": "b"}, max_concurrent_runs=1)
     assert [stack["StackName"] for stack in world.stacks()] == ["one"]
+    over(world, first["run-id"])
+    world.reap(minutes=1)
+    again = world.launch({"event-id": "e2", "job": "b"}, minutes=2, max_concurrent_runs=1)
+    assert again["duplicate"] is False
+    assert [stack["StackId"] for stack in world.stacks()] == [again["stack-id"]]
+    told = [(one["event"], one["run-id"]) for one in world.topic.heard()]
+    assert sorted(told) == sorted(
+        [
+            ("started", first["run-id"]),
+            ("succeeded", first["run-id"]),
+            ("started", again["run-id"]),
+        ]
+    )
+
+
+def test_a_launch_makes_no_more_calls_beside_fifty_kept_stacks(world: World) -> None:
+    calls: list[str] = []
+    for client in world.clients:
+        client.meta.events.register("before-call", lambda model, **_: calls.append(model.name))
+    world.launch({"event-id": "e0"})  # the first of a deployment makes the item of its slots
+    world.put("training-config.json", '{"training-job-name": "two"}')
+    calls.clear()
+    world.launch({"event-id": "e1"})
+    few = Counter(calls)
+    world.put("training-config.json", '{"training-job-name": "three"}')
+    for number in range(50):
+        tags = {"parris:deployment": "parris", "parris:run-id": f"20261101-000000-{number:08}"}
+        world.cloudformation.create_stack(
+            StackName=f"kept-{number}",
+            TemplateBody=BARE,
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+    calls.clear()
+    world.launch({"event-id": "e2"})
+    assert Counter(calls) == few
+    assert "DescribeStacks" not in calls
+
+
+def test_a_byte_order_mark_before_any_of_a_jobs_files_does_no_harm(world: World) -> None:
+    """`upload_config` takes such files too (test_jobs.py), so a launch must."""
+    mark = "\ufeff"
+    world.put("training-config.json", mark + '{"training-job-name": "marked"}')
+    world.put("trainer-script.sh", mark + "#!/bin/bash\ntrue\n")
+    assert world.launch()["stack-name"] == "marked"
+
+
+def test_a_configuration_in_utf_16_launches_nothing_and_says_how_to_save_it(world: World) -> None:
+    body = '{"training-job-name": "wide"}'.encode("utf-16")
+    world.s3.put_object(Bucket="parris-config", Key="training-config.json", Body=body)
+    with pytest.raises(InvalidConfig, match="save it as UTF-8"):
+        world.launch()
+    assert world.stacks() == []
 
 
 def over(world: World, run_id: str, where: str = "", **said: Any) -> None:

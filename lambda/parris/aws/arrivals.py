@@ -38,7 +38,7 @@ class Arrivals:
         return str(found["window"]) if found else None
 
     def remember(self, trigger: str, identity: str, window: str) -> bool:
-        """Note that an arrival is in a window; return whether nobody has."""
+        """Note that an arrival is in a window; return whether this call was the first to."""
         item = {"window": window, **expiry(self.now)}
         return self.table.put_new(f"arrival#{trigger}", identity, item) is None
 
@@ -92,7 +92,7 @@ class Arrivals:
         self.table.change(_WINDOWS, trigger, {entry: None}, f"attribute_exists({{{entry}}})")
 
     def unfinished(self) -> tuple[list[Window], list[str]]:
-        """Return the windows that have yet to be launched, and what is wrong with items of none."""
+        """Return the windows yet to be launched, and one problem for each unreadable item."""
         found, problems = read_each(self.table.query(_WINDOWS), _read)
         return [window for windows in found for window in windows], problems
 

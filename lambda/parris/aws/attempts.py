@@ -74,7 +74,7 @@ class Attempts:
     def begin(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> bool:
         """Note that the next attempt has its stack; `receipt` is the run's from now on.
 
-        It is ``launching`` until that the one before is over has been told.
+        The run stays ``launching`` until the previous attempt's end has been told.
         """
         changes: Item = {
             "state": State.LAUNCHING,

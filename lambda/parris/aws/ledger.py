@@ -162,7 +162,7 @@ class Ledger:
     def open_runs(self) -> tuple[list[RunRecord], list[str]]:
         """Return the runs about which something is to be done, as of a second or so ago.
 
-        And what is wrong with items that hold none: one that cannot be read stops no other.
+        And one problem for each unreadable item, which stops no other.
         """
         return read_each(self.table.query("run", index="open"), read_record)
 
@@ -177,7 +177,7 @@ class Ledger:
     ) -> tuple[list[RunRecord], list[str]]:
         """Return the planned runs (of `job`) with the latest ids, the latest first.
 
-        And what is wrong with items that hold none.
+        And one problem for each unreadable item.
 
         Args:
             older: whether those with ids of older versions come after all others, for one more
@@ -209,7 +209,7 @@ class Ledger:
     def all_begun_with(self, beginning: str) -> tuple[list[RunRecord], list[str]]:
         """Return the planned runs whose ids begin so: a call for each megabyte of them.
 
-        And what is wrong with items that hold none.
+        And one problem for each unreadable item.
         """
         return read_each(self.table.query("run", index="kind", begins_with=beginning), read_record)
 

@@ -142,7 +142,7 @@ class Table:
             since: the least that these may be; goes with `before`.
             index: whose partition it is; the table's own if empty. What an index holds may be a
                 second or so old (DynamoDB developer guide, "Global secondary indexes").
-            page: return the last first, so many a call.
+            page: items per call; the order is then descending.
             among: an attribute, and the values of which it has one in what is returned; the others
                 are read all the same, after the first page as many a call as DynamoDB reads.
         """

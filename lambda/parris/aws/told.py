@@ -12,7 +12,7 @@ from typing import Any
 from .table import Table, expiry, to_text
 
 _BEGUN = timedelta(minutes=5)
-"""So long after a function began it no longer runs: the reap function's timeout."""
+"""A function no longer runs so long after it began: the reap function's timeout."""
 
 TOLD = "told"
 
@@ -40,7 +40,7 @@ class Told:
     """When the function began, aware UTC."""
 
     def begin(self, key: str, content: Mapping[str, Any] | None = None) -> Telling:
-        """Ask to publish what `key` is about; at one time one caller may.
+        """Ask to publish what `key` is about; one caller at a time may.
 
         Args:
             content: kept for whoever looks for it.

@@ -37,9 +37,9 @@ _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region",
 def rule_of(event: Mapping[str, Any]) -> str:
     """Return what kind of event `event` is.
 
-    Each rule puts its own name there, which nobody can change who merely publishes a message or
-    puts an object. Without one it comes from somebody who may invoke the function: who may launch
-    anything, so that its shape may tell.
+    Each rule puts its own name there, and whoever merely publishes a message or puts an object
+    cannot change it. An event without one comes from somebody who may invoke the function, and so
+    launch anything: its shape tells what it is.
 
     Raises:
         InvalidEvent: if it names no rule.

@@ -21,7 +21,7 @@ class Retry:
     attempts: int = 1
     """How many machines a run may have, or ask for, in all."""
     max_wait_minutes: int = 0
-    """How long it may wait for a machine that EC2 has not."""
+    """How long it waits while EC2 has no capacity."""
 
     def record(self) -> dict[str, Any]:
         """Return it as ``run.json`` holds it."""

@@ -28,9 +28,9 @@ def claim_run(
 
     Args:
         nonce: what nobody can guess.
-        find_stack: returns the id of the stack of that name if it holds that run: a launch may have
-            made it and not have come to say so. Then the run is not claimed anew, and a sweep
-            completes its record.
+        find_stack: returns the id of the stack of that name if it holds that run: the launch died
+            before it recorded the stack. Then the run is not claimed anew, and a sweep completes
+            its record.
         is_over: returns whether the run of that id has an outcome.
     """
     if request.time is not None:

@@ -27,7 +27,7 @@ MAX_TEMPLATE_BYTES = 51_200
 """CloudFormation user guide, "Understand CloudFormation quotas": template body in a request."""
 
 RESOURCE_TYPES = ("AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule")
-"""What a template may make: the stack's role may no more."""
+"""What a template may make. The stack's role may create nothing else."""
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U000([0-9a-fA-F]{5}))")
 _FOLD = re.compile(r"\\\r?\n[ \t]*")

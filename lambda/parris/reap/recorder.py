@@ -90,7 +90,7 @@ class Recorder:
     def end(
         self, tags: Mapping[str, str], over: Over, said: Mapping[str, Any] | None = None
     ) -> None:
-        """Give a run its outcome that gets no other machine.
+        """Write the outcome of a run that gets no further machine.
 
         Args:
             said: what its last machine says of the end, if it does.

@@ -102,7 +102,7 @@ class Relaunches:
         return record.next is not None and _attempt_of(stack) == record.next.number
 
     def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
-        """Note an attempt whose stack is there, and whose launch did not come to say so."""
+        """Note an attempt whose stack is there: the launch died before it recorded the stack."""
         prefix = run_prefix(record.job, record.run_id)
         receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)

@@ -30,7 +30,7 @@ class Over:
     attempts: tuple[Attempt, ...]
     """All of them; none where its only one ends it."""
     machine: Machine | None
-    """The last one's; None if EC2 refused it, lists it no more, or it is over since a while."""
+    """The last one's; None if EC2 refused it, lists it no more, or it ended a while ago."""
 
 
 def between_machines(record: RunRecord, ending: Ending) -> Over:

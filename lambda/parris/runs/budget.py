@@ -23,7 +23,7 @@ class Price:
     """Aware UTC."""
     spot: bool
     on_demand: Decimal | None = None
-    """US dollars per hour of a spot machine's instance if it were none, as far as is known."""
+    """The on-demand price of the same instance, US dollars an hour; None where it is not known."""
 
     @property
     def hourly_usd(self) -> Decimal:
@@ -73,7 +73,7 @@ LATE = timedelta(minutes=1)
 
 
 def after_deadline_usd(hourly_usd: Decimal, grace: timedelta) -> Decimal:
-    """Return what a machine costs that nothing ends before its stack's own schedule does.
+    """Return what a machine costs from its deadline until its stack's schedule deletes it.
 
     Args:
         hourly_usd: instance, volume and address, US dollars per hour.

@@ -26,7 +26,7 @@ class Fleet:
     """ARN of the KMS key of volumes; empty for the account's default."""
 
     def subnets_for(self, run_id: str) -> Sequence[str]:
-        """Return the subnets, the one first that this run begins with: runs are spread over them.
+        """Return the subnets, rotated by run id, so that runs begin in different ones.
 
         They are the same for the same run however often it is asked for.
         """

@@ -44,7 +44,7 @@ class Ladder:
     """None for the default VPC."""
 
     def rungs(self, offered: Mapping[str, Sequence[str]] | None = None) -> list[Rung]:
-        """Return the rungs, the first first.
+        """Return the rungs in the order in which they are tried.
 
         Args:
             offered: by type the subnets whose zone has it, as far as EC2 was asked; they take the

@@ -63,7 +63,7 @@ def month_of(moment: datetime) -> str:
 
 
 def id_beginnings(month: str) -> tuple[str, ...]:
-    """Return with what the ids of the runs begin that are of a month.
+    """Return the prefixes of the ids of a month's runs.
 
     A run's id has the time of its event; one that waited for its turn may be of the month after.
     """

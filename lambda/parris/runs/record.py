@@ -42,7 +42,7 @@ class RunRecord:
     next: Next | None
     """The one that is to come, or on its way; of a run that is ``relaunching``."""
     refused: Ending | None
-    """How it ended if no launch will begin that one."""
+    """How the run ended, if its next attempt was refused for good."""
     outcome: Mapping[str, Any] | None
     """Its ``outcome.json``; None while the run is not over."""
     metrics: Mapping[str, Metric]
