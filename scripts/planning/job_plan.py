@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from parris.errors import InvalidConfig, LaunchFailed, ParrisError, PriceUnknown, UnknownJob
+from parris.errors import InvalidConfig, ParrisError, PriceUnknown, UnknownJob
 from parris.events.request import DEFAULT_JOB, LaunchRequest
 from parris.events.router import read_request
 from parris.jobs.config import CONFIG_FILENAME
@@ -108,7 +108,7 @@ class _Planning:
         folder = None if uploaded else self.folder
         met = obstacles.meet(self.pool, self.reading, run, asked)
         checking = self.pool.submit(check_account, self.reading.deployment, run.config)
-        imaging = self.pool.submit(self._image, run)
+        imaging = self.pool.submit(self.reading.find_image, run)
         sizes = files.sizes
         summing = (
             self.pool.submit(self.reading.sums, month_of(self.now)) if self._has_budget else None
@@ -123,7 +123,7 @@ class _Planning:
             self.problems += [kind.refusal for kind in kinds if kind.refusal]
         begun, run = run, self._priced(run, first or kinds[0])
         if run.image != begun.image:  # down the ladder it may be for another processor
-            imaging = self.pool.submit(self._image, run)
+            imaging = self.pool.submit(self.reading.find_image, run)
         month = heard(summing, "the month's budget", self.notes) if summing is not None else None
         if month is not None:
             run = self._within_month(run, month)
@@ -225,22 +225,6 @@ class _Planning:
         if wanted > to_micros(settings.monthly_budget_usd or 0):
             self.problems.append(over_budget(sums, run, settings))
         return run
-
-    def _image(self, run: RunPlan) -> tuple[str | None, Image | None, str]:
-        """Return an image's id, what EC2 says of it, and what is wrong with it."""
-        try:
-            found = prepare.resolve_image(run, self.reading.clients)
-        except LaunchFailed as error:
-            return None, None, str(error)
-        image = self.reading.image(found)
-        if image is None:
-            region = run.region
-            return (
-                found,
-                None,
-                f"image: {found} is not in {region}, or not shared with this account",
-            )
-        return found, image, ""
 
     def _judged_image(
         self,

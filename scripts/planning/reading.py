@@ -16,10 +16,10 @@ from parris.aws.queue import Queue, Waiting
 from parris.aws.slots import Slots, sums_of
 from parris.aws.storage import StoredFile, StoredText
 from parris.aws.table import Item, Table
-from parris.errors import InvalidConfig
+from parris.errors import InvalidConfig, LaunchFailed
 from parris.jobs.config import CONFIG_FILENAME
 from parris.jobs.files import decode, file_problems
-from parris.launch.prepare import JobFiles, Machine, read_job, read_template
+from parris.launch.prepare import JobFiles, Machine, read_job, read_template, resolve_image
 from parris.runs.month import Sums, beginning, id_beginnings
 from parris.runs.plan import RunPlan
 from scripts.deployment.outputs import ROOT, Deployment
@@ -120,6 +120,18 @@ class Reading:
                 raise
             return {}  # the account check tells which
         return {item["InstanceType"]: _instance_type(item) for item in answer["InstanceTypes"]}
+
+    def find_image(self, run: RunPlan) -> tuple[str | None, Image | None, str]:
+        """Return an image's id, what EC2 says of it, and what is wrong with it."""
+        try:
+            found = resolve_image(run, self.clients)
+        except LaunchFailed as error:
+            return None, None, str(error)
+        image = self.image(found)
+        if image is None:
+            why = f"image: {found} is not in {run.region}, or not shared with this account"
+            return found, None, why
+        return found, image, ""
 
     def image(self, identifier: str) -> Image | None:
         """Return what EC2 says of an image; None if this account may use none of that id."""
