@@ -20,9 +20,13 @@ from tests.e2e.conftest import ROOT, Clone, as_deployed, copy_clone, run_make, w
 BEFORE = "22a256d"
 """The last commit without a ledger, of version 0.2.0."""
 
-SLOW = (
-    "#!/bin/bash\necho x > $PARRIS_OUTPUT_DIR/begun\nsleep 60\necho x > $PARRIS_OUTPUT_DIR/done\n"
-)
+SLOW = """#!/bin/bash
+echo x > $PARRIS_OUTPUT_DIR/begun
+until [[ -e $PARRIS_OUTPUT_DIR/../go ]]; do sleep 1; done
+echo x > $PARRIS_OUTPUT_DIR/done
+"""
+"""It trains until the deployment is upgraded, however long that takes."""
+
 MINE = {"job": "slow", "event-id": "mine", "time": "2026-11-27T12:00:00Z"}
 
 
@@ -78,6 +82,8 @@ def test_an_apply_while_a_run_is_under_way_loses_nothing(older: Clone) -> None:
     assert again["stack-id"] == slow["stack-id"]
     upgraded.client("lambda").invoke(FunctionName=upgraded.outputs["reap_function"], Payload=b"{}")
     assert slots(upgraded) == {"slow": {"S": f"slow/{slow['run-id']}"}}
+    (begun,) = (older.folder / ".parris/local/instances").glob("*/**/output/begun")
+    (begun.parent.parent / "go").touch()
 
     assert upgraded.outcome("slow", slow["run-id"], 150)["state"] == "succeeded"
     assert upgraded.read("slow", slow["run-id"], "output/done")

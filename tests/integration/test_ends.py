@@ -135,6 +135,11 @@ def test_a_sweep_that_listed_the_stack_before_it_was_replaced_does_not_say_who_e
         patch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
         world.reap()
         assert world.stacks() == {"old"}
+        updating = {**listed, "StackStatus": "UPDATE_IN_PROGRESS"}  # its tags are the old run's yet
+        patch.setattr("parris.reap.review.read_stack", lambda *_: updating)
+        world.reap()
+        assert world.stacks() == {"old"}
+        assert world.topic.heard() == []
         patch.setattr("parris.reap.review.read_stack", refused)
         patch.setattr("parris.reap.review.delete_stack", lambda *_, **__: None)
         with pytest.raises(ParrisError, match="Throttling"):

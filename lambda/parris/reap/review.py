@@ -99,6 +99,8 @@ class Review:
                 return decision, error  # the next look will tell; the stack may go at its time
             if now is None or stack_tags(now).get(_RUN) != tags[_RUN]:
                 return replace(decision, delete=False, why="its stack is another run's"), None
+            if now["StackStatus"] == "UPDATE_IN_PROGRESS" and self.now <= stack_deadline(now):
+                return replace(decision, delete=False, why="its stack may become another's"), None
             stack, tags = now, run_tags(now)
             decision, outcome, only_said = self.judge(stack, machines)
         try:
