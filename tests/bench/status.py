@@ -39,7 +39,8 @@ class Aws:
         time.sleep(CALL_SECONDS)
         body: Any = request.body
         said = body.decode() if isinstance(body, bytes) else str(body)
-        target = str(request.headers.get("X-Amz-Target", ""))
+        target = request.headers.get("X-Amz-Target", "")  # text before it is signed, then bytes
+        target = target.decode() if isinstance(target, bytes) else str(target)
         text = self._query(json.loads(said)) if target.endswith(".Query") else '{"Item": {}}'
         if target.endswith(".GetItem"):
             text = '{"Item": {"done": {"S": "2026-11-24T12:00:00Z"}}}'
