@@ -125,7 +125,9 @@ def a_table(home: Path) -> Iterator[Table]:
     try:
         with patch.dict(os.environ, cloud.local_environ(dict(os.environ), home)):
             config = Config(max_pool_connections=ARRIVING_AT_ONCE)
-            client = boto3.client("dynamodb", region_name="us-east-1", config=config)
+            # boto3's own session keeps the credentials of whoever asked it first.
+            session = boto3.Session(region_name="us-east-1")
+            client = session.client("dynamodb", config=config)
             yield make_table(client)
     finally:
         cloud.down(home)
