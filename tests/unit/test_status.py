@@ -346,7 +346,7 @@ def test_an_object_that_nobody_can_read_is_a_note_too(
         key = f"runs/monte-carlo/{RUN_ID}/run.json"
         s3.put_object(Bucket="results", Key=key, Body=body)
         assert f"reason    {REASON}" in shown(monkeypatch, "--run", RUN_ID)
-        assert f"{key} is no JSON object" in capsys.readouterr().err
+        assert f"{key}: no JSON object" in capsys.readouterr().err
     client = boto3.client("dynamodb", region_name="us-east-1")
     item = {"pk": "run#x", "sk": "20261125-1", "kind": "run", "state": "accepted", "lease": "?"}
     client.put_item(TableName=NAME, Item={name: {"S": value} for name, value in item.items()})

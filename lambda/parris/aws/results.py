@@ -13,6 +13,7 @@ from ..events.request import is_run_key
 from ..runs.metrics import MAX_BYTES as MAX_BYTES_OF_PROGRESS
 from ..runs.metrics import Progress, read_progress
 from ..runs.outcome import MAX_BYTES, MAX_BYTES_OF_RUN, read_outcome
+from ..runs.stored_receipt import read_receipt
 from .storage import Storage
 
 _LOG_END_BYTES = 4096
@@ -35,6 +36,11 @@ class Results(Storage):
             if item["Key"].count("/") == 3 and item["Key"].endswith("/run.json")
         ]
         return [(key[0], key[1]) for _, key in sorted(found, reverse=True) if is_run_key(*key)]
+
+    def read_sound_receipt(self, prefix: str) -> tuple[dict[str, Any], str]:
+        """Return what of a run's receipt is sound, and what is not; nothing if it has none."""
+        body = self._read_bounded(prefix + "run.json", MAX_BYTES_OF_RUN)
+        return ({}, "") if body is None else read_receipt(body)
 
     def read_outcome(self, prefix: str) -> Mapping[str, Any] | None:
         """Return how a run ended; None if no function has written it yet, or nothing sound.

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.slots import Slots
@@ -58,17 +56,11 @@ class Recorder:
         return said, said is not None
 
     def receipt(self, tags: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a run's receipt, or as much as its stack knows if nobody can read it."""
-        known = {"job": tags["parris:job"], "run-id": tags["parris:run-id"]}
-        try:
-            receipt = self.storage.read_receipt(_prefix(tags)).receipt
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
-                raise
-            return known
-        except ValueError:
-            return known
-        return {**receipt, **known} if isinstance(receipt, dict) else known
+        """Return a run's receipt as far as it is sound, with what its stack knows."""
+        receipt, wrong = self.storage.read_sound_receipt(_prefix(tags))
+        if wrong:
+            log.warning("%srun.json: %s", _prefix(tags), wrong)
+        return {**receipt, "job": tags["parris:job"], "run-id": tags["parris:run-id"]}
 
     def failure(self, stack: Mapping[str, Any], machine: Machine | None) -> Ending:
         """Return the end of a run whose stack could not be made."""

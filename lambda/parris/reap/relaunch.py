@@ -104,7 +104,7 @@ class Relaunches:
     def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
         """Note an attempt whose stack is there: the launch died before it recorded the stack."""
         prefix = run_prefix(record.job, record.run_id)
-        receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
+        receipt = {**record.receipt, **self.storage.read_sound_receipt(prefix)[0]}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
         begun = self.ledger.read(record.job, record.run_id) or record
         if begun.state == State.LAUNCHING and tell_of_attempt(begun, self.notifier):
