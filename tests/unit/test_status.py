@@ -338,6 +338,14 @@ def test_a_receipt_that_is_not_as_it_should_be_is_a_note_and_no_traceback(
     assert f"{', '.join(wrong)}: not of its kind" in capsys.readouterr().err
 
 
+def test_a_receipt_of_a_newer_schema_is_shown_with_a_note(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(s3, receipt("mine", RUN_ID, 9, schema=3))
+    assert shown(monkeypatch, "--run", RUN_ID)[0] == f"run       {RUN_ID}"
+    assert "schema 3 is of a newer version, and this one reads 2" in capsys.readouterr().err
+
+
 def test_an_object_that_nobody_can_read_is_a_note_too(
     s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

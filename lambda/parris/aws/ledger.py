@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from ..contract import Metric, State
+from ..contract import SCHEMA, Metric, State
 from ..runs.record import LEASE, RunRecord, read_record
 from .table import Item, Table, expiry, read_each, to_text
 
@@ -39,6 +39,7 @@ class Ledger:
         claimed = {
             "state": State.LAUNCHING,
             "open": "run",
+            "schema": SCHEMA,
             "claims": 1,
             **_lease(nonce, now),
             **expiry(now),  # of what never becomes a plan

@@ -15,7 +15,7 @@ from ..aws.stack_events import first_failure, last_failed_deletion
 from ..aws.stacks import stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
-from ..contract import EndedBy, State
+from ..contract import SCHEMA, EndedBy, State
 from ..runs import messages_of_ends as messages
 from ..runs.attempt import last_folder
 from ..runs.attempts import Over, between_machines, of_all, with_attempts
@@ -101,7 +101,7 @@ class Recorder:
         """Return an outcome with what only the ledger knows: attempts, and the last metrics."""
         record = self.record(tags)
         known = {"metrics": record.metrics} if record.metrics else {}
-        return with_attempts({**known, **outcome}, record)
+        return with_attempts({**known, **outcome, "schema": SCHEMA}, record)
 
     def conclude(
         self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None

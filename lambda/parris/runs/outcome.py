@@ -123,6 +123,7 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
 _READ: Mapping[str, Callable[[object], object]] = {"metrics": read_metrics, "usage": read_usage}
 """Keys of which what is not sound is left out: nothing hangs on them."""
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
+    "schema": _is_count,
     "last-log-line": _text_or_null,
     "console": _text_or_null,
     "machine": _text_or_null,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import __version__
-from ..contract import State
+from ..contract import SCHEMA, State
 from .plan import RunPlan, is_limited
 from .times import iso
 
@@ -13,6 +13,7 @@ from .times import iso
 def receipt(plan: RunPlan) -> dict[str, Any]:
     """Return the run's ``run.json`` as it stands when the run is claimed (docs/contracts.md)."""
     return {
+        "schema": SCHEMA,
         "run-id": plan.run_id,
         "job": plan.job,
         "deployment": plan.deployment,

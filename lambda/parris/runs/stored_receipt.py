@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ..contract import SCHEMA
 from .times import read_time
 
 
@@ -28,6 +29,8 @@ def sound(given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Return a receipt without what is not of its kind, and what that is ("" if nothing)."""
     wrong = [key for key, fits in _KINDS.items() if key in given and not fits(given[key])]
     whole = {key: value for key, value in given.items() if key not in wrong}
+    if (schema := whole.get("schema", SCHEMA)) > SCHEMA:
+        return whole, f"schema {schema} is of a newer version, and this one reads {SCHEMA}"
     return whole, f"{', '.join(wrong)}: not of its kind, and left out" if wrong else ""
 
 
@@ -59,6 +62,7 @@ def _is_dollars(value: object) -> bool:
 
 
 _KINDS: Mapping[str, Callable[[object], bool]] = {
+    "schema": lambda value: type(value) is int,
     **dict.fromkeys(
         ("state", "reason", "stack-id", "stack-name", "log-stream", "keep-stack"), _is_text
     ),
