@@ -22,6 +22,7 @@ from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
 from parris.runs.record import RunRecord
 from parris.settings import ReapSettings
+from tests.fake_client import FakeClient
 from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS
@@ -83,6 +84,8 @@ class World:
         self.ssm, self.ec2, self.dynamodb = client("ssm"), client("ec2"), client("dynamodb")
         self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.prices = PriceList()
+        self.pricing: Any = FakeClient("pricing", lambda: self.prices, config)
+        self.functions: Any = FakeClient("lambda", lambda: self, config)
         self.made: list[str] = []
         self.table = make_table(self.dynamodb)
         self.ledger = Ledger(self.table)
@@ -105,7 +108,7 @@ class World:
     def clients(self) -> list[Any]:
         """What the functions call AWS with."""
         aws = (self.s3, self.cloudformation, self.scheduler, self.ssm, self.ec2, self.dynamodb)
-        return [*aws, self.topic.sns]
+        return [*aws, self.topic.sns, self.pricing, self.functions]
 
     def put(self, key: str, body: str) -> None:
         self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
@@ -149,11 +152,11 @@ class World:
                 dynamodb=lambda: self.dynamodb,
                 cloudformation=cloudformation,
                 ssm=ssm,
-                pricing=lambda: self.prices,  # type: ignore[arg-type, return-value] # one method
+                pricing=lambda: self.pricing,
                 ec2=ec2,
                 sns=lambda: self.topic.sns,
                 scheduler=lambda: self.scheduler,
-                functions=lambda: self,  # type: ignore[arg-type, return-value] # one method
+                functions=lambda: self.functions,
             ),
             machine=MACHINE,
             now=NOW + timedelta(minutes=minutes),
@@ -181,7 +184,7 @@ class World:
                 told=Told(table=self.table, now=now),
             ),
             launches=Launches(
-                functions=lambda: self,  # type: ignore[arg-type, return-value] # one method
+                functions=lambda: self.functions,
                 logs=boto3.client("logs", region_name="us-east-1"),
                 function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",
@@ -191,11 +194,12 @@ class World:
             now=now,
         ).reap(event or {})
 
-    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> Any:  # noqa: N803
         """Lambda's Invoke as the functions call each other: keep what was sent."""
         assert InvocationType == "Event"
         to = {"parris-launch": self.sent, SETTINGS.reap_function_arn: self.refused}
         to[FunctionName].append(json.loads(Payload))
+        return {"StatusCode": 202}
 
     def record(self, run_id: str, job: str = "default") -> RunRecord:
         found = self.ledger.read(job, run_id)

@@ -18,6 +18,7 @@ from tests.bench.launch import PAIRS, bench_launch
 from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
 from tests.bench.status import bench_status
+from tests.bench.upload import bench_upload
 
 ROUNDS = 1_000
 ARRIVALS = 100_000
@@ -54,6 +55,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
     )
     if not short:
         yield from bench_machine(folder / "clone")
+        yield from bench_upload(folder / "upload")
         yield from bench_clean_stacks(folder / "cloud")
 
 
