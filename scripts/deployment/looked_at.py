@@ -17,6 +17,7 @@ from scripts.deployment.folders import believed_folder
 from scripts.deployment.one_run import cost_of
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
+from scripts.metrics.stored import Place, last_values
 
 PACKAGES_BYTES = 300_000
 """Of a packages.txt; the agent writes 256 KiB at most."""
@@ -151,9 +152,10 @@ def _metrics(deployment: Deployment, run: Run, folder: str) -> dict[str, float |
     lines = end.split(b"\n")
     if len(end) == METRICS_BYTES:
         lines = lines[1:]  # which may be cut
-    return read_metrics(lines) or read_metrics(
-        [_read(deployment, f"{folder}output/metrics.json", METRICS_BYTES)]
-    )
+    last = _read(deployment, f"{folder}output/metrics.json", METRICS_BYTES)
+    place = Place(s3=deployment.client("s3"), bucket=deployment.results_bucket, folder=folder)
+    # Those of TensorBoard and MLflow no machine reads, so that no outcome has them.
+    return read_metrics(lines) or read_metrics([last]) or _values(last_values(place))
 
 
 def _read(deployment: Deployment, key: str, most: int, *, end: bool = False) -> bytes:

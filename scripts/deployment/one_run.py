@@ -12,11 +12,11 @@ from parris.errors import plain
 from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
 from parris.runs.messages_of_ends import goes_on
+from parris.runs.metrics import metrics_line
 from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
-from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
 
 _METRICS_WIDTH = 1000
