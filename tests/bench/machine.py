@@ -14,7 +14,11 @@ from tests.bench.figures import Figure
 
 
 def bench_machine(folder: Path) -> Iterator[Figure]:
-    """Measure the machine's own times, by a run of the second sample job in a clone of `folder`."""
+    """Measure a plan and the machine's own times, by a run of the second sample job.
+
+    Args:
+        folder: where a clone for it is made.
+    """
     root = package_lambda.ROOT
     # As a person would call make, not as a child of `make bench`: no "Entering directory".
     inherited = {name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))}
@@ -48,6 +52,9 @@ def bench_machine(folder: Path) -> Iterator[Figure]:
         make("local-up", "LOCAL_PORT=0")
         make("deploy", "YES=1")
         make("upload-config")
+        began = time.perf_counter()
+        make("plan", "JOB=monte-carlo")
+        planned = time.perf_counter() - began
         run = make("launch", "JOB=monte-carlo", "WAIT=1").split()[1]
         time.sleep(3)
         instance = next((folder / ".parris/local/instances").glob("i-*"))
@@ -64,3 +71,4 @@ def bench_machine(folder: Path) -> Iterator[Figure]:
         yield Figure(what="user data's start to the trainer's first line", value=seconds, unit="s")
     what = "trainer's exit to power-off, final upload included"
     yield Figure(what=what, value=boot.st_mtime - last, unit="s")
+    yield Figure(what="make plan", value=planned, unit="s", goal=5)
