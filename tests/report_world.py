@@ -166,6 +166,18 @@ def _details(run: Run, rng: random.Random) -> dict[str, Any]:
     }
 
 
+def with_a_gap() -> list[dict[str, Any]]:
+    """Return two runs whose loss was no number for the middle third of them; no step is of both."""
+    rows = []
+    for row, begins in zip(sample(2), (0, 1), strict=True):
+        lines = [
+            {"step": step, "loss": math.nan if 100 <= step < 200 else 2 - step / 300}
+            for step in range(begins, 300, 2)
+        ]
+        rows.append(row | {"curves": [curve.record() for curve in curves_of(lines)]})
+    return rows
+
+
 def curves_of(rows: Iterable[Mapping[str, Any]]) -> list[Curve]:
     """Return the curves of the lines of a metrics.jsonl."""
     read = Curves()

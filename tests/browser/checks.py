@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,57 @@ def filters(browser: Browser) -> None:
         page.get_by_label("Find", exact=True).fill("no such run")
         assert page.locator("#table tbody tr").count() == 0
         assert page.locator("#shown").inner_text().startswith("0 runs of 30")
+
+
+def sums(browser: Browser) -> None:
+    """Costs by month and ends by cause are the sums of the runs in the table."""
+    with browser.page("sample") as page:
+        runs = "JSON.parse(document.getElementById('data').textContent).runs"
+        known = page.evaluate(runs)
+        cells = [[text.strip() for text in row] for row in rows(page, "#months")]
+        assert sum(int(row[1]) for row in cells) == len(known) == 30
+        for month, count, usd, *_ in cells:
+            mine = [run for run in known if run["claimed"].startswith(month)]
+            assert len(mine) == int(count)
+            assert abs(sum(run.get("usd") or 0 for run in mine) - dollars(usd)) < 0.01
+        ends = {row[0]: int(row[1]) for row in rows(page, "#ends")}
+        over = [f"{run['state']}, by {run['by']}" for run in known if run.get("by")]
+        assert ends == {name: over.count(name) for name in over}
+        page.locator("select[aria-label=State]").select_option("failed")
+        assert [row[0] for row in rows(page, "#ends")] == ["failed, by trainer"]
+
+
+def rows(page: Any, place: str) -> list[list[str]]:
+    """Return the texts of a small table's cells."""
+    found = page.locator(f"{place} tbody tr").all()
+    return [row.locator("th, td").all_inner_texts() for row in found]
+
+
+def dollars(text: str) -> float:
+    return float(text.replace("$", "").replace(",", ""))
+
+
+def leaves_gaps(browser: Browser) -> None:
+    """A value that is no number is a gap in its curve; a step that only another run has is none."""
+    with browser.page("gap") as page:
+        ink = """(canvas) => {
+          const box = canvas.closest("figure").querySelector(".u-over").getBoundingClientRect();
+          const own = canvas.getBoundingClientRect(), scale = canvas.width / own.width;
+          const [x, y] = [(box.x - own.x) * scale, (box.y - own.y) * scale];
+          const [width, height] = [Math.floor(box.width * scale), Math.floor(box.height * scale)];
+          const { data } = canvas.getContext("2d").getImageData(x, y, width, height);
+          const coloured = (at) => Math.max(...data.slice(at, at + 3)) -
+            Math.min(...data.slice(at, at + 3)) > 40 && data[at + 3] > 100;
+          return [...Array(width).keys()].map((column) =>
+            [...Array(height).keys()].some((row) => coloured(4 * (row * width + column))));
+        }"""
+        picture(page)
+        columns = page.locator("#charts canvas").first.evaluate(ink)
+        inked = [at / len(columns) for at, has_ink in enumerate(columns) if has_ink]
+        gaps = sorted(after - before for before, after in pairwise(inked))
+        assert min(inked) < 0.1
+        assert max(inked) > 0.9
+        assert gaps[-1] > 0.2 > 0.05 > gaps[-2], gaps[-3:]
 
 
 def compares(browser: Browser) -> None:
@@ -322,8 +374,8 @@ def pictures(browser: Browser) -> None:
 
 
 CHECKS: tuple[Callable[[Browser], None], ...] = (
-    *(sorts, filters, compares, draws_and_zooms, shows_one_run, keyboard_and_names),
-    *(dark_and_light, phone, hostile, many, little, pictures),
+    *(sorts, filters, sums, compares, draws_and_zooms, leaves_gaps, shows_one_run),
+    *(keyboard_and_names, dark_and_light, phone, hostile, many, little, pictures),
 )
 
 
