@@ -65,7 +65,7 @@ def run_of(number: int, job: str, rng: random.Random) -> Run:
             ("c6i.2xlarge", "spot", 0.13),
         ]
     )
-    receipt: dict[str, Any] = {
+    receipt: Any = {
         "run-id": run_id,
         "job": job,
         "claimed": claimed.isoformat(timespec="seconds"),
@@ -83,7 +83,7 @@ def run_of(number: int, job: str, rng: random.Random) -> Run:
         "price": {"hourly-usd": f"{usd:.4f}", "source": "the AWS Price List"},
         "stack-id": f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{job}/{run_id}",
     }
-    outcome = {
+    outcome: Any = {
         "run-id": run_id,
         "job": job,
         "state": state,

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Union
 
-
 SCHEMA = 2
 """Of run.json, outcome.json and the ledger's records: another number says that keys of them have
 changed their meaning. What has none is of a version before 0.3."""

@@ -13,6 +13,7 @@ from parris.aws.stack_events import first_failure
 from parris.aws.stacks import stack_parameters
 from parris.launch.render import schedule_time
 from parris.runs.budget import after_deadline_usd, minutes_for_budget
+from parris.runs.documents import Receipt
 from parris.runs.times import iso, read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -67,9 +68,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def latest_deadline(
-    receipt: Mapping[str, Any], max_run_hours: int, grace: timedelta
-) -> tuple[datetime, str]:
+def latest_deadline(receipt: Receipt, max_run_hours: int, grace: timedelta) -> tuple[datetime, str]:
     """Return how far a run's deadline may be moved, and what says so.
 
     Args:
@@ -88,12 +87,15 @@ def latest_deadline(
     return min(caps)
 
 
-def _paid_until(receipt: Mapping[str, Any], reserved: str, grace: timedelta) -> datetime:
+def _paid_until(receipt: Receipt, reserved: str, grace: timedelta) -> datetime:
     """Return until when a run may go on for what is reserved of its month's budget.
 
     The deadline that it has is paid for in any case.
     """
-    hourly, claimed = Decimal(receipt["price"]["hourly-usd"]), _claimed(receipt)
+    price, claimed = receipt.get("price"), _claimed(receipt)
+    if price is None:
+        raise Refused("the run's run.json does not say its price; it cannot be extended")
+    hourly = Decimal(price["hourly-usd"])
     rest = Decimal(reserved) - after_deadline_usd(hourly, grace)
     paid = claimed + timedelta(minutes=int(rest * 60 / hourly))
     return max(paid, read_time(receipt.get("deadline")) or paid)
@@ -103,15 +105,15 @@ def _reserved(usd: str) -> str:
     return f"{usd} US dollars of its month's budget are reserved for it"
 
 
-def _claimed(receipt: Mapping[str, Any]) -> datetime:
+def _claimed(receipt: Receipt) -> datetime:
     claimed = read_time(receipt.get("claimed"))
     if claimed is None:
         raise Refused("the run's run.json does not say when it was launched; it cannot be extended")
     return claimed
 
 
-def _moved(receipt: Mapping[str, Any], deadline: datetime) -> dict[str, Any]:
-    changed = {**receipt, "deadline": iso(deadline)}
+def _moved(receipt: Receipt, deadline: datetime) -> Receipt:
+    changed: Receipt = {**receipt, "deadline": iso(deadline)}
     if changed.get("time-limit-minutes") is not None:
         claimed = _claimed(receipt)
         changed["time-limit-minutes"] = int((deadline - claimed).total_seconds() // 60)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from parris.jobs.commit import as_git
+from parris.runs.documents import Outcome, Receipt
 from scripts.deployment.folders import believed_folder
 from scripts.deployment.one_run import cost_of
 from scripts.deployment.outputs import Deployment
@@ -80,7 +80,7 @@ def summary_of(run: Run, now: datetime) -> dict[str, str]:
     }
 
 
-def facts_of(receipt: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, str]:
+def facts_of(receipt: Receipt, outcome: Outcome) -> dict[str, str]:
     """Return what of a receipt, and of what it became, may explain another result."""
     git = as_git(receipt.get("git"))
     dirty = " with changes" if git and git["dirty"] else ""

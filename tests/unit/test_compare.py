@@ -183,7 +183,7 @@ def test_nothing_that_a_trainer_wrote_reaches_the_terminal_as_an_order(
 def test_what_an_outcome_says_of_metrics_comes_first(s3: Any, deployment: Deployment) -> None:
     run(s3, FIRST, {"output/metrics.jsonl": b'{"loss": 1}'})
     found = find_run(deployment, None, FIRST)
-    told = {**(found.outcome or {}), "metrics": {"loss": 0.25, "odd": []}}
+    told: Any = {**(found.outcome or {}), "metrics": {"loss": 0.25, "odd": []}}
     assert look_at(deployment, found, NOW).metrics == {"loss": 1}
     assert look_at(deployment, replace(found, outcome=told), NOW).metrics == {"loss": 0.25}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,17 @@ from scripts.deployment.runs import Run
 CLAIMED = "2026-11-24T12:00:00Z"
 
 
-def refusal(monkeypatch: pytest.MonkeyPatch, until: str, **receipt: object) -> str:
+def refusal(monkeypatch: pytest.MonkeyPatch, until: str, **receipt: Any) -> str:
     stack = {
         "StackName": "s",
         "StackStatus": "CREATE_COMPLETE",
         "Parameters": [{"ParameterKey": "Deadline", "ParameterValue": until}],
     }
+    known: Any = {"claimed": CLAIMED, **receipt}
     found = Run(
         job="mine",
         run_id="r-0123456789abcdef",
-        receipt={"claimed": CLAIMED, **receipt},
+        receipt=known,
         outcome=None,
         stack=stack,
         state="running",

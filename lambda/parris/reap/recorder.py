@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
 
+    from ..runs.documents import Outcome, Receipt
+
+
 log = logging.getLogger(__name__)
 
 
@@ -46,16 +49,14 @@ class Recorder:
     money: Money
     now: datetime
 
-    def read(
-        self, tags: Mapping[str, str], machine: Machine | None
-    ) -> tuple[Mapping[str, Any] | None, bool]:
+    def read(self, tags: Mapping[str, str], machine: Machine | None) -> tuple[Outcome | None, bool]:
         """Return a run's outcome, and whether it is only its machine's word as yet."""
         if (outcome := self.storage.read_outcome(_prefix(tags))) is not None:
             return outcome, False
         said = self._said(tags, machine)
         return said, said is not None
 
-    def receipt(self, tags: Mapping[str, str]) -> Mapping[str, Any]:
+    def receipt(self, tags: Mapping[str, str]) -> Receipt:
         """Return a run's receipt as far as it is sound, with what its stack knows."""
         receipt, wrong = self.storage.read_sound_receipt(_prefix(tags))
         if wrong:
@@ -67,7 +68,7 @@ class Recorder:
         said = first_failure(self.cloudformation, stack["StackId"])
         return launch_failed(said or f"CloudFormation: {stack['StackStatus']}", machine)
 
-    def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+    def promote(self, tags: Mapping[str, str], outcome: Outcome) -> None:
         """Make a machine's word its run's outcome, and tell of it."""
         self.storage.write_outcome(_prefix(tags), self._whole(tags, outcome))
         self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
@@ -79,9 +80,7 @@ class Recorder:
             outcome = self._from_outside(tags, ending, machine)
         self.promote(tags, outcome)
 
-    def end(
-        self, tags: Mapping[str, str], over: Over, said: Mapping[str, Any] | None = None
-    ) -> None:
+    def end(self, tags: Mapping[str, str], over: Over, said: Outcome | None = None) -> None:
         """Write the outcome of a run that gets no further machine.
 
         Args:
@@ -97,10 +96,10 @@ class Recorder:
             known["machine"] = last_folder(over.attempts) or known.get("machine")
         self.promote(tags, known)
 
-    def _whole(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:
+    def _whole(self, tags: Mapping[str, str], outcome: Outcome) -> Outcome:
         """Return an outcome with what only the ledger knows: attempts, and the last metrics."""
         record = self.record(tags)
-        known = {"metrics": record.metrics} if record.metrics else {}
+        known: Outcome = {"metrics": record.metrics} if record.metrics else {}
         return with_attempts({**known, **outcome, "schema": SCHEMA}, record)
 
     def conclude(
@@ -136,7 +135,7 @@ class Recorder:
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
         self.tell(tags, outcome)
 
-    def tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+    def tell(self, tags: Mapping[str, str], outcome: Outcome) -> None:
         """Note in the ledger how a run ended, make room for another, and notify of it, once.
 
         The run stays open, for the next sweep, until it has been told.
@@ -176,7 +175,7 @@ class Recorder:
 
         self.notifier.tell_once(told_key(job, run_id, "delete-failed"), told)
 
-    def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
+    def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Outcome | None:
         """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""
         prefix = _prefix(tags)
         folder = self._folder(tags, machine)
@@ -188,12 +187,12 @@ class Recorder:
         if said is None:
             return None
         # Which machine it was is not the machine's to say.
-        named = {**said, "instance-id": folder.rpartition(":")[2]}
+        named: Outcome = {**said, "instance-id": folder.rpartition(":")[2]}
         return _believed(named, folder, tags, machine)
 
     def _from_outside(
         self, tags: Mapping[str, str], ending: Ending, machine: Machine | None
-    ) -> dict[str, Any]:
+    ) -> Outcome:
         """Return the outcome of a run whose machine left none; its log may be there."""
         prefix = _prefix(tags)
         folder = self._folder(tags, machine) or self._last_folder(tags)
@@ -228,11 +227,11 @@ def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _believed(
-    outcome: Mapping[str, Any],
+    outcome: Outcome,
     folder: str | None,
     tags: Mapping[str, str],
     machine: Machine | None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Return an outcome with where its machine was, and where its objects and its log are."""
     stream, zone = tags.get("parris:log-stream") or None, machine.zone if machine else ""
     return {**outcome, "machine": folder, "log-stream": stream, "zone": zone}

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
 
+    from ..runs.documents import Outcome, Receipt
+
+
 log = logging.getLogger(__name__)
 
 SILENT = timedelta(minutes=10)
@@ -66,7 +69,7 @@ class Relaunches:
         tags: Mapping[str, str],
         machine: Machine | None,
         decision: Decision,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Decision | Over | None:
         """Return what is to become of a stack while its run goes on, or how the run ended.
 
@@ -104,7 +107,8 @@ class Relaunches:
     def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
         """Note an attempt whose stack is there: the launch died before it recorded the stack."""
         prefix = run_prefix(record.job, record.run_id)
-        receipt = {**record.receipt, **self.storage.read_sound_receipt(prefix)[0]}
+        said = self.storage.read_sound_receipt(prefix)[0]
+        receipt: Receipt = {**record.receipt, **said}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
         begun = self.ledger.read(record.job, record.run_id) or record
         if begun.state == State.LAUNCHING and tell_of_attempt(begun, self.notifier):
@@ -133,7 +137,7 @@ class Relaunches:
         record: RunRecord,
         machine: Machine | None,
         decision: Decision,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Attempt | Decision | None:
         """Return the attempt that is over; None if none is, or a decision while that is unsure."""
         if _is_refused(stack, record):
@@ -201,7 +205,7 @@ class Relaunches:
         record: RunRecord,
         machine: Machine | None,
         over: Attempt,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Decision | Over:
         attempts = (*record.attempts, over)
         then = follow(
@@ -258,5 +262,5 @@ def _ids(record: RunRecord) -> set[str]:
     return {attempt.instance_id for attempt in record.attempts if attempt.instance_id}
 
 
-def _began(receipt: Mapping[str, Any]) -> str:
+def _began(receipt: Receipt) -> str:
     return str(receipt.get("attempt-began", receipt.get("claimed")))

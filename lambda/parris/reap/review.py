@@ -21,6 +21,7 @@ from .recorder import Recorder, run_tags
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from ..runs.documents import Outcome
     from .relaunch import Relaunches
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Review:
 
     def judge(
         self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
-    ) -> tuple[Decision, Mapping[str, Any] | None, bool]:
+    ) -> tuple[Decision, Outcome | None, bool]:
         """Return what is to become of a stack, and what `Recorder.read` says of its run."""
         tags = run_tags(stack)
         if not names_a_run(tags):
@@ -170,7 +171,7 @@ def _may_go_on(stack: Mapping[str, Any], decision: Decision, only_said: bool) ->
     return decision.ending is not None or only_said or undone
 
 
-def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
+def _may_change(stack: Mapping[str, Any], outcome: Outcome) -> bool:
     """Return whether `Recorder.conclude` may still say who really ended the run."""
     return (
         stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == EndedBy.SHUTDOWN

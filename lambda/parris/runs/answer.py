@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..jobs.retry import ON_DEMAND, SPOT, read_retry
 from .budget import cost
 from .ladder import read_ladder
 from .record import RunRecord
 
+if TYPE_CHECKING:
+    from .documents import Receipt
+
 THIS_MACHINE = "this-machine"
 """Of what `most-usd` is where the run may come to a machine of another type."""
 
 
-def answer_of(
-    receipt: Mapping[str, Any], stack_id: str | None, *, duplicate: bool = False
-) -> dict[str, Any]:
+def answer_of(receipt: Receipt, stack_id: str | None, *, duplicate: bool = False) -> dict[str, Any]:
     return {
         "run-id": receipt["run-id"],
         "job": receipt["job"],
-        "stack-name": receipt["stack-name"],
+        "stack-name": receipt.get("stack-name"),
         "stack-id": stack_id,
-        "deadline": receipt["deadline"],
+        "deadline": receipt.get("deadline"),
         "instance-type": receipt.get("instance-type"),
         "market": receipt.get("market"),
         "duplicate": duplicate,
@@ -37,12 +37,11 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
 
     What its first launch has not come to decide is None.
     """
-    known = dict.fromkeys(("stack-name", "deadline"))
-    named = {"run-id": record.run_id, "job": record.job}
-    return answer_of({**known, **record.receipt, **named}, record.stack_id, duplicate=True)
+    named: Receipt = {**record.receipt, "run-id": record.run_id, "job": record.job}
+    return answer_of(named, record.stack_id, duplicate=True)
 
 
-def costs(receipt: Mapping[str, Any]) -> dict[str, Any]:
+def costs(receipt: Receipt) -> dict[str, Any]:
     """Return what an hour of a run costs, and all of it if it goes on to its deadline, in dollars.
 
     Both are None where no price is known. What `make plan` says is the same, but that it asks for

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..contract import EndedBy, State
 from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, Retry
@@ -17,6 +17,9 @@ from .lifecycle import Machine
 from .record import RunRecord
 from .refusals import CAUSES, LATER, Cause
 from .times import iso
+
+if TYPE_CHECKING:
+    from .documents import AttemptRecord, Outcome
 
 PAUSE = timedelta(minutes=2)
 """How long nobody asks EC2 again after all that would do was refused."""
@@ -86,27 +89,35 @@ def follow(
     return Next(number=number, rung=rung, not_before=iso(at))
 
 
-def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, Any]:
+def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
     """Return an ``outcome.json`` with all attempts of its run, and what they cost together.
 
     Args:
         outcome: its ``zone``, the last machine's, is that attempt's alone.
     """
     zone = outcome.get("zone", "")
-    outcome = {key: value for key, value in outcome.items() if key != "zone"}
+    outcome = outcome.copy()
+    outcome.pop("zone", None)
     if not record.attempts or "attempts" in outcome:
         return outcome
     earlier = record.attempts
     if record.state == State.RELAUNCHING:
         return {**outcome, **of_all(earlier)}
     receipt = record.receipt
-    words = ("state", "reason", "ended-by", "cost-usd", "instance-id", "machine")
-    last = {
+    rung = read_rung(receipt)
+    last: AttemptRecord = {
         "number": int(receipt.get("attempt", 1)),
-        **read_rung(receipt).record(),
+        "instance-type": rung.instance_type,
+        "market": rung.market,
+        "subnet-id": rung.subnet_id,
         "began": outcome.get("booted") or receipt.get("attempt-began"),
         "ended": outcome.get("finished"),
-        **{word: outcome.get(word) for word in words},
+        "state": outcome.get("state"),
+        "reason": outcome.get("reason"),
+        "ended-by": outcome.get("ended-by"),
+        "cost-usd": outcome.get("cost-usd"),
+        "instance-id": outcome.get("instance-id"),
+        "machine": outcome.get("machine"),
         "hourly-usd": (receipt.get("price") or {}).get("hourly-usd"),
         "zone": zone,
         "refusal": None,
@@ -116,7 +127,7 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
     return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
 
 
-def of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
+def of_all(attempts: Sequence[Attempt]) -> Outcome:
     """Return what an ``outcome.json`` says of a run whose machines are all over."""
     held = [attempt.record() for attempt in attempts]
     return {"cost-usd": spent_usd(attempts), "attempts": held}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidConfig, InvalidEvent
 from ..events.request import LaunchRequest
@@ -21,6 +21,9 @@ from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
 from .names import run_prefix
 from .record import RunRecord
+
+if TYPE_CHECKING:
+    from .documents import Receipt
 
 COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
 DEFAULT_VOLUME_GB = 30
@@ -71,7 +74,7 @@ class RunPlan:
     write to any stream whose name they know."""
     results_bucket: str
     region: str
-    begins_with: Mapping[str, str]
+    begins_with: Receipt
     """``resumes`` and ``restore`` of its run.json: whose checkpoints, and where those lie."""
     notes: tuple[str, ...]
     git: Mapping[str, Any] | None = None

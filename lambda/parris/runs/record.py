@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import Metric, State
 from .attempt import Attempt, Next, read_attempts, read_next
 from .ending import Ending
+
+if TYPE_CHECKING:
+    from .documents import Outcome, Receipt
 
 LEASE = timedelta(seconds=120)
 """How long a claim without a stack belongs to the launch that made it: twice the function's
@@ -33,7 +36,7 @@ class RunRecord:
     """How many launches have claimed it."""
     lease: datetime
     """Until when the claim holds without a stack."""
-    receipt: Mapping[str, Any]
+    receipt: Receipt
     """Its ``run.json`` when the run was planned; empty before."""
     stack_id: str | None
     reason: str
@@ -43,7 +46,7 @@ class RunRecord:
     """The one that is to come, or on its way; of a run that is ``relaunching``."""
     refused: Ending | None
     """How the run ended, if its next attempt was refused for good."""
-    outcome: Mapping[str, Any] | None
+    outcome: Outcome | None
     """Its ``outcome.json``; None while the run is not over."""
     metrics: Mapping[str, Metric]
     """The last values that its trainer has told; empty if it told none."""
@@ -62,10 +65,14 @@ class RunRecord:
         return {"parris:job": self.job, "parris:run-id": self.run_id}
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> Receipt:
         """Its receipt, with what has become of it since it was planned."""
-        since = {"state": self.state, "reason": self.reason, "stack-id": self.stack_id}
-        return {**self.receipt, **{key: value for key, value in since.items() if value}}
+        known: Receipt = {**self.receipt, "state": self.state}
+        if self.reason:
+            known["reason"] = self.reason
+        if self.stack_id:
+            known["stack-id"] = self.stack_id
+        return known
 
     def is_free(self, now: datetime) -> bool:
         """Return whether another launch may claim the run, if it has no stack."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import SCHEMA
 from .times import read_time
 
+if TYPE_CHECKING:
+    from .documents import Receipt
 
-def read_receipt(body: bytes | str) -> tuple[dict[str, Any], str]:
+
+def read_receipt(body: bytes | str) -> tuple[Receipt, str]:
     """Return the receipt in `body`, and what of it cannot be used ("" if all can be)."""
     try:
         given = json.loads(body)
@@ -25,10 +28,10 @@ def read_receipt(body: bytes | str) -> tuple[dict[str, Any], str]:
     return sound(given)
 
 
-def sound(given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def sound(given: Mapping[str, Any]) -> tuple[Receipt, str]:
     """Return a receipt without what is not of its kind, and what that is ("" if nothing)."""
     wrong = [key for key, fits in _KINDS.items() if key in given and not fits(given[key])]
-    whole = {key: value for key, value in given.items() if key not in wrong}
+    whole: Any = {key: value for key, value in given.items() if key not in wrong}
     if (schema := whole.get("schema", SCHEMA)) > SCHEMA:
         return whole, f"schema {schema} is of a newer version, and this one reads {SCHEMA}"
     return whole, f"{', '.join(wrong)}: not of its kind, and left out" if wrong else ""
