@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from moto.cloudformation.models import cloudformation_backends
 
 from parris.aws.ledger import Ledger
 from parris.aws.results import Results
@@ -139,7 +140,8 @@ class World:
             self.made.append("ec2")
             return self.ec2
 
-        return launch(
+        before = self._changes()
+        answer = launch(
             EVENT if event is None else event,
             "request-1",
             settings=replace(
@@ -161,6 +163,15 @@ class World:
             machine=MACHINE,
             now=NOW + timedelta(minutes=minutes),
         )
+        for stack, changes in self._changes().items():
+            if before.get(stack) != changes:
+                stack.creation_time = (NOW + timedelta(minutes=minutes)).replace(tzinfo=None)
+        return answer
+
+    def _changes(self) -> dict[Any, int]:
+        """Return how often each stack was changed; moto's own time of that is the wall clock's."""
+        stacks = cloudformation_backends["123456789012"]["us-east-1"].stacks
+        return {stack: len(stack.events) for stack in stacks.values()}
 
     def reap(self, minutes: float = 0, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let the reap function sweep, or look at what `event` names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ..aws.stacks import stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import SCHEMA, EndedBy, State
+from ..events.request import is_run_key
 from ..runs import messages_of_ends as messages
 from ..runs.attempt import last_folder
 from ..runs.attempts import Over, between_machines, of_all, with_attempts
@@ -119,7 +120,7 @@ class Recorder:
                 self.end(tags, between_machines(record, ending))
                 return
             instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
-            if instance_id not in {attempt.instance_id for attempt in record.attempts}:
+            if instance_id not in record.past_machines:
                 said = self._said(tags, machine)
         outcome = said or found
         by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
@@ -157,6 +158,13 @@ class Recorder:
 
         if self.notifier.is_told(told_key(job, run_id, "ended"), told):
             self.ledger.close(job, run_id)
+
+    def is_of(self, tags: Mapping[str, str], stack_id: str, instance_id: str = "") -> bool:
+        """Return whether tags name a run that has no other stack or machine, nor waits for one."""
+        if not names_a_run(tags):
+            return False
+        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
+        return record is None or record.is_of(stack_id, instance_id)
 
     def record(self, tags: Mapping[str, str]) -> RunRecord:
         """Return a run's record; one of an earlier version has it from its receipt."""
@@ -215,6 +223,10 @@ class Recorder:
 _INSTANCE = "parris:instance-id"
 
 
+def names_a_run(tags: Mapping[str, str]) -> bool:
+    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
+
+
 def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
     """Return a stack's tags and, as one more, the instance that its output names.
 
@@ -224,6 +236,11 @@ def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
     outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
     known = {_INSTANCE: outputs["InstanceId"]} if "InstanceId" in outputs else {}
     return {**stack_tags(stack), **known}
+
+
+def without_machines(tags: Mapping[str, str], over: Collection[str]) -> dict[str, str]:
+    """Return `run_tags` without the instance, if that is one whose end is known."""
+    return {key: value for key, value in tags.items() if key != _INSTANCE or value not in over}
 
 
 def _believed(

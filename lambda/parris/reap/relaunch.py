@@ -30,7 +30,7 @@ from ..runs.attempts import Over, between_machines, follow, too_late
 from ..runs.budget import cost
 from ..runs.ending import DEAD, FAILED_CREATE, Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
-from ..runs.lifecycle import APPEARING, Decision, Machine, launch_failed
+from ..runs.lifecycle import Decision, Machine, launch_failed
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.refusals import cause_of
@@ -63,10 +63,15 @@ class Relaunches:
     launches: Launches
     now: datetime
 
+    def record(self, tags: Mapping[str, str]) -> RunRecord | None:
+        """Return the record of the run that a stack's tags name, if it has one."""
+        return self.ledger.read(tags["parris:job"], tags["parris:run-id"])
+
     def look(
         self,
         stack: Mapping[str, Any],
         tags: Mapping[str, str],
+        record: RunRecord | None,
         machine: Machine | None,
         decision: Decision,
         said: Outcome | None,
@@ -77,22 +82,21 @@ class Relaunches:
 
         Args:
             tags: the stack's `run_tags`.
-            machine: the newest of the run that EC2 lists.
+            machine: the newest of the run that EC2 lists, and whose end is not known yet.
             said: what that machine says of its run's end, if it does.
         """
-        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
         if record is None or record.outcome is not None:
             return None
+        if not record.is_of(stack["StackId"]):
+            return Decision(delete=False, why="its run has another stack by now")
         if self.holds_the_next(record, stack):
             record = self.complete(record, stack)
         if record.state == State.RELAUNCHING:
             return self._between(stack, record)
-        if not read_retry(record.receipt).on:
+        if stack["StackStatus"].startswith("DELETE_") or not read_retry(record.receipt).on:
             return None
-        if machine is not None and machine.instance_id in _ids(record):
-            machine = None  # the one before; EC2 does not list the new one yet
-            if self._is_young(stack) and not _is_refused(stack, record):
-                return Decision(delete=False, why="EC2 has yet to list its new machine")
+        if _attempt_of(stack) < _current(record) and not _is_refused(stack, record):
+            return Decision(delete=False, why="it was listed before its run's next machine")
         over = self._over(stack, tags, record, machine, decision, said)
         return (
             over
@@ -239,10 +243,6 @@ class Relaunches:
             return ladder.rungs()
         return ladder.rungs(offered) or ladder.rungs()
 
-    def _is_young(self, stack: Mapping[str, Any]) -> bool:
-        changed: datetime = stack.get("LastUpdatedTime", stack["CreationTime"])
-        return self.now - changed < APPEARING
-
 
 def _attempt_of(stack: Mapping[str, Any]) -> int:
     """Return which machine of its run a stack holds, by its tags, or had before an update."""
@@ -254,12 +254,12 @@ def _is_refused(stack: Mapping[str, Any], record: RunRecord) -> bool:
     """Return whether the machine of the attempt that is under way could not be made."""
     status = str(stack["StackStatus"])
     undone = status.startswith("UPDATE_ROLLBACK_") and not status.endswith("_IN_PROGRESS")
-    earlier = _attempt_of(stack) < int(record.receipt.get("attempt", 1))
-    return status in FAILED_CREATE or (undone and earlier)
+    return status in FAILED_CREATE or (undone and _attempt_of(stack) < _current(record))
 
 
-def _ids(record: RunRecord) -> set[str]:
-    return {attempt.instance_id for attempt in record.attempts if attempt.instance_id}
+def _current(record: RunRecord) -> int:
+    """Return which machine of a run is under way, by its record."""
+    return int(record.receipt.get("attempt", 1))
 
 
 def _began(receipt: Receipt) -> str:

@@ -65,6 +65,19 @@ class RunRecord:
         return {"parris:job": self.job, "parris:run-id": self.run_id}
 
     @property
+    def past_machines(self) -> frozenset[str]:
+        """The instance ids of the machines whose end is in `attempts`."""
+        return frozenset(one.instance_id for one in self.attempts if one.instance_id)
+
+    def is_of(self, stack_id: str, instance_id: str = "") -> bool:
+        """Return whether what is heard of a stack, and of a machine, is about the run as it is now.
+
+        A run may have had other machines, and a stack before the one it has; word of those may
+        come late, and twice.
+        """
+        return self.stack_id in (None, stack_id) and instance_id not in self.past_machines
+
+    @property
     def known(self) -> Receipt:
         """Its receipt, with what has become of it since it was planned."""
         known: Receipt = {**self.receipt, "state": self.state}
