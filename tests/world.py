@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from moto.cloudformation.models import cloudformation_backends
+from moto.ec2.models import ec2_backends
 
 from parris.aws.ledger import Ledger
 from parris.aws.results import Results
@@ -27,6 +29,7 @@ from tests.fake_client import FakeClient
 from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS
+from tests.reap_world import IMAGE
 
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
@@ -54,6 +57,26 @@ TEMPLATE = json.dumps(
 BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'  # somebody else's
 MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
+
+
+def start_machine(stack_id: str, tags: Mapping[str, str], at: datetime) -> str:
+    """Start the machine that a run's stack would hold, whose tags are given; return its id."""
+    known = {name: tags[name] for name in ("parris:deployment", "parris:job", "parris:run-id")}
+    named: Any = [{"Key": key, "Value": value} for key, value in known.items()]
+    [instance] = boto3.client("ec2", region_name="us-east-1").run_instances(
+        ImageId=IMAGE,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [*named, {"Key": "parris:stack", "Value": stack_id}],
+            }
+        ],
+    )["Instances"]
+    held = ec2_backends["123456789012"]["us-east-1"].get_instance(instance["InstanceId"])
+    held.launch_time = at
+    return str(held.id)
 
 
 class PriceList:
@@ -94,6 +117,8 @@ class World:
         """What the launch function has been sent, and has yet to get."""
         self.refused: list[Any] = []
         """The same of the reap function, from the launch function."""
+        self.starts_machines = False
+        """Whether a stack has its machine as soon as it is made or changed."""
         self.budget: Decimal | None = None
         """Of the month, in US dollars."""
         for bucket in ("parris-config", "parris-results"):
@@ -141,32 +166,41 @@ class World:
             return self.ec2
 
         before = self._changes()
-        answer = launch(
-            EVENT if event is None else event,
-            "request-1",
-            settings=replace(
-                SETTINGS,
-                agent_version=self.agent_version,
-                **{"monthly_budget_usd": self.budget, **settings},
-            ),
-            clients=Clients(
-                storage=storage,
-                dynamodb=lambda: self.dynamodb,
-                cloudformation=cloudformation,
-                ssm=ssm,
-                pricing=lambda: self.pricing,
-                ec2=ec2,
-                sns=lambda: self.topic.sns,
-                scheduler=lambda: self.scheduler,
-                functions=lambda: self.functions,
-            ),
-            machine=MACHINE,
-            now=NOW + timedelta(minutes=minutes),
-        )
+        try:
+            return launch(
+                EVENT if event is None else event,
+                "request-1",
+                settings=replace(
+                    SETTINGS,
+                    agent_version=self.agent_version,
+                    **{"monthly_budget_usd": self.budget, **settings},
+                ),
+                clients=Clients(
+                    storage=storage,
+                    dynamodb=lambda: self.dynamodb,
+                    cloudformation=cloudformation,
+                    ssm=ssm,
+                    pricing=lambda: self.pricing,
+                    ec2=ec2,
+                    sns=lambda: self.topic.sns,
+                    scheduler=lambda: self.scheduler,
+                    functions=lambda: self.functions,
+                ),
+                machine=MACHINE,
+                now=NOW + timedelta(minutes=minutes),
+            )
+        finally:
+            self._changed(before, minutes)
+
+    def _changed(self, before: dict[Any, int], minutes: float) -> None:
+        """Let what happened to stacks since `before` have happened by the test's clock."""
+        at = NOW + timedelta(minutes=minutes)
         for stack, changes in self._changes().items():
-            if before.get(stack) != changes:
-                stack.creation_time = (NOW + timedelta(minutes=minutes)).replace(tzinfo=None)
-        return answer
+            if before.get(stack) == changes:
+                continue
+            stack.creation_time = at.replace(tzinfo=None)
+            if self.starts_machines and stack.status.endswith("_COMPLETE"):
+                start_machine(stack.stack_id, stack.tags, at)
 
     def _changes(self) -> dict[Any, int]:
         """Return how often each stack was changed; moto's own time of that is the wall clock's."""
