@@ -54,7 +54,7 @@ MEANINGS = {
     AGAIN: "When a run gets another machine.",
     "on": "What it gets another machine after.",
     "exit-statuses": "Of the trainer, after which a failure counts; any if empty.",
-    "attempts": "How many machines a run may have in all.",
+    "attempts": "How many machines a run may have in all; those that EC2 refused do not count.",
     "parameters": "Names and values that reach the script as PARRIS_PARAM_<NAME>.",
     "secrets": "Variables of the trainer's environment, and where AWS holds the value of each.",
     "data": "What the machine fetches from S3 before the trainer starts, and where to.",

@@ -113,6 +113,7 @@ def test_a_launch_that_failed_costs_nothing(world: Runs, monkeypatch: pytest.Mon
 def test_a_launch_that_died_leaves_what_a_sweep_sets_right(
     world: Runs, call: str, kind: str
 ) -> None:
+    world.starts_machines = True
     with pytest.raises(Death), Injector(world.clients, Call(call, 1), kind).at_work():
         launch(world, "a")
     for minutes in (5, 15):

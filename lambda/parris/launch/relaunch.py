@@ -191,7 +191,8 @@ def plan_again(
     read = read_config(config, f"{record.job}/{CONFIG_FILENAME}")
     request = LaunchRequest(job=record.job, identity="", kind="relaunch")
     plan = plan_run(request, read, settings, now, run_id=record.run_id, nonce="")
-    deadline = read_time(receipt.get("deadline")) or now
+    of_machine = read_time(receipt.get("deadline")) or now
+    deadline = max(of_machine, read_time(receipt.get("run-deadline")) or of_machine)
     minutes = int((deadline - now).total_seconds() // 60)
     if minutes < MINIMUM_MINUTES:
         reason = f"{record.reason}; its deadline is too near for another machine"

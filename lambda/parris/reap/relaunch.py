@@ -128,7 +128,7 @@ class Relaunches:
     def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Over:
         if record.refused is not None:
             return between_machines(record, record.refused)
-        if self.now > stack_deadline(stack):
+        if self.now > record.deadline(stack_deadline(stack)):
             return between_machines(record, too_late(record))
         status = str(stack["StackStatus"])
         goes = not status.endswith("_IN_PROGRESS") and status not in UPDATABLE
@@ -218,7 +218,7 @@ class Relaunches:
             rungs=self._rungs(record, over),
             exit_status=(said or {}).get("exit-status"),
             now=self.now,
-            deadline=stack_deadline(stack),
+            deadline=record.deadline(stack_deadline(stack)),
         )
         if isinstance(then, Ending):
             every = attempts if record.attempts else ()

@@ -51,7 +51,7 @@ def costs(receipt: Receipt) -> dict[str, Any]:
     if not price:
         return {"hourly-usd": None, "most-usd": None}
     ladder, retry, budget = read_ladder(receipt), read_retry(receipt), receipt["cost-limit-usd"]
-    moves = retry.attempts > 1 and bool(retry.on)
+    moves = bool(retry.on)
     other_types = moves and len(ladder.instance_types) > 1
     dearest: str | None = price["hourly-usd"]
     if receipt["market"] == SPOT and (not budget or (moves and ON_DEMAND in ladder.markets)):

@@ -21,6 +21,9 @@ from .times import iso
 if TYPE_CHECKING:
     from .documents import AttemptRecord, Outcome
 
+MOST = 100
+"""Machines of a run, with those that EC2 refused: a record and an outcome hold them all."""
+
 PAUSE = timedelta(minutes=2)
 """How long nobody asks EC2 again after all that would do was refused."""
 
@@ -68,9 +71,12 @@ def follow(
     over = Ending(state=last.state, reason=last.reason, ended_by=last.ended_by)
     if not _wanted(last, retry, exit_status):
         return _after_machines(attempts, over)
-    if last.number >= retry.attempts:
-        why = f"; it has had its {retry.attempts} attempts (retry.attempts)"
+    had = sum(attempt.refusal is None for attempt in attempts)
+    if had >= retry.attempts:
+        why = f"; it has had its {retry.attempts} machines (retry.attempts)"
         return _after_machines(attempts, _with(over, why if retry.attempts > 1 else ""))
+    if len(attempts) >= MOST:
+        return _after_machines(attempts, _with(over, _all_refused(attempts)))
     number, rung, at = last.number + 1, rungs[0], now
     if last.refusal is not None and CAUSES[last.refusal] is LATER:
         if not _may_wait(attempts, retry, now):

@@ -63,6 +63,7 @@ Receipt = TypedDict(
         "reason": str,
         "claimed": str,
         "deadline": str,
+        "run-deadline": str,
         "termination-method": str,
         "time-limit-minutes": int | None,
         "cost-limit-usd": str | None,

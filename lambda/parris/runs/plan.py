@@ -41,6 +41,8 @@ class RunPlan:
     deployment: str
     claimed: datetime
     deadline: datetime
+    """Of this attempt: the run's, or where its dollars end if that is earlier."""
+    run_deadline: datetime
     limit_minutes: int
     """Minutes from boot to the guest's own power-off."""
     delete_at: datetime
@@ -149,6 +151,7 @@ def plan_run(
         deployment=settings.deployment,
         claimed=now,
         deadline=deadline,
+        run_deadline=deadline,
         limit_minutes=minutes,
         delete_at=deadline + settings.grace,
         budget_usd=budget,

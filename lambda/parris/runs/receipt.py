@@ -24,6 +24,7 @@ def receipt(plan: RunPlan) -> Receipt:
         "state": State.LAUNCHING,
         "claimed": iso(plan.claimed),
         "deadline": iso(plan.deadline),
+        "run-deadline": iso(plan.run_deadline),
         "termination-method": plan.config.termination_method,
         "time-limit-minutes": plan.limit_minutes if is_limited(plan.config) else None,
         "cost-limit-usd": None if plan.budget_usd is None else f"{plan.budget_usd:f}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..contract import Metric, State
 from .attempt import Attempt, Next, read_attempts, read_next
 from .ending import Ending
+from .times import read_time
 
 if TYPE_CHECKING:
     from .documents import Outcome, Receipt
@@ -68,6 +69,13 @@ class RunRecord:
     def past_machines(self) -> frozenset[str]:
         """The instance ids of the machines whose end is in `attempts`."""
         return frozenset(one.instance_id for one in self.attempts if one.instance_id)
+
+    def deadline(self, of_machine: datetime) -> datetime:
+        """Return when the run must be over, given the deadline of the machine that it has or had.
+
+        That one may be earlier, where the dollars for it end, or later, if it was moved.
+        """
+        return max(of_machine, read_time(self.receipt.get("run-deadline")) or of_machine)
 
     def is_of(self, stack_id: str, instance_id: str = "") -> bool:
         """Return whether what is heard of a stack, and of a machine, is about the run as it is now.

@@ -69,7 +69,7 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(
         ("state", "reason", "stack-id", "stack-name", "log-stream", "keep-stack"), _is_text
     ),
-    **dict.fromkeys(("claimed", "deadline", "attempt-began"), _is_time),
+    **dict.fromkeys(("claimed", "deadline", "run-deadline", "attempt-began"), _is_time),
     **dict.fromkeys(("parameters", "trigger"), _is_mapping),
     **dict.fromkeys(("image", "instance-type", "parris-version"), _or_null(_is_text)),
     "price": _or_null(_is_price),
