@@ -152,6 +152,17 @@ def test_what_is_damaged_is_named_and_what_came_before_is_read(output: Path) -> 
     ]
 
 
+@pytest.mark.parametrize("length", [2**41, 2**63 - 13, 2**63 - 4, 2**63, 2**64 - 1])
+def test_a_record_that_no_file_has_room_for_is_damage(output: Path, length: int) -> None:
+    head = struct.pack("<Q", length)
+    said = head + struct.pack("<I", masked_crc(head))
+    sound = record(event(1, b"loss", SIMPLE))
+    (output / "events.out.tfevents.1.host").write_bytes(sound + said + sound)
+    curves = read_curves(output.parent)
+    assert len(points(curves)["loss"]) == 1
+    assert curves.problems == ["events.out.tfevents.1.host: damaged after 1 records"]
+
+
 def test_no_bytes_break_the_reader() -> None:
     chance = random.Random(7)  # noqa: S311 - the same bytes each time
     sound = event(1, b"loss", TENSOR)
