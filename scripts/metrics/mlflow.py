@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from scripts.metrics.points import Curves, Point
+from scripts.metrics.points import Curves, Point, place
 
 MAX_ROWS = 5_000_000
 MAX_SECONDS = 20.0
@@ -80,11 +80,13 @@ def _read(database: sqlite3.Connection, curves: Curves) -> None:
         raise NotMLflowError("no file of MLflow's: it lacks metrics or runs as a plain table")
     many = database.execute("SELECT count(DISTINCT run_uuid) FROM metrics").fetchone()[0] > 1
     for key, value, stamp, step, is_nan, run, name in _rows(database):
-        stamped = _number(stamp)
+        stamped = place(_number(stamp))
         named = f"{name or str(run)[:8]}/{key}" if many else key
         number = math.nan if is_nan else _number(value)
         if number is not None:
-            point = Point(_number(step) or 0.0, None if stamped is None else stamped / 1000, number)
+            point = Point(
+                place(_number(step)) or 0.0, None if stamped is None else stamped / 1000, number
+            )
             curves.add(named, point)
 
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.metrics.points import Curves
+from scripts.metrics.points import Curves, place
 
 _MOST_CURVES = 50
 _MOST_POINTS = 400
 """Of one curve: about as many as a chart has pixels to tell apart."""
 _MOST_POINTS_OF_RUN = 8_000
 """Of all curves of a run, which bounds what a run adds to the page: some 160 KB."""
-_LARGEST = 2.0**1000
 
 Point = tuple[float, float | None, float | None]
 """Where on the x axis, the value (None: not a finite number), and the time in seconds."""
@@ -48,7 +47,7 @@ class Curve:
 def curves_from(read: Curves) -> list[Curve]:
     """Return the curves as the page has them: those that were met first."""
     known = list(read.by_name.items())[:_MOST_CURVES]
-    times = (_finite(point.time) for _, curve in known for point in curve.points)
+    times = (place(point.time) for _, curve in known for point in curve.points)
     began = next((time for time in times if time is not None), 0.0)
     most = min(_MOST_POINTS, _MOST_POINTS_OF_RUN // max(1, len(known)))
     found = []
@@ -57,9 +56,9 @@ def curves_from(read: Curves) -> list[Curve]:
         by_step: dict[float, Point] = {}
         last = [] if curve.last is None or curve.last is curve.points[-1] else [curve.last]
         for point in [*curve.points, *last]:
-            time = _finite(point.time)
+            time = place(point.time)
             since = None if time is None else time - began
-            by_step[point.step] = (point.step, _finite(point.value), since)
+            by_step[point.step] = (point.step, place(point.value), since)
         whole = sorted(by_step.values(), key=lambda point: point[0])
         points = thinned(whole, most)
         found.append(Curve(name=name, axis=curve.axis, points=points, last=whole[-1][1]))
@@ -85,11 +84,6 @@ def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
 
 def _value(point: Point) -> float:
     return point[1] or 0.0
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number that a chart can have; None if it cannot."""
-    return value if value is not None and abs(value) < _LARGEST else None
 
 
 def _short(value: float) -> float | int:

@@ -238,6 +238,14 @@ def test_values_of_any_type_break_nothing(output: Path) -> None:
     assert read_curves(output.parent).problems == []
 
 
+def test_a_step_or_a_time_that_no_axis_has_is_none_of_a_point(output: Path) -> None:
+    with closing(sqlite3.connect(output / "mlflow.db")) as database:
+        database.executescript(TABLES)
+        database.execute("INSERT INTO metrics VALUES ('loss', 0.5, 9e999, 'a', -9e999, 0)")
+        database.commit()
+    assert points(read_curves(output.parent)) == {"loss": [Point(0, None, 0.5)]}
+
+
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 ROW = "SELECT 'loss' key, 1.0 value, 0 timestamp, 'r' run_uuid, x step, 0 is_nan FROM c"
 NAMES = "SELECT x run_uuid, x name FROM c"
