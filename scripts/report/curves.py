@@ -66,24 +66,37 @@ def curves_from(read: Curves) -> list[Curve]:
 
 
 def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
-    """Return about `most` of the points: ends, and of each stretch the least and the most value.
+    """Return at most `most` of the points, or seven: ends, and least and most of each stretch.
 
-    So no peak is lost, and no gap is closed.
+    So no peak is lost; between two of the values that are kept one None is where any was, so that
+    no gap is closed either.
     """
     if len(points) <= most:
         return points
-    stretch = math.ceil(2 * (len(points) - 2) / (most - 2))
-    kept = [points[0]]
-    for start in range(1, len(points) - 1, stretch):
-        some = points[start : min(start + stretch, len(points) - 1)]
-        known = [point for point in some if point[1] is not None] or some[:1]
-        ends = {min(known, key=_value)[0]: None, max(known, key=_value)[0]: None}
-        kept += [point for point in some if point[0] in ends]
-    return [*kept, points[-1]]
+    kept: Sequence[Point] = ()
+    for share in (2, 3, 4):  # points of a stretch: each of its two values may have a gap before it
+        stretches = max(1, (most - 3) // share)
+        kept = _kept(points, math.ceil((len(points) - 2) / stretches))
+        if len(kept) <= most:
+            break
+    return kept
 
 
-def _value(point: Point) -> float:
-    return point[1] or 0.0
+def _kept(points: Sequence[Point], stretch: int) -> Sequence[Point]:
+    last = len(points) - 1
+    shown = {0, last}
+    for start in range(1, last, stretch):
+        some = range(start, min(start + stretch, last))
+        known = {at: value for at in some if (value := points[at][1]) is not None}
+        if known:
+            shown |= {min(known, key=known.__getitem__), max(known, key=known.__getitem__)}
+    kept, gap = [], False
+    for at, point in enumerate(points):
+        lacks = point[1] is None
+        if at in shown or (lacks and not gap):
+            kept.append(point)
+            gap = lacks
+    return kept
 
 
 def _short(value: float) -> float | int:
