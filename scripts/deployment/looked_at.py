@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
+from math import inf, isfinite
 
 from botocore.exceptions import ClientError
 
@@ -138,10 +138,20 @@ def _values(row: object) -> dict[str, float | str]:
     if not isinstance(row, Mapping):
         return {}
     return {
-        name[:100]: str(value)[:100] if isinstance(value, str) or not isfinite(value) else value
+        name[:100]: _value(value)
         for name, value in row.items()
         if isinstance(value, (int, float, str))
     }
+
+
+def _value(value: float | str) -> float | str:
+    """Return a number, or a short text, which "nan" and "inf" are too."""
+    if isinstance(value, str):
+        return value[:100]
+    try:
+        return value if isfinite(value) else str(value)
+    except OverflowError:  # integers of JSON have no end
+        return str(inf if value > 0 else -inf)
 
 
 def _metrics(deployment: Deployment, run: Run, folder: str) -> dict[str, float | str]:

@@ -20,6 +20,8 @@ from playwright.sync_api import Error, sync_playwright
 
 SECONDS = 2.0
 """Of processor time, in which 10,000 runs are open: a busy machine's clock says nothing."""
+SORT_SECONDS = 0.75
+"""Of processor time, in which they are sorted and drawn anew."""
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -208,8 +210,13 @@ def draws_and_zooms(browser: Browser) -> None:
 
 def picture(page: Any) -> str:
     """Return the first chart's pixels, once they are drawn."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+    drawn(page)
     return str(page.locator("#charts canvas").first.evaluate("(canvas) => canvas.toDataURL()"))
+
+
+def drawn(page: Any) -> None:
+    """Wait until the page has drawn what is to be drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
 
 
 def shows_one_run(browser: Browser) -> None:
@@ -332,8 +339,7 @@ def many(browser: Browser) -> None:
     with browser.page("many") as page:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
-        measured = session.send("Performance.getMetrics")["metrics"]
-        seconds = next(one["value"] for one in measured if one["name"] == "ProcessTime")
+        seconds = processor_time(session)
         print(f"  10,000 runs: {seconds:.2f} s of processor time", flush=True)
         assert seconds < SECONDS
         assert page.locator("#table tbody tr").count() == 50
@@ -341,11 +347,23 @@ def many(browser: Browser) -> None:
         page.get_by_role("button", name="Next page").click()
         assert not set(first) & set(column(page, "Run"))
         assert "51 to 100 of 10,000" in page.locator("#pages").inner_text()
-        began = time.process_time()
-        heading(page, "Cost").first.get_by_role("button").click()
-        assert time.process_time() - began < 1
+        button = heading(page, "Cost").first.get_by_role("button")
+        button.hover()
+        drawn(page)
+        began = processor_time(session)
+        button.click()
+        drawn(page)
+        seconds = processor_time(session) - began
+        print(f"  to sort them: {seconds:.2f} s of processor time", flush=True)
+        assert seconds < SORT_SECONDS
         costs = [float(text.lstrip("$")) for text in column(page, "Cost")]
         assert costs == sorted(costs, reverse=True)
+
+
+def processor_time(session: Any) -> float:
+    """Return the seconds that the page's own process has worked (CDP, Performance.getMetrics)."""
+    measured = session.send("Performance.getMetrics")["metrics"]
+    return float(next(one["value"] for one in measured if one["name"] == "ProcessTime"))
 
 
 def little(browser: Browser) -> None:

@@ -213,6 +213,13 @@ def test_the_last_value_of_each_metric_counts() -> None:
     assert len(read_metrics(many)) == 50
 
 
+def test_a_whole_number_without_end_is_infinite() -> None:
+    row = f'{{"loss": 1{"0" * 400}, "gain": -1{"0" * 400}, "long": 1{"0" * 9000}}}'.encode()
+    assert read_metrics([row]) == {}  # Python reads no more than 4300 digits
+    row = row.replace(b"0" * 9000, b"0")
+    assert read_metrics([row]) == {"loss": "inf", "gain": "-inf", "long": 10}
+
+
 def test_a_package_of_two_interpreters_has_both_versions() -> None:
     text = "# what the trainer ran with\n# machine x86_64\n\n# python 3.9 of a\nx==1\n"
     facts, packages = read_environment(f"{text}# python 3.11 of b\nx==2\n# cut short\n")

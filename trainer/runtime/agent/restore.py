@@ -122,7 +122,8 @@ class Restore:
         self.resumed = counts["checkpoints"] > 0
         fetched = f"{size:,} bytes, fetched in {time.monotonic() - began:.1f} s"
         if self._source.run:
-            self.problem = "" if self.resumed else "there are none any more"
+            none = "none of them is whole" if mended.left_out else "there are none any more"
+            self.problem = "" if self.resumed else none
             self.told = (
                 f"this run goes on from run {self._source.run}: {counts['checkpoints']} checkpoint "
                 f"files, {fetched}"

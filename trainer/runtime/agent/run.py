@@ -67,7 +67,10 @@ def supervise(
             store.sync_now(*notice_times(deadline - time.time(), most_grace))
         grace = grace_within(deadline - time.time(), most_grace)
     ended_by_itself = trainer.ended.is_set()
-    trainer.stop(0 if ended_by_itself else grace)
+    if not ended_by_itself:
+        store.doubt()
+    if not trainer.stop(0 if ended_by_itself else grace):
+        store.trust()
     trainer.drain()
     if trainer.log_error:
         return Ending(State.FAILED, disk_reason(trainer.log_error), EndedBy.AGENT)

@@ -122,18 +122,24 @@ class Trainer:
         """The id of its process group; 0 before it has begun."""
         return self._group or 0
 
-    def stop(self, grace: float) -> None:
-        """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL."""
+    def stop(self, grace: float) -> bool:
+        """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL.
+
+        Returns:
+            Whether something of it was left to kill, which may have been writing.
+        """
         if self._group is None:
-            return
+            return False
         if grace > 0:
             self._signal(signal.SIGTERM)
             # The group and not its leader: bash dies at once, while its child saves its work.
             until = time.monotonic() + grace
             while time.monotonic() < until and not (self.ended.is_set() and self._is_empty()):
                 time.sleep(0.1)
+        killed = not self._is_empty()
         self._signal(signal.SIGKILL)
         self.ended.wait(10)
+        return killed
 
     def drain(self) -> None:
         """Take what is left in the pipe; whoever left the group and holds it is not waited for."""
