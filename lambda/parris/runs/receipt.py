@@ -35,6 +35,7 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         "keep-stack": plan.config.keep_stack,
         "script": plan.config.script,
         "parameters": dict(plan.parameters),
+        **_setup(plan),
         "secrets": dict(plan.config.secrets),
         "data": [dict(one) for one in plan.config.data],
         "sync-interval-seconds": plan.config.sync_interval_seconds,
@@ -46,3 +47,11 @@ def receipt(plan: RunPlan) -> dict[str, Any]:
         **({"git": plan.git} if plan.git else {}),
         **({"rerun-of": plan.rerun_of} if plan.rerun_of else {}),
     }
+
+
+def _setup(plan: RunPlan) -> dict[str, Any]:
+    config = plan.config
+    earlier = {"earlier": plan.setup_from} if plan.setup_from else {}
+    setup = {"script": config.setup_script, "inputs": list(config.setup_inputs), **earlier}
+    known = {"setup": config.setup_script and setup, "container": config.container}
+    return {key: value for key, value in known.items() if value}

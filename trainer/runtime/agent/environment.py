@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Optional
 
 from .limits import LONGEST_LOOK_SECONDS, SMI_SECONDS
+from .process import living
 from .store import PACKAGES
-from .trainer import living
 
 MAX_BYTES = 256 * 1024
 """Of the file; some thousands of packages."""

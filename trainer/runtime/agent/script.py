@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .words import RunError
 
+SETUP_DIR = "PARRIS_SETUP_DIR"
 TOO_MANY = "Too many arguments."
 """What systemd says to `poweroff now`, with status 1 (systemctl-compat-halt.c)."""
 
@@ -31,6 +32,8 @@ def trainer_environment(home: Path, receipt: dict[str, Any], resumed: bool) -> d
     }
     if resumed:
         values["PARRIS_RESUMED"] = "1"
+    if receipt.get("setup"):
+        values[SETUP_DIR] = str(home / "setup")
     for name, value in receipt.get("parameters", {}).items():
         values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(value)
     return values
