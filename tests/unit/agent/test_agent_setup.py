@@ -137,6 +137,16 @@ def test_another_machine_of_the_run_begins_with_the_setup_of_the_one_before(warm
     assert log[-2:] == ["numpy", "linked"]
 
 
+def test_the_packages_of_an_environment_that_the_setup_made_are_listed(warm: Machine) -> None:
+    made = 'mkdir "$PARRIS_SETUP_DIR/venv"; echo version=3.99 > "$PARRIS_SETUP_DIR/venv/pyvenv.cfg"'
+    warm.script(made, "setup.sh")
+    train(warm, "echo trained")
+    assert (
+        f"# python 3.99 of {warm.home}/setup/venv\n"
+        in (warm.stored("packages.txt") or b"").decode()
+    )
+
+
 def change_input(machine: Machine) -> None:
     machine.script("numpy\n", "requirements.txt")
 

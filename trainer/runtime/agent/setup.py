@@ -24,11 +24,12 @@ from . import archive
 from .aws import Answer, Aws
 from .inputs import is_final
 from .limits import HUNG_SECONDS, RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
+from .script import SETUP
 from .whole import split_uri
 from .words import RunError, say
 
-FOLDER, WORKPLACE = "setup", "setup-source"
-"""Below the machine's folder: what the setup leaves, and where it runs: beside its inputs only."""
+WORKPLACE = "setup-source"
+"""Below the machine's folder: where the setup runs, beside its inputs only."""
 NOTED = "setup.json"
 """In a machine's folder: where each setup of the job is kept that is known, by its hash."""
 MOST_NOTED = 10
@@ -55,7 +56,7 @@ class Setup:
         self._before = receipt.get("earlier-attempt")  # of this run, which knows more
         self.script: str = wanted["script"]
         self._inputs: list[str] = wanted.get("inputs") or []
-        self.folder, self.workplace = home / FOLDER, home / WORKPLACE
+        self.folder, self.workplace = home / SETUP, home / WORKPLACE
         self._bucket = split_uri(own_uri)[0]
         self._noted: dict[str, Kept] = {}
         self.digest = ""
