@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 from scripts import package_lambda
+from scripts.local import cloud
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class Clone:
             raise SystemExit(f"error: make {' '.join(arguments)}\n{result.stdout}{result.stderr}")
         return result.stdout
 
+    def client(self, service: str) -> Any:
+        """Return a client of its cloud."""
+        environ = cloud.local_environ(os.environ, self.folder / ".parris/local")
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=environ["AWS_ENDPOINT_URL"],
+            region_name=environ["AWS_REGION"],
+            aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        )
+
 
 @contextlib.contextmanager
 def deployed_clone(folder: Path) -> Iterator[Clone]:
@@ -44,9 +60,7 @@ def deployed_clone(folder: Path) -> Iterator[Clone]:
     ).stdout.splitlines()
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((root / name).read_bytes())
-    for name in (".ci/test", ".ci/check"):
-        (folder / name).chmod(0o755)
+        shutil.copy(root / name, folder / name)  # with its mode: make calls ./parris
     (folder / ".venv").symlink_to(root / ".venv")
     clone = Clone(folder)
     try:

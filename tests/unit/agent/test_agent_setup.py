@@ -306,12 +306,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-@pytest.mark.parametrize("filtered", [True, False])
-def test_nothing_of_an_archive_gets_outside_its_folder(
-    tmp_path: Path, what: str, filtered: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not filtered:
-        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+def test_nothing_of_an_archive_gets_outside_its_folder(tmp_path: Path, what: str) -> None:
     (tmp_path / "outside").write_text("mine")
     packed = tmp_path / "x.tar.gz"
     with tarfile.open(packed, "w:gz") as tar:

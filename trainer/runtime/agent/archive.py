@@ -16,10 +16,11 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-BLOCK = 1 << 20
-"""Bytes that go at once between tar and what compresses."""
+BLOCK = 1 << 16
+"""Bytes that go at once between tar and what compresses, as many as a pipe holds: tarfile moves
+all that is left of them with each header that it reads."""
 LONGEST_SCRIPT = 1 << 16
 """Bytes of what may name its own folder: an environment's scripts have some hundred."""
 ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, ValueError)
@@ -54,7 +55,7 @@ def pack(folder: Path, archive: Path, given_up: threading.Event) -> Size:
     files, size = 0, 0
     with (
         _compressing(archive) as stream,
-        tarfile.open(fileobj=stream, mode="w|", bufsize=BLOCK) as tar,
+        tarfile.open(fileobj=stream, mode="w|", bufsize=BLOCK, format=tarfile.GNU_FORMAT) as tar,
     ):
         for path in _below(folder):
             if given_up.is_set():
@@ -94,7 +95,7 @@ def unpack(archive: Path, folder: Path, given_up: threading.Event) -> Size:
             if member.issym():
                 links.append(member)
                 continue
-            _extract(tar, member, root)
+            _extract(tar, member, os.path.join(root, member.name))  # noqa: PTH118
             files, size = files + member.isreg(), size + member.size
     for link in links:
         place = os.path.join(root, link.name)  # noqa: PTH118 - not resolved, nor made plainer
@@ -132,12 +133,22 @@ def _check(member: tarfile.TarInfo) -> None:
         raise tarfile.ExtractError(f"{member.name} is neither file, folder nor link")
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> None:
-    """Extract a file or a folder as this user's own, without special bits."""
-    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-    member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
-    safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-    tar.extract(member, root, **safe)
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: str) -> None:
+    """Make a folder, or a file that is not there, as this user's own and without special bits.
+
+    There is no link yet on the way, so that a name without ".." cannot lead out. tarfile's filter
+    for data, which not every Python 3.9 has, refuses the links that an environment needs.
+    """
+    if member.isdir():
+        os.mkdir(place, 0o755)  # noqa: PTH102
+        return
+    content = tar.extractfile(member)
+    assert content is not None  # noqa: S101 - it is a regular file
+    with open(place, "xb") as file:  # noqa: PTH123
+        shutil.copyfileobj(content, file, 16 * BLOCK)
+        file.flush()
+        os.fchmod(file.fileno(), member.mode & 0o755 | 0o600)
+        os.utime(file.fileno(), (member.mtime, member.mtime))
 
 
 def _below(folder: Path) -> Iterator[Path]:

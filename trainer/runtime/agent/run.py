@@ -197,7 +197,7 @@ class Run:
             State.FAILED, f"the supervisor failed: {type(error).__name__}: {error}", EndedBy.AGENT
         )
         if self._ending is None:
-            for process in self._begun:
+            for process in self._begun[-1:]:  # the others are over
                 process.stop(10)
                 process.drain()
         if self._streamer is not None:
