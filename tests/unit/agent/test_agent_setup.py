@@ -275,6 +275,13 @@ def test_a_setup_that_leaves_nothing_is_not_kept(warm: Machine) -> None:
         assert log[1].endswith(" and left nothing in PARRIS_SETUP_DIR, so that it runs each time")
 
 
+def test_on_an_image_that_nobody_knows_nothing_is_restored_in_another_run(warm: Machine) -> None:
+    warm.receipt["image"] = "/aws/service/ami-amazon-linux-latest/x"  # and metadata does not answer
+    train(warm)
+    warm.receipt["run-id"] = "r2"
+    assert not is_restored(train(warm))
+
+
 def test_what_cannot_be_stored_does_not_keep_the_trainer_from_training(warm: Machine) -> None:
     denied = "upload failed: An error occurred (AccessDenied) when calling the PutObject operation"
     warm.break_aws({"match": "s3://results/setups", "status": 1, "said": denied})
