@@ -54,6 +54,7 @@ environ["PATH"] = "/bin:/usr/bin"
 assert ctypes.CDLL(None).unshare({newpid}) == 0
 child = os.fork()
 if not child:
+    os.setsid()  # as a container is: no child of the client, and not in its group
     os.chdir(given["--workdir"])
     entry = given["--entrypoint"]
     os.execve(entry, [entry, *words[at + 1:]], environ)

@@ -106,25 +106,33 @@ def test_the_second_run_restores_what_the_first_ones_setup_left(compressed: Mach
     assert [path.name for path in compressed.home.iterdir() if ".tar" in path.name] == []
 
 
+def let_it_be_of_an_earlier_run(machine: Machine) -> None:
+    """Let what the machine has noted be the word of another one, in another folder."""
+    earlier = "runs/digits/r0/machines/X:i-1/"
+    (machine.folder / "s3/results" / earlier).mkdir(parents=True)
+    noted = machine.folder / "s3/results" / OWN / "setup.json"
+    noted.rename(machine.folder / "s3/results" / earlier / "setup.json")
+    machine.receipt["setup"]["earlier"] = earlier
+
+
 def test_what_a_machine_knows_goes_on_to_the_next_though_it_has_nothing_to_store(
     warm: Machine,
 ) -> None:
     train(warm)
     noted = warm.stored("setup.json")
-    (warm.folder / "s3/results" / OWN / "setup.json").rename(warm.folder / "earlier")
-    earlier = warm.folder / "s3/results/runs/digits/r0/machines/X:i-1/setup.json"
-    earlier.parent.mkdir(parents=True)
-    (warm.folder / "earlier").rename(earlier)
-    warm.receipt["setup"]["earlier"] = "runs/digits/r0/machines/X:i-1/"
+    let_it_be_of_an_earlier_run(warm)
     assert is_restored(train(warm))
     assert warm.stored("setup.json") == noted
 
 
 def test_a_setup_that_fails_leaves_the_next_run_what_was_known_before(warm: Machine) -> None:
     train(warm)
+    let_it_be_of_an_earlier_run(warm)
     warm.script("exit 3", "setup.sh")
+    shutil.rmtree(warm.home / "setup")
     assert warm.run(TRAINER)["state"] == "failed"
     warm.script(SETUP, "setup.sh")
+    warm.receipt["setup"]["earlier"] = OWN
     assert is_restored(train(warm))
 
 

@@ -134,9 +134,7 @@ class Run:
         """Return whether the run has ended in its setup, which is restored, or else runs."""
         setup = Setup(self._aws, self._home, receipt, self._own_uri)
         image = self._identity.get("image") or str(receipt.get("image"))
-        if not image.startswith(
-            "ami-"
-        ):  # a parameter's name, which stands for another one next week
+        if not image.startswith("ami-"):  # what a parameter names is another one next week
             image = f"of run {receipt['run-id']}"
         setup.prepare({"image": image, "container": container.image_id() if container else ""})
         what = f"what {setup.script} leaves"
