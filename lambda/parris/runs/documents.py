@@ -50,6 +50,15 @@ AttemptRecord = TypedDict(
 )
 """One machine of a run that has had several."""
 
+
+class SetupRecord(TypedDict, total=False):
+    script: str
+    inputs: Sequence[str]
+    earlier: str
+
+
+"""What runs before the trainer, and where what an earlier machine made of it lies."""
+
 Receipt = TypedDict(
     "Receipt",
     {
@@ -83,6 +92,8 @@ Receipt = TypedDict(
         "keep-stack": str,
         "script": str,
         "parameters": Mapping[str, str],
+        "setup": SetupRecord,
+        "container": str,
         "secrets": Mapping[str, str],
         "data": Sequence[Mapping[str, str]],
         "sync-interval-seconds": int,

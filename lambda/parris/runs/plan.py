@@ -81,6 +81,8 @@ class RunPlan:
     notes: tuple[str, ...]
     git: Mapping[str, Any] | None = None
     """``commit`` and ``dirty`` of the job's files, where they were uploaded from a git clone."""
+    setup_from: str = ""
+    """The folder of the job's last machine that is believed, which knows the job's setups."""
     rerun_of: str = ""
     """The run that is run again, whose files it begins with; "" where those are the job's."""
 

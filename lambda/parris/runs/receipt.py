@@ -50,6 +50,12 @@ def receipt(plan: RunPlan) -> Receipt:
         "parris-version": __version__,
         **plan.begins_with,
     }
+    if script := plan.config.setup_script:
+        known["setup"] = {"script": script, "inputs": list(plan.config.setup_inputs)}
+        if plan.setup_from:
+            known["setup"]["earlier"] = plan.setup_from
+    if plan.config.container:
+        known["container"] = plan.config.container
     if plan.reserved_usd is not None:
         known["reserved-usd"] = f"{plan.reserved_usd:f}"
     if plan.git:

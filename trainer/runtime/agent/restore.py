@@ -79,6 +79,10 @@ class Restore:
         """Whether there are checkpoints to go on from."""
         self._thread: threading.Thread | None = None
 
+    @property
+    def doing(self) -> str:
+        return f"the fetch of {self.what}"
+
     def start(self, events: Events) -> None:
         """Begin to fetch; RESTORED comes when that is over."""
 

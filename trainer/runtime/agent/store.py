@@ -104,11 +104,15 @@ class Store:
     def sync_now(self, wait: float, give_up: float) -> None:
         """Store what changed, while the trainer runs; return when that is done, or after `wait`.
 
+        Before the trainer runs there is nothing new to store.
+
         Args:
             wait: seconds; the upload goes on behind them.
             give_up: seconds from now at which it is killed if it still goes on, since the last
                 upload, of what is newer, is to have its time.
         """
+        if self._attempt is None:
+            return
         timer = threading.Timer(give_up, self._given_up.set)
         timer.daemon = True
         timer.start()
