@@ -126,6 +126,7 @@ def test_a_launch_that_died_after_its_stack_is_completed_and_told_of_by_a_sweep(
     def dies(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    world.starts_machines = True
     with monkeypatch.context() as patch:
         patch.setattr(Commit, "_complete", dies)
         with pytest.raises(KeyboardInterrupt):
