@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
 
-from botocore.exceptions import ClientError
-
 from parris.jobs.commit import as_git
 from parris.runs.documents import Outcome, Receipt
 from scripts.deployment.folders import believed_folder
@@ -51,14 +49,15 @@ class LookedAt:
 
 
 def look_at(deployment: Deployment, run: Run, now: datetime) -> LookedAt:
-    folder = believed_folder(deployment, run)
-    text = _read(deployment, f"{folder}packages.txt", PACKAGES_BYTES)
+    s3, bucket = deployment.client("s3"), deployment.results_bucket
+    place = Place(s3=s3, bucket=bucket, folder=believed_folder(deployment, run))
+    text = place.get(f"{place.folder}packages.txt", f"bytes=0-{PACKAGES_BYTES - 1}") or b""
     machine, packages = read_environment(text.decode(errors="replace"))
     return LookedAt(
         run=run,
         facts={**facts_of(run.receipt, run.outcome or {}), **machine},
         packages=packages,
-        metrics=_metrics(deployment, run, folder),
+        metrics=_metrics(run, place),
         summary=summary_of(run, now),
     )
 
@@ -154,31 +153,16 @@ def _value(value: float | str) -> float | str:
         return str(inf if value > 0 else -inf)
 
 
-def _metrics(deployment: Deployment, run: Run, folder: str) -> dict[str, float | str]:
+def _metrics(run: Run, place: Place) -> dict[str, float | str]:
     """Return what a run's outcome says of its metrics, else its own file of that name."""
     if told := _values((run.outcome or {}).get("metrics")):
         return told
-    end = _read(deployment, f"{folder}output/metrics.jsonl", METRICS_BYTES, end=True)
+    end = place.get(f"{place.folder}output/metrics.jsonl", f"bytes=-{METRICS_BYTES}") or b""
     lines = end.split(b"\n")
     if len(end) == METRICS_BYTES:
         lines = lines[1:]  # which may be cut
-    last = _read(deployment, f"{folder}output/metrics.json", METRICS_BYTES)
-    place = Place(s3=deployment.client("s3"), bucket=deployment.results_bucket, folder=folder)
+    if told := read_metrics(lines):
+        return told
+    whole = place.get(f"{place.folder}output/metrics.json", f"bytes=0-{METRICS_BYTES - 1}") or b""
     # Those of TensorBoard and MLflow no machine reads, so that no outcome has them.
-    return read_metrics(lines) or read_metrics([last]) or _values(last_values(place))
-
-
-def _read(deployment: Deployment, key: str, most: int, *, end: bool = False) -> bytes:
-    """Return the beginning, or the `end`, of an object of the results bucket; b"" without one."""
-    span = f"bytes=-{most}" if end else f"bytes=0-{most - 1}"
-    try:
-        answer = deployment.client("s3").get_object(
-            Bucket=deployment.results_bucket, Key=key, Range=span
-        )
-    except ClientError as error:
-        # An empty object has no range (S3 API reference, GetObject: InvalidRange).
-        if error.response["Error"]["Code"] not in ("NoSuchKey", "InvalidRange"):
-            raise
-        return b""
-    body: bytes = answer["Body"].read()
-    return body
+    return read_metrics([whole]) or _values(last_values(place))

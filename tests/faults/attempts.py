@@ -22,14 +22,17 @@ from tests.runs_world import Runs, interrupted, refuse
 
 STOPPED = ("no next machine", "no next machine, its end")
 REFUSED = "machine refused"
+AFTER_REFUSAL = "next stack"
 SCENES = (
     *("machine taken", "machine taken, by a sweep", "next machine", "next machine, budgeted"),
     *STOPPED,
     REFUSED,
+    AFTER_REFUSAL,
 )
 """What the fault strikes: the reap function as it hears of the end, or the launch function; of a
 run that is to stop, the launch function or the reap function as that hears of it; of a machine that
-EC2 refused, the reap function as it hears that its stack is gone."""
+EC2 refused, the reap function as it hears that its stack is gone, or the launch that makes the
+next one."""
 
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 
@@ -51,12 +54,15 @@ def _play(case: Case, runs: Runs, patch: pytest.MonkeyPatch) -> Case:
             act = partial(runs.end_refused, 10.1)
     elif case.name.startswith("next machine"):
         run_id, first = interrupted(runs)
-    elif case.name == REFUSED:
+    elif case.name in (REFUSED, AFTER_REFUSAL):
         run_id, first = runs.begin(), ""
         gone = stack_event(runs.stack()["StackId"], "parris-reap-20261124T120100000000")
         refuse(patch, "There is no Spot capacity available that matches your request.")
         runs.reap(9)
         act = partial(runs.reap, 10, gone)
+        if case.name == AFTER_REFUSAL:
+            act()
+            act = partial(runs.deliver, 10.1)
     else:
         run_id = runs.begin()
         first = runs.machine(run_id)

@@ -13,6 +13,7 @@ from moto.cloudformation.models import cloudformation_backends
 from parris.aws.instances import list_machines
 from parris.aws.stacks import stack_tags
 from parris.contract import State
+from tests.faults.injector import Call, Death, Injector
 from tests.reap_world import machine_event, stack_event
 from tests.runs_world import Runs, refuse
 
@@ -42,6 +43,18 @@ def holds(patch: pytest.MonkeyPatch, machine: str) -> None:
     patch.setattr("parris.reap.review.run_tags", lambda stack: {**stack_tags(stack), **named})
 
 
+def relaunched(runs: Runs, *, noticed: bool = True) -> tuple[str, str]:
+    """Return a run whose next machine is on its way, and the machine that it had."""
+    run_id = runs.begin()
+    first = runs.machine(run_id)
+    if noticed:
+        say(runs, run_id, first)
+    runs.take(first)
+    runs.reap(10, machine_event(first))
+    runs.deliver(10.1)
+    return run_id, first
+
+
 def goes_on(runs: Runs, run_id: str, machine: str) -> None:
     record = runs.record(run_id)
     assert (record.state, record.outcome, len(record.attempts)) == (State.ACCEPTED, None, 1)
@@ -55,13 +68,7 @@ def goes_on(runs: Runs, run_id: str, machine: str) -> None:
 def test_a_late_event_of_the_machine_before_ends_nothing(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, *, noticed: bool, began: bool, minutes: int
 ) -> None:
-    run_id = runs.begin()
-    first = runs.machine(run_id)
-    if noticed:
-        say(runs, run_id, first)
-    runs.take(first)
-    runs.reap(10, machine_event(first))
-    runs.deliver(10.1)
+    run_id, first = relaunched(runs, noticed=noticed)
     second = runs.machine(run_id, 10.2, began=began)
     holds(monkeypatch, second)
     runs.reap(minutes, machine_event(first))
@@ -92,13 +99,7 @@ def test_a_sweep_that_listed_the_machine_before_does_not_end_the_next_one(
 def test_an_update_may_take_longer_than_ec2_takes_to_list_a_machine(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, *, noticed: bool
 ) -> None:
-    run_id = runs.begin()
-    first = runs.machine(run_id)
-    if noticed:
-        say(runs, run_id, first)
-    runs.take(first)
-    runs.reap(10, machine_event(first))
-    runs.deliver(10.1)
+    run_id, first = relaunched(runs, noticed=noticed)
     holds(monkeypatch, first)  # until the update is done
     moto_stack().status = "UPDATE_IN_PROGRESS"
     runs.reap(18)
@@ -110,12 +111,7 @@ def test_an_update_may_take_longer_than_ec2_takes_to_list_a_machine(
 def test_a_machine_that_never_comes_is_followed_by_another_all_the_same(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = runs.begin()
-    first = runs.machine(run_id)
-    say(runs, run_id, first)
-    runs.take(first)
-    runs.reap(10, machine_event(first))
-    runs.deliver(10.1)
+    run_id, _ = relaunched(runs)
     holds(monkeypatch, "i-0123456789abcdef0")  # which EC2 does not list, and which stored nothing
     runs.reap(18)
     record = runs.record(run_id)
@@ -138,6 +134,29 @@ def test_a_stack_that_was_deleted_twice_by_its_events_ends_nothing(
     goes_on(runs, run_id, second)
     runs.reap(11)
     goes_on(runs, run_id, second)
+
+
+@pytest.mark.parametrize("by", ["event", "sweep"])
+def test_a_stack_that_its_launch_did_not_come_to_note_is_the_runs_all_the_same(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """The launch dies after CreateStack; EC2 takes that stack's machine before anybody looks."""
+    run_id = runs.begin(market="spot-then-on-demand")
+    old = runs.stack()["StackId"]
+    with monkeypatch.context() as patch:
+        refuse(patch, "There is no Spot capacity available that matches your request.")
+        runs.reap(1)
+        runs.reap(1.1, stack_event(old, BY_REAP))
+    died = Injector(runs.clients, Call("cloudformation.CreateStack", 1), "dies-after")
+    with pytest.raises(Death), died.at_work():
+        runs.deliver(1.2)
+    assert (runs.record(run_id).stack_id, runs.attempt()) == (old, "2")
+    second = runs.machine(run_id, 1.3)
+    runs.take(second)
+    runs.reap(5, machine_event(second) if by == "event" else None)
+    record = runs.record(run_id)
+    assert [one.instance_id for one in record.attempts] == [None, second]
+    assert (record.state, record.next and record.next.number) == (State.RELAUNCHING, 3)
 
 
 def test_a_late_event_of_a_machine_whose_stack_is_gone_ends_nothing(runs: Runs) -> None:

@@ -179,6 +179,12 @@ def stack_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
     return {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
 
 
+def stack_attempt(stack: Mapping[str, Any]) -> int:
+    """Return which machine of its run a stack holds, by its tags, or had before an update."""
+    text = stack_tags(stack).get("parris:attempt", "1")
+    return int(text) if text.isdigit() else 1
+
+
 def stack_deadline(stack: Mapping[str, Any]) -> datetime:
     """Return a stack's deadline: its parameter, which make extend moves, or else its tag."""
     given = (stack_parameters(stack).get("Deadline"), stack_tags(stack).get("parris:deadline"))

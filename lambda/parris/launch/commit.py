@@ -206,8 +206,12 @@ class Commit:
         here is done by a sweep.
         """
         price = self.plan.price.record() if self.plan.price else None
-        facts: Receipt = {"state": State.ACCEPTED, "stack-id": stack_id, "image": image}
-        facts["price"] = price
+        facts: Receipt = {
+            "state": State.ACCEPTED,
+            "stack-id": stack_id,
+            "image": image,
+            "price": price,
+        }
         whole: Receipt = {**receipt(self.plan), **facts}
         answer = self._answer(stack_id)
         key = told_key(self.plan.job, self.plan.run_id, "started")

@@ -39,7 +39,7 @@ from ..runs.ending import Ending
 from ..runs.images import default_image
 from ..runs.names import run_prefix
 from ..runs.plan import RunPlan, plan_run
-from ..runs.record import RunRecord
+from ..runs.record import RunRecord, run_deadline
 from ..runs.times import iso, read_time
 from ..settings import Settings
 from . import prepare
@@ -191,8 +191,7 @@ def plan_again(
     read = read_config(config, f"{record.job}/{CONFIG_FILENAME}")
     request = LaunchRequest(job=record.job, identity="", kind="relaunch")
     plan = plan_run(request, read, settings, now, run_id=record.run_id, nonce="")
-    of_machine = read_time(receipt.get("deadline")) or now
-    deadline = max(of_machine, read_time(receipt.get("run-deadline")) or of_machine)
+    deadline = run_deadline(receipt, read_time(receipt.get("deadline")) or now)
     minutes = int((deadline - now).total_seconds() // 60)
     if minutes < MINIMUM_MINUTES:
         reason = f"{record.reason}; its deadline is too near for another machine"

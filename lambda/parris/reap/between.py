@@ -14,13 +14,15 @@ from ..contract import EndedBy, State
 from ..runs.attempts import between_machines, too_late
 from ..runs.ending import Ending
 from ..runs.lifecycle import Step, deleted, next_step, replaced
-from ..runs.record import RunRecord
+from ..runs.record import RunRecord, run_deadline
 from ..runs.times import read_time
 from .recorder import Recorder
 from .relaunch import Relaunches
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+
+    from ..runs.documents import Receipt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,8 @@ class Between:
 
     def _begin_or_end(self, record: RunRecord) -> None:
         """Ask for the next machine of a run, or say how it ended if its deadline has come."""
-        known = {**record.receipt, **self.recorder.receipt(record.tags)}
-        deadline = read_time(known.get("deadline")) or self.now
-        if self.now > max(deadline, read_time(known.get("run-deadline")) or deadline):
+        known: Receipt = {**record.receipt, **self.recorder.receipt(record.tags)}
+        if self.now > run_deadline(known, read_time(known.get("deadline")) or self.now):
             self._end(record, too_late(record))
         else:  # the launch function looks whether somebody has asked it to stop
             self.relaunches.start(record)

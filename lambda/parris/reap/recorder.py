@@ -12,7 +12,7 @@ from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.slots import Slots
 from ..aws.stack_events import first_failure, last_failed_deletion
-from ..aws.stacks import stack_tags
+from ..aws.stacks import stack_attempt, stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import SCHEMA, EndedBy, State
@@ -159,12 +159,14 @@ class Recorder:
         if self.notifier.is_told(told_key(job, run_id, "ended"), told):
             self.ledger.close(job, run_id)
 
-    def is_of(self, tags: Mapping[str, str], stack_id: str, instance_id: str = "") -> bool:
+    def is_of(
+        self, tags: Mapping[str, str], stack: Mapping[str, Any], instance_id: str = ""
+    ) -> bool:
         """Return whether tags name a run that has no other stack or machine, nor waits for one."""
         if not names_a_run(tags):
             return False
         record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
-        return record is None or record.is_of(stack_id, instance_id)
+        return record is None or record.is_of(stack["StackId"], stack_attempt(stack), instance_id)
 
     def record(self, tags: Mapping[str, str]) -> RunRecord:
         """Return a run's record; one of an earlier version has it from its receipt."""

@@ -20,7 +20,7 @@ from ..aws.instances import offered_subnets
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.stack_events import first_failure
-from ..aws.stacks import UPDATABLE, stack_deadline, stack_tags
+from ..aws.stacks import UPDATABLE, stack_attempt, stack_deadline
 from ..aws.topic import Notifier, tell_of_attempt
 from ..contract import State
 from ..events.router import relaunch_event
@@ -32,7 +32,7 @@ from ..runs.ending import DEAD, FAILED_CREATE, Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
 from ..runs.lifecycle import Decision, Machine, launch_failed
 from ..runs.names import run_prefix
-from ..runs.record import RunRecord
+from ..runs.record import RunRecord, run_deadline
 from ..runs.refusals import cause_of
 from ..runs.times import iso, read_time
 from .launches import Launches
@@ -63,10 +63,6 @@ class Relaunches:
     launches: Launches
     now: datetime
 
-    def record(self, tags: Mapping[str, str]) -> RunRecord | None:
-        """Return the record of the run that a stack's tags name, if it has one."""
-        return self.ledger.read(tags["parris:job"], tags["parris:run-id"])
-
     def look(
         self,
         stack: Mapping[str, Any],
@@ -87,7 +83,7 @@ class Relaunches:
         """
         if record is None or record.outcome is not None:
             return None
-        if not record.is_of(stack["StackId"]):
+        if not record.is_of(stack["StackId"], stack_attempt(stack)):
             return Decision(delete=False, why="its run has another stack by now")
         if self.holds_the_next(record, stack):
             record = self.complete(record, stack)
@@ -95,7 +91,7 @@ class Relaunches:
             return self._between(stack, record)
         if stack["StackStatus"].startswith("DELETE_") or not read_retry(record.receipt).on:
             return None
-        if _attempt_of(stack) < _current(record) and not _is_refused(stack, record):
+        if stack_attempt(stack) < _current(record) and not _is_refused(stack, record):
             return Decision(delete=False, why="it was listed before its run's next machine")
         over = self._over(stack, tags, record, machine, decision, said)
         return (
@@ -106,7 +102,7 @@ class Relaunches:
 
     def holds_the_next(self, record: RunRecord, stack: Mapping[str, Any]) -> bool:
         """Return whether a stack has the machine of a run that, by its record, is still to come."""
-        return record.next is not None and _attempt_of(stack) == record.next.number
+        return record.next is not None and stack_attempt(stack) == record.next.number
 
     def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
         """Note an attempt whose stack is there: the launch died before it recorded the stack."""
@@ -128,7 +124,7 @@ class Relaunches:
     def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Over:
         if record.refused is not None:
             return between_machines(record, record.refused)
-        if self.now > record.deadline(stack_deadline(stack)):
+        if self.now > run_deadline(record.receipt, stack_deadline(stack)):
             return between_machines(record, too_late(record))
         status = str(stack["StackStatus"])
         goes = not status.endswith("_IN_PROGRESS") and status not in UPDATABLE
@@ -218,7 +214,7 @@ class Relaunches:
             rungs=self._rungs(record, over),
             exit_status=(said or {}).get("exit-status"),
             now=self.now,
-            deadline=record.deadline(stack_deadline(stack)),
+            deadline=run_deadline(record.receipt, stack_deadline(stack)),
         )
         if isinstance(then, Ending):
             every = attempts if record.attempts else ()
@@ -244,17 +240,11 @@ class Relaunches:
         return ladder.rungs(offered) or ladder.rungs()
 
 
-def _attempt_of(stack: Mapping[str, Any]) -> int:
-    """Return which machine of its run a stack holds, by its tags, or had before an update."""
-    text = stack_tags(stack).get("parris:attempt", "1")
-    return int(text) if text.isdigit() else 1
-
-
 def _is_refused(stack: Mapping[str, Any], record: RunRecord) -> bool:
     """Return whether the machine of the attempt that is under way could not be made."""
     status = str(stack["StackStatus"])
     undone = status.startswith("UPDATE_ROLLBACK_") and not status.endswith("_IN_PROGRESS")
-    return status in FAILED_CREATE or (undone and _attempt_of(stack) < _current(record))
+    return status in FAILED_CREATE or (undone and stack_attempt(stack) < _current(record))
 
 
 def _current(record: RunRecord) -> int:

@@ -109,7 +109,7 @@ class Review:
             if _may_go_on(stack, decision, only_said):
                 unsure = replace(decision, delete=False, why="its run may go on")
                 try:
-                    record = self.relaunches.record(tags)
+                    record = self.recorder.ledger.read(tags["parris:job"], tags[_RUN])
                     over = record.past_machines if record else frozenset()
                     if over:
                         decision, outcome, only_said = self.judge(stack, machines, over)

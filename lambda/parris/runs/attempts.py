@@ -76,7 +76,8 @@ def follow(
         why = f"; it has had its {retry.attempts} machines (retry.attempts)"
         return _after_machines(attempts, _with(over, why if retry.attempts > 1 else ""))
     if len(attempts) >= MOST:
-        return _after_machines(attempts, _with(over, _all_refused(attempts)))
+        why = f"; no run has more than {MOST} attempts, those that EC2 refused included"
+        return _after_machines(attempts, _with(over, why))
     number, rung, at = last.number + 1, rungs[0], now
     if last.refusal is not None and CAUSES[last.refusal] is LATER:
         if not _may_wait(attempts, retry, now):

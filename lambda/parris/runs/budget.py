@@ -39,17 +39,17 @@ class Price:
 
     def record(self) -> PriceRecord:
         """Return the price as ``run.json`` holds it (docs/contracts.md)."""
-        known: Any = {
+        parts: Any = {f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()}
+        known: PriceRecord = {
             "hourly-usd": f"{self.hourly_usd:.6f}",
-            **{f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()},
             "source": self.source,
             "read": f"{self.read:%Y-%m-%dT%H:%M:%SZ}",
         }
         if self.on_demand is not None:
             whole = self.hourly_usd - self.parts["instance"] + self.on_demand
             known["on-demand-hourly-usd"] = f"{whole:.6f}"
-        priced: PriceRecord = known
-        return priced
+        known.update(parts)
+        return known
 
 
 class BudgetTooSmall(ValueError):

@@ -70,20 +70,15 @@ class RunRecord:
         """The instance ids of the machines whose end is in `attempts`."""
         return frozenset(one.instance_id for one in self.attempts if one.instance_id)
 
-    def deadline(self, of_machine: datetime) -> datetime:
-        """Return when the run must be over, given the deadline of the machine that it has or had.
-
-        That one may be earlier, where the dollars for it end, or later, if it was moved.
-        """
-        return max(of_machine, read_time(self.receipt.get("run-deadline")) or of_machine)
-
-    def is_of(self, stack_id: str, instance_id: str = "") -> bool:
+    def is_of(self, stack_id: str, attempt: int, instance_id: str = "") -> bool:
         """Return whether what is heard of a stack, and of a machine, is about the run as it is now.
 
         A run may have had other machines, and a stack before the one it has; word of those may
-        come late, and twice.
+        come late, and twice. A stack that the record does not name yet holds the next attempt.
         """
-        return self.stack_id in (None, stack_id) and instance_id not in self.past_machines
+        is_next = self.next is not None and attempt == self.next.number
+        known = is_next or self.stack_id in (None, stack_id)
+        return known and instance_id not in self.past_machines
 
     @property
     def known(self) -> Receipt:
@@ -102,6 +97,14 @@ class RunRecord:
         if self.state in (State.LAUNCH_FAILED, State.QUEUED):
             return True
         return self.state == State.LAUNCHING and now > self.lease
+
+
+def run_deadline(receipt: Receipt, of_machine: datetime) -> datetime:
+    """Return when a run must be over, given the deadline of the machine that it has or had.
+
+    That one may be earlier, where the dollars for it end, or later, if it was moved.
+    """
+    return max(of_machine, read_time(receipt.get("run-deadline")) or of_machine)
 
 
 def read_record(item: Mapping[str, Any]) -> RunRecord:

@@ -185,8 +185,7 @@ def test_a_machine_without_docker_and_podman_says_what_to_do(machine: Machine) -
     assert outcome["state"] == "failed"
     assert outcome["reason"] == (
         f"container: the machine has neither docker nor podman for {IMAGE}; choose an "
-        '"image" that has one, as the default image of GPU types has (docs/reference.md, '
-        '"Containers")'
+        '"image" that has one (docs/reference.md, "Containers")'
     )
 
 

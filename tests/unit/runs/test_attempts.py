@@ -215,10 +215,13 @@ def test_what_ec2_refused_is_no_machine_that_the_run_has_had() -> None:
 
 
 def test_a_run_asks_no_more_often_than_its_record_holds() -> None:
+    retry = replace(RETRY, attempts=MOST, max_wait_minutes=1440)
     attempts = [refused(number, RUNGS[0]) for number in range(1, 1 + MOST)]
-    then = after(*attempts, retry=replace(RETRY, max_wait_minutes=1440))
-    assert isinstance(then, Ending)
-    assert "EC2 refused all that would do" in then.reason
+    for every in (attempts, [*attempts[:-1], lost(MOST)]):
+        then = after(*every, retry=retry)
+        assert isinstance(then, Ending)
+        assert "no run has more than 100 attempts" in then.reason
+    assert isinstance(after(*attempts[:-1], retry=retry), Next)
 
 
 GRACE_MINUTES = 15

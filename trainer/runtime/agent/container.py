@@ -55,8 +55,7 @@ def container_of(receipt: Mapping[str, Any]) -> Optional[Container]:
     if engine is None:
         raise RunError(
             f"container: the machine has neither docker nor podman for {image}; choose an "
-            '"image" that has one, as the default image of GPU types has (docs/reference.md, '
-            '"Containers")'
+            '"image" that has one (docs/reference.md, "Containers")'
         )
     name = f"parris-{receipt['run-id']}-{receipt.get('attempt', 1)}"
     return Container(engine, image, name)

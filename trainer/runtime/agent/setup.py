@@ -146,7 +146,7 @@ class Setup:
                 answer = self._note(given_up)
             if answer.status:
                 return f"{said}; what it left could not be stored: {answer.said}"
-        except OSError as error:  # a full disk, say; the training may still have room
+        except archive.ERRORS as error:  # a full disk, say; the training may still have room
             return f"{said}; what it left could not be stored: {error}"
         finally:
             packed.unlink(missing_ok=True)
