@@ -22,6 +22,7 @@ from tests.bench.setup import SCIKIT_LEARN, bench_setup
 from tests.bench.status import bench_status
 from tests.bench.upload import bench_upload
 
+LIVE = 1_000
 ROUNDS = 1_000
 ARRIVALS = 100_000
 
@@ -62,7 +63,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         archive.extractall(folder / "package")
     yield from chain(
         bench_launch(folder / "package", 3 if short else PAIRS),
-        bench_sweep(),
+        bench_sweep(LIVE // 5 if short else LIVE),
         bench_status(),
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
         bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
