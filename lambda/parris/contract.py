@@ -29,6 +29,7 @@ class State(Word):
     QUEUED = "queued"
     SKIPPED = "skipped"
     LAUNCH_FAILED = "launch-failed"
+    GRID = "grid"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed-out"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ..contract import State
 from ..jobs.retry import ON_DEMAND, SPOT, read_retry
 from .budget import cost
 from .ladder import read_ladder
@@ -37,9 +38,16 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
 
     What its first launch has not come to decide is None.
     """
+    if record.state == State.GRID:
+        return grid_answer(record.job, record.run_id, duplicate=True)
     known = dict.fromkeys(("stack-name", "deadline"))
     named = {"run-id": record.run_id, "job": record.job}
     return answer_of({**known, **record.receipt, **named}, record.stack_id, duplicate=True)
+
+
+def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> dict[str, Any]:
+    """Return what is answered to an event that starts a grid."""
+    return {"grid": grid_id, "job": job, "stack-id": None, "duplicate": duplicate}
 
 
 def costs(receipt: Mapping[str, Any]) -> dict[str, Any]:

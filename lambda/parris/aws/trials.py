@@ -1,0 +1,119 @@
+"""DynamoDB: the trials of grids, which the reap function begins and settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from ..runs.grid import ENDED, Best, Entry, GridRecord, read_grid_record
+from .grids import GRID, TRIES, Grids
+from .table import read_each
+
+
+@dataclass(frozen=True)
+class Trials(Grids):
+    """The grids of a deployment, as they go on."""
+
+    def open_grids(self) -> tuple[list[GridRecord], list[str]]:
+        """Return the grids that are not over, and one problem for each unreadable item."""
+        return read_each(self.table.query("grid", index="open"), read_grid_record)
+
+    def newest(self, limit: int, beginning: str = "") -> tuple[list[GridRecord], list[str]]:
+        """Return the grids whose ids begin so, the latest first; problems as above."""
+        found = self.table.query("grid", index="kind", begins_with=beginning, page=limit)
+        return read_each(islice(found, limit), read_grid_record)
+
+    def start(
+        self, grid: GridRecord, numbers: range, by: str, now: datetime
+    ) -> tuple[bool, GridRecord]:
+        """Give trials their places; return whether it was done, and the grid as it is now.
+
+        Args:
+            numbers: those that come next.
+            by: what only this invocation knows.
+        """
+        entry = {"sent": now.isoformat(), "by": by}
+        changes: dict[str, Any] = {f"running/{number}": entry for number in numbers}
+        changes["next"] = numbers.stop
+        done, item = self.table.change(
+            *_key(grid),
+            changes,
+            "{next} = :next AND size({running}) < :room AND attribute_not_exists({stop})",
+            next=numbers.start,
+            room=grid.grid.max_parallel - len(numbers) + 1,
+        )
+        now_is = read_grid_record(item) if item else grid
+        # A write whose answer was lost meets its own effect.
+        first = now_is.running.get(numbers.start)
+        return done or (first is not None and first.by == by), now_is
+
+    def send_again(self, grid: GridRecord, entry: Entry, now: datetime) -> bool:
+        """Note that a trial's launch is asked for again; return whether it is this caller's to."""
+        path = f"running/{entry.number}"
+        tries = entry.tries + (0 if entry.waits else 1)
+        changes = {f"{path}/sent": now.isoformat(), f"{path}/tries": tries, f"{path}/waits": None}
+        condition = f"{{{path}/sent}} = :sent AND attribute_not_exists({{stop}})"
+        return self.table.change(*_key(grid), changes, condition, sent=_sent(entry))[0]
+
+    def settle(
+        self,
+        job: str,
+        grid_id: str,
+        number: int,
+        state: str,
+        cost: Callable[[int | None], int],
+        seen: Entry | None = None,
+    ) -> GridRecord | None:
+        """Note that a trial is over, once; return the grid as it is then.
+
+        Args:
+            cost: returns what it has cost, given what is reserved for it, both in millionths of a
+                US dollar; None where the grid has no limit.
+            seen: as it was when that was decided, of one without an outcome: nothing is done if a
+                launch has come since.
+        """
+        entry = f"running/{number}"
+        for _ in range(TRIES):
+            grid = self.read(job, grid_id)
+            held = grid.running.get(number) if grid else None
+            if grid is None or held is None or (seen is not None and held.kept != seen.kept):
+                return grid
+            micros = cost(held.micros if grid.limit is not None else None)
+            same = f"{{{entry}/kept}} = :kept"
+            if held.kept is None:
+                same = f"attribute_exists({{{entry}}}) AND attribute_not_exists({{{entry}/kept}})"
+            adds = {"committed": micros - held.micros, "spent": micros, ENDED + state: 1}
+            given = {} if held.kept is None else {"kept": held.kept}
+            done, item = self.table.change(
+                *_key(grid), {entry: None}, same, {k: v for k, v in adds.items() if v}, **given
+            )
+            if done and item:
+                return read_grid_record(item)
+        return None
+
+    def drop(self, grid: GridRecord, number: int) -> None:
+        """Take a trial's place away that has cost nothing; it has not begun, then."""
+        entry = f"running/{number}"
+        free = f"attribute_exists({{{entry}}}) AND attribute_not_exists({{{entry}/kept}})"
+        self.table.change(*_key(grid), {entry: None}, free)
+
+    def note_best(self, grid: GridRecord, best: Best) -> None:
+        """Note which trial is the best, if it still is."""
+        new = {"number": best.number, "value": repr(best.value), "order": best.order}
+        better = "attribute_not_exists({best}) OR {best/order} < :order"
+        self.table.change(*_key(grid), {"best": new}, better, order=best.order)
+
+    def close(self, grid: GridRecord, now: datetime) -> None:
+        """Note that nothing more is to be done about a grid."""
+        self.table.change(*_key(grid), {"open": None, "finished": now.isoformat()})
+
+
+def _key(grid: GridRecord) -> tuple[str, str]:
+    return GRID + grid.job, grid.grid_id
+
+
+def _sent(entry: Entry) -> str:
+    return entry.sent.isoformat()
