@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ _PATTERNS = (
     (r"attribute_exists\(\{([^{}]*)\}\)", r'has("\1")'),
     (r"size\(\{([^{}]*)\}\) < :(\w+)", r'size("\1", values["\2"])'),
     (r"\{([^{}]*)\} <= :(\w+)", r'at_most("\1", values["\2"])'),
+    (r"\{([^{}]*)\} < :(\w+)", r'less("\1", values["\2"])'),
     (r"\{([^{}]*)\} = :(\w+)", r'same("\1", values["\2"])'),
     (r"\bAND\b", "and"),
     (r"\bOR\b", "or"),
@@ -70,6 +71,15 @@ class MemoryTable(Table):
                 item[name] = item.get(name, 0) + more
             return True, copy.deepcopy(item)
 
+    def query(self, pk: str, **how: Any) -> Iterator[Item]:
+        """Return the items of a partition of the table, or of one of its indexes."""
+        attribute, sought = how.get("index") or "pk", how.get("begins_with", "")
+        with self.lock:
+            found = [item for item in self.items.values() if item.get(attribute) == pk]
+            found = [item for item in found if str(item["sk"]).startswith(sought)]
+            found.sort(key=lambda item: str(item["sk"]), reverse=how.get("page") is not None)
+            return iter(copy.deepcopy(found))
+
 
 def _holds(condition: str, item: Item, values: Mapping[str, Any]) -> bool:
     def look(path: str) -> Any:
@@ -82,6 +92,7 @@ def _holds(condition: str, item: Item, values: Mapping[str, Any]) -> bool:
         "has": lambda path: look(path) is not None,
         "size": lambda path, most: look(path) is not None and len(look(path)) < most,
         "at_most": lambda path, most: look(path) is not None and look(path) <= most,
+        "less": lambda path, value: look(path) is not None and look(path) < value,
         "same": lambda path, value: look(path) is not None and look(path) == value,
         "values": values,
     }

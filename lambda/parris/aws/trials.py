@@ -65,6 +65,7 @@ class Trials(Grids):
         number: int,
         state: str,
         cost: Callable[[int | None], int],
+        reached: Callable[[GridRecord], Best | None],
         seen: Entry | None = None,
     ) -> GridRecord | None:
         """Note that a trial is over, once; return the grid as it is then.
@@ -72,6 +73,8 @@ class Trials(Grids):
         Args:
             cost: returns what it has cost, given what is reserved for it, both in millionths of a
                 US dollar; None where the grid has no limit.
+            reached: returns what it reached, if that counts, given its grid. It is in the same
+                write: else a grid might be told to be over before its best trial is known.
             seen: as it was when that was decided, of one without an outcome: nothing is done if a
                 launch has come since.
         """
@@ -82,14 +85,21 @@ class Trials(Grids):
             if grid is None or held is None or (seen is not None and held.kept != seen.kept):
                 return grid
             micros = cost(held.micros if grid.limit is not None else None)
-            same = f"{{{entry}/kept}} = :kept"
+            changes: dict[str, Any] = {entry: None}
+            same, given = f"{{{entry}/kept}} = :kept", dict[str, Any](kept=held.kept)
             if held.kept is None:
                 same = f"attribute_exists({{{entry}}}) AND attribute_not_exists({{{entry}/kept}})"
+                given = {}
+            value = reached(grid)
+            if value is not None and (grid.best is None or grid.best.order < value.order):
+                known = {"order": value.order, "number": number, "value": repr(value.value)}
+                changes["best"] = known
+                same += " AND attribute_not_exists({best})"
+                if grid.best is not None:
+                    same = same.replace("attribute_not_exists({best})", "{best/order} = :order")
+                    given["order"] = grid.best.order
             adds = {"committed": micros - held.micros, "spent": micros, ENDED + state: 1}
-            given = {} if held.kept is None else {"kept": held.kept}
-            done, item = self.table.change(
-                *_key(grid), {entry: None}, same, {k: v for k, v in adds.items() if v}, **given
-            )
+            done, item = self.table.change(*_key(grid), changes, same, adds, **given)
             if done and item:
                 return read_grid_record(item)
         return None
@@ -99,12 +109,6 @@ class Trials(Grids):
         entry = f"running/{number}"
         free = f"attribute_exists({{{entry}}}) AND attribute_not_exists({{{entry}/kept}})"
         self.table.change(*_key(grid), {entry: None}, free)
-
-    def note_best(self, grid: GridRecord, best: Best) -> None:
-        """Note which trial is the best, if it still is."""
-        new = {"number": best.number, "value": repr(best.value), "order": best.order}
-        better = "attribute_not_exists({best}) OR {best/order} < :order"
-        self.table.change(*_key(grid), {"best": new}, better, order=best.order)
 
     def close(self, grid: GridRecord, now: datetime) -> None:
         """Note that nothing more is to be done about a grid."""

@@ -12,12 +12,12 @@ from ..runs.record import RunRecord
 
 
 class TrialOver(LaunchRefused):
-    """The trial is over, or its grid is."""
+    """The trial is over, or its grid is. A sweep finds that out, and closes its run."""
 
 
 def comes_again(error: Exception) -> bool:
     """Return whether a trial whose launch ended so is launched again by itself."""
-    return not isinstance(error, (InvalidConfig, InvalidEvent, UnknownJob, TrialOver))
+    return not isinstance(error, (InvalidConfig, InvalidEvent, UnknownJob))
 
 
 class Place:

@@ -20,17 +20,15 @@ from ..contract import State
 from ..events.request import Trial
 from ..events.router import GRID, is_trial, relaunch_event, trial_event
 from ..runs import messages_of_grids as messages
-from ..runs.grid import Best, Entry, GridRecord
+from ..runs.grid import Entry, GridRecord
 from ..runs.month import real_micros, to_micros
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.times import iso
-from ..runs.trials import Fate, fate_of, fits, order_of, trials_to_begin, value_of, why_to_stop
+from ..runs.trials import Fate, fate_of, fits, reached, trials_to_begin, why_to_stop
 from .launches import Launches
 
 log = logging.getLogger(__name__)
-
-_AT_ONCE = 8
 
 Careful = Callable[[str, Callable[[], Any]], None]
 
@@ -44,6 +42,7 @@ class GridReaper:
     launches: Launches
     notifier: Notifier
     now: datetime
+    at_once: int = 8
 
     @property
     def grids(self) -> Trials:
@@ -73,7 +72,7 @@ class GridReaper:
         if grid is None or not grid.is_open:
             return {"ignored": grid_id}
         entries = list(grid.running.values())
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        with ThreadPoolExecutor(max_workers=self.at_once) as pool:
             list(pool.map(partial(self._look_at, grid), entries))
         now_is = self.grids.read(job, grid_id) if entries else grid
         if now_is is not None:
@@ -81,7 +80,7 @@ class GridReaper:
         return {"grid": grid_id, "under-way": len(entries)}
 
     def settle(self, record: RunRecord, outcome: Mapping[str, Any]) -> GridRecord | None:
-        """Note that a run is over, if it is a trial; return its grid as it is then."""
+        """Note that a run is over, which is a trial; return its grid as it is then."""
         if record.trial is None:
             return None
         grid_id, number = record.trial
@@ -91,18 +90,14 @@ class GridReaper:
                 return to_micros(outcome.get("cost-usd") or 0)
             return real_micros(outcome, reserved)
 
-        state = str(outcome["state"])
-        grid = self.grids.settle(record.job, grid_id, number, state, cost)
-        if grid is not None and grid.grid.metric:
-            self._note_best(grid, number, value_of(outcome, grid.grid.metric))
-        return grid
-
-    def _note_best(self, grid: GridRecord, number: int, value: float | None) -> None:
-        if value is None:
-            return
-        order = order_of(value, grid.grid.goal)
-        if grid.best is None or grid.best.order < order:
-            self.grids.note_best(grid, Best(number=number, value=value, order=order))
+        return self.grids.settle(
+            record.job,
+            grid_id,
+            number,
+            str(outcome["state"]),
+            cost,
+            lambda grid: reached(grid, number, outcome),
+        )
 
     def advance(self, grid: GridRecord) -> None:
         """Begin as many trials as may begin; close the grid after its last one."""
@@ -154,7 +149,9 @@ class GridReaper:
             return
         if self._end_without_stack(run, f"its launch failed {entry.tries + 1} times"):
             failed = str(State.LAUNCH_FAILED)
-            self.grids.settle(grid.job, grid.grid_id, entry.number, failed, lambda _: 0, seen=entry)
+            nothing = (lambda _: 0, lambda _: None)
+            key = (grid.job, grid.grid_id, entry.number)
+            self.grids.settle(*key, failed, *nothing, seen=entry)
 
     def _end_without_stack(self, run: RunRecord | None, why: str) -> bool:
         """Note that no launch of a trial comes any more; return whether that is so."""
@@ -183,7 +180,7 @@ class GridReaper:
             trial = Trial(grid_id=grid.grid_id, number=number, cost_limit_micros=grid.limit)
             self.launches.start(trial_event(grid.job, trial, grid.parameters_of(number)))
 
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        with ThreadPoolExecutor(max_workers=self.at_once) as pool:
             list(pool.map(start, numbers))
 
     def _close(self, grid: GridRecord) -> None:

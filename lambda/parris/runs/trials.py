@@ -11,7 +11,7 @@ from typing import Any
 
 from ..contract import State
 from ..jobs.points import MIN
-from .grid import MONEY, Entry, GridRecord
+from .grid import MONEY, Best, Entry, GridRecord
 from .month import MICROS
 from .record import LEASE, RunRecord
 
@@ -76,7 +76,8 @@ def fate_of(record: GridRecord, entry: Entry, run: RunRecord | None, now: dateti
         return Fate.SETTLE
     stacked = run is not None and run.stack_id is not None
     if run is not None and not stacked and run.state == State.LAUNCH_FAILED:
-        return Fate.SETTLE
+        # Of a grid that was stopped this may be the first half of `DROP`.
+        return Fate.DROP if record.stop and entry.kept is None else Fate.SETTLE
     idle = run is None or (not stacked and run.state == State.QUEUED)
     if not idle:
         return Fate.STOP if record.by_hand else Fate.GOES_ON
@@ -89,12 +90,15 @@ def fate_of(record: GridRecord, entry: Entry, run: RunRecord | None, now: dateti
     return Fate.SEND if entry.tries < MAX_TRIES else Fate.SETTLE
 
 
-def value_of(outcome: Mapping[str, Any], metric: str) -> float | None:
+def reached(record: GridRecord, number: int, outcome: Mapping[str, Any]) -> Best | None:
     """Return what a trial reached, if it counts: of one that succeeded, a finite number."""
-    value = (outcome.get("metrics") or {}).get(metric)
+    value = (outcome.get("metrics") or {}).get(record.grid.metric)
     if outcome.get("state") != State.SUCCEEDED or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    value = float(value)
+    return Best(number=number, value=value, order=order_of(value, record.grid.goal))
 
 
 def order_of(value: float, goal: str) -> int:
