@@ -68,7 +68,11 @@ class GridWorld(World):
             pass
 
     def train(self, run_id: str, state: str = "succeeded", **more: Any) -> None:
-        """Let the machine of a run that stands end its training."""
+        """Let a run that stands end, and the reap function hear of it."""
+        self.reap(self.minutes, machine_event(self.end_machine(run_id, state, **more)))
+
+    def end_machine(self, run_id: str, state: str = "succeeded", **more: Any) -> str:
+        """Let the machine of a run that stands end its training; return its id."""
         receipt = self.receipt(run_id)
         tags = {"parris:deployment": "parris", "parris:job": "default", "parris:run-id": run_id}
         tags["parris:stack"] = receipt["stack-id"]
@@ -90,7 +94,7 @@ class GridWorld(World):
         key = f"runs/default/{run_id}/{name}"
         self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(said).encode())
         self.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
-        self.reap(self.minutes, machine_event(instance["InstanceId"]))
+        return str(instance["InstanceId"])
 
     def standing(self) -> list[str]:
         """Return the ids of the runs whose stacks stand, in the order of their trials."""
