@@ -125,7 +125,7 @@ class Sim:
     def play(self, most_steps: int = 1_000_000) -> None:
         """Let time go by until the grid is over."""
         for _ in range(most_steps):
-            if not self.record().is_open:
+            if "open" not in self.steady.items["grid#job", GRID_ID]:
                 return
             self._step()
         raise AssertionError(f"the grid does not come to its end: {self.record()}")

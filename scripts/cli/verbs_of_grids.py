@@ -9,7 +9,7 @@ VERBS = (
     Verb(
         name="grid",
         help="start many runs of a job, a few at a time, and find the best",
-        example="grid monte-carlo -p rounds=10,20 -p seed=1..5 --max-parallel 4",
+        example="grid monte-carlo -p rounds=5..8 -p darts=1000,20000",
         options=(
             job("which job; default if none is named", first=True),
             Option(

@@ -14,6 +14,7 @@ from scripts import package_lambda
 from scripts.local import owners
 from tests.bench.clean import bench_clean_stacks
 from tests.bench.figures import Figure
+from tests.bench.grid import bench_calls, bench_grid_on_cloud, bench_grids
 from tests.bench.launch import PAIRS, bench_launch
 from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
@@ -21,6 +22,8 @@ from tests.bench.status import bench_status
 
 ROUNDS = 1_000
 ARRIVALS = 100_000
+TRIALS = 100_000
+GRID_TRIALS = 1_000
 
 
 def main() -> int:
@@ -51,10 +54,13 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         bench_status(),
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
         bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
+        bench_calls(),
+        bench_grids(TRIALS // 500, TRIALS // 100 if short else TRIALS),
     )
     if not short:
         yield from bench_machine(folder / "clone")
         yield from bench_clean_stacks(folder / "cloud")
+        yield from bench_grid_on_cloud(folder / "grids", GRID_TRIALS)
 
 
 if __name__ == "__main__":

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts import package_lambda
+from tests.bench.clone import clone_into
 from tests.bench.figures import Figure
 
 
 def bench_machine(folder: Path) -> Iterator[Figure]:
     """Measure the machine's own times, by a run of the second sample job in a clone of `folder`."""
-    root = package_lambda.ROOT
-    # As a person would call make, not as a child of `make bench`: no "Entering directory".
-    inherited = {name for name in os.environ if name.startswith(("MAKE", "MFLAGS"))}
-    environ = {name: value for name, value in os.environ.items() if name not in inherited}
-
-    def make(*arguments: str) -> str:
-        result = subprocess.run(
-            ["make", *arguments, "LOCAL=1"],
-            cwd=folder,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            raise SystemExit(f"error: make {' '.join(arguments)}\n{result.stdout}{result.stderr}")
-        return result.stdout
-
-    names = subprocess.run(
-        ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes((root / name).read_bytes())
-    for name in (".ci/test", ".ci/check"):
-        (folder / name).chmod(0o755)
-    (folder / ".venv").symlink_to(root / ".venv")
+    make = clone_into(folder)
     script = folder / "trainer/jobs/monte-carlo/trainer-script.sh"
     script.write_text("#!/bin/bash\ndate +%s.%N\necho x > $PARRIS_OUTPUT_DIR/x\ndate +%s.%N\n")
     try:

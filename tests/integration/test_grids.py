@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from parris.contract import State
 from parris.errors import InvalidConfig, InvalidEvent, ParrisError
+from parris.events.buttons import Buttons
 from parris.events.router import stop_grid_event
 from parris.jobs.files import GRID_FILENAME
 from tests.grid_world import CONFIG, GRID, GridWorld
@@ -288,3 +289,58 @@ def test_a_sweep_launches_what_was_lost(world: GridWorld) -> None:
     assert len(world.sent) == 2
     world.go_on()
     assert world.grid().ended == {"succeeded": 6}
+
+
+def test_a_schedule_may_skip_while_its_last_grid_goes_on(world: GridWorld) -> None:
+    world.put(GRID_FILENAME, json.dumps(GRID))
+    rule = {"rule": "schedule", "schedule": "n", "overlap": "skip"}
+    first = world.launch({**rule, "event-id": "1", "time": "2026-11-24T10:00Z"})
+    second = world.launch({**rule, "event-id": "2", "time": "2026-11-24T11:00Z"})
+    assert second["held-back"] == State.SKIPPED
+    assert second["reason"] == f"grid {first['grid']} is still going"
+    world.reap(1)
+    assert [one["reason"] for one in world.topic.heard("skipped")] == [second["reason"]]
+    assert [run.state for run in world.ledger.open_runs()[0]] == []
+    world.go_on()
+    third = world.launch({**rule, "event-id": "3", "time": "2026-11-24T12:00Z"}, world.minutes)
+    assert third["trials"] == 6
+
+
+def test_a_click_that_stops_ends_the_grid_too(world: GridWorld) -> None:
+    grid_id = world.begin()["grid"]
+    world.settle_down()
+    buttons = Buttons(actions={"LONG": {"action": "stop"}})
+    world.settings = {"buttons": buttons}
+    click = {"serialNumber": "G030", "clickType": "LONG", "traceid": "a"}
+    answer = world.launch({**click, "timestamp": 1795521600000}, **world.settings)
+    assert answer["stopping"] == [grid_id, *world.standing()]
+    for run_id in world.standing():
+        world.train(run_id, "stopped", **{"ended-by": "stop"})
+    world.settle_down()
+    assert (world.grid().is_open, world.grid().ended) == (False, {"stopped": 2})
+
+
+def test_a_trial_that_came_and_went_before_anybody_noted_its_stack_is_over(
+    world: GridWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.begin({**GRID, "parameters": {"lr": [0.1]}})
+    world.deliver()
+    monkeypatch.setattr("parris.launch.commit.Commit._complete", _dies)
+    with pytest.raises(KeyboardInterrupt):
+        world.deliver()
+    run_id = world.grid().run_id(1)
+    outcome = {"run-id": run_id, "state": "succeeded", "reason": "", "cost-usd": 0.01}
+    world.s3.put_object(
+        Bucket="parris-results",
+        Key=f"runs/default/{run_id}/outcome.json",
+        Body=json.dumps(outcome).encode(),
+    )
+    world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
+    world.reap(10)
+    assert world.grid().ended == {"succeeded": 1}
+    assert world.record(run_id).state == "succeeded"
+    assert not world.sent
+
+
+def _dies(*_: Any) -> None:
+    raise KeyboardInterrupt

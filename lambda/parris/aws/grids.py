@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..runs.grid import MONEY, GridRecord, read_grid_record
 from .table import Item, Table
 
 TRIES = 5
+_NEWEST = 5
 GRID = "grid#"
 
 
@@ -43,6 +45,11 @@ class Grids:
     def read(self, job: str, grid_id: str) -> GridRecord | None:
         item = self.table.get(GRID + job, grid_id)
         return read_grid_record(item) if item else None
+
+    def going(self, job: str) -> list[str]:
+        """Return the ids of those of the job's newest grids that are not over."""
+        newest = islice(self.table.query(GRID + job, page=_NEWEST), _NEWEST)
+        return [str(item["sk"]) for item in newest if "open" in item]
 
     def enter(
         self, job: str, grid_id: str, number: int, claim: int, micros: int, limit: int | None

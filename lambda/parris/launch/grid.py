@@ -57,6 +57,12 @@ def begin(
     Raises:
         ParrisError: if no trial could begin.
     """
+    answer = grid_answer(request.job, record.run_id, duplicate=False)
+    grids = Grids(ledger.table)
+    if request.overlap in ("skip", "queue-one") and (going := grids.going(request.job)):
+        reason = f"grid {going[0]} is still going"
+        ledger.hold(record, State.SKIPPED, reason)  # the next sweep tells of it
+        return {**answer, "held-back": State.SKIPPED, "reason": reason}
     grid = _read(request, storage)
     _check(grid, request, record.run_id, files, settings, now)
     prefix = run_prefix(request.job, record.run_id)
@@ -69,14 +75,14 @@ def begin(
         "began": now.isoformat(),
         "nonce": record.nonce,
     }
-    Grids(ledger.table).begin(request.job, record.run_id, item)
+    grids.begin(request.job, record.run_id, item)
     try:
         ledger.hold(record, State.GRID, "")
         _look_after(request.job, record.run_id, settings, clients)
     except (ClientError, BotoCoreError):
         log.exception("the next sweep begins the trials of grid %s", record.run_id)
     return {
-        **grid_answer(request.job, record.run_id, duplicate=False),
+        **answer,
         "trials": grid.count,
         "max-parallel": grid.max_parallel,
         "cost-limit-usd": None if grid.cost_limit_usd is None else f"{grid.cost_limit_usd:f}",

@@ -1,14 +1,21 @@
-"""A trial's place in its grid, with its dollars, as one launch of it takes and leaves it."""
+"""A trial's place in its grid, with its dollars, as one launch of it takes and leaves it.
+
+What is about grids is imported when there is one: no other launch waits for it.
+"""
 
 from __future__ import annotations
 
-from ..aws.grids import Grids
+from typing import TYPE_CHECKING
+
 from ..aws.table import Table
 from ..errors import InvalidConfig, InvalidEvent, LaunchRefused, NoRoom, UnknownJob
-from ..runs.grid import MONEY, ROOM, GridRecord
 from ..runs.month import MICROS, to_micros
 from ..runs.plan import RunPlan
 from ..runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from ..aws.grids import Grids
+    from ..runs.grid import GridRecord
 
 
 class TrialOver(LaunchRefused):
@@ -25,8 +32,14 @@ class Place:
 
     def __init__(self, table: Table, record: RunRecord, plan: RunPlan) -> None:
         self.trial = plan.request.trial
-        self._grids, self._job, self._claim = Grids(table), record.job, record.claims
+        self._table, self._job, self._claim = table, record.job, record.claims
         self._kept = ""
+
+    @property
+    def _grids(self) -> Grids:
+        from ..aws.grids import Grids
+
+        return Grids(self._table)
 
     @property
     def is_limited(self) -> bool:
@@ -49,7 +62,7 @@ class Place:
         if entered.granted:
             self._kept = f"{self._claim} {micros}"
         elif entered.waits and entered.grid is not None:
-            self._grids.wait(*key, MONEY, micros)
+            self._grids.wait(*key, entered.waits, micros)
             raise NoRoom(_too_dear(entered.grid, micros))
         else:
             name = f"trial {self.trial.number} of grid {self.trial.grid_id}"
@@ -58,6 +71,8 @@ class Place:
     def leave(self, error: Exception) -> None:
         """Give it back; another launch of the trial takes it then."""
         if self.trial is not None and self._kept:
+            from ..runs.grid import ROOM
+
             waits = ROOM if isinstance(error, NoRoom) else ""
             key = (self._job, self.trial.grid_id, self.trial.number)
             self._grids.leave(*key, self._kept, waits)

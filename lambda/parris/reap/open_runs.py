@@ -140,10 +140,12 @@ class OpenRuns:
         elif step is Step.COMPLETE:
             self._complete(record, held[record.run_id]["StackId"])
         elif step is Step.LOOK:
-            name = str(record.receipt.get("stack-name", ""))
+            name, prefix = record.receipt.get("stack-name"), run_prefix(record.job, record.run_id)
             stack_id = name and stack_of_run(self.cloudformation, name, record.run_id)
             if stack_id:  # it has come since the stacks were listed
                 self._complete(record, stack_id)
+            elif outcome := self.storage.read_outcome(prefix):  # or it has come and gone
+                self.recorder.tell(record.tags, outcome)
             else:
                 self._give_up(record)
         elif step is Step.TELL:

@@ -85,7 +85,7 @@ def fate_of(record: GridRecord, entry: Entry, run: RunRecord | None, now: dateti
         return Fate.DROP if entry.kept is None else Fate.WAIT
     if entry.waits:
         return Fate.SEND if fits(record, entry) else Fate.WAIT
-    if run is None and now <= entry.sent + LEASE:
+    if now <= entry.sent + LEASE:  # it may be under way, or what it met may take a while
         return Fate.WAIT
     return Fate.SEND if entry.tries < MAX_TRIES else Fate.SETTLE
 
