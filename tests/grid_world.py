@@ -75,7 +75,7 @@ class GridWorld(World):
         """Let the machine of a run that stands end its training; return its id."""
         receipt = self.receipt(run_id)
         tags = {"parris:deployment": "parris", "parris:job": "default", "parris:run-id": run_id}
-        tags["parris:stack"] = receipt["stack-id"]
+        tags["parris:stack"] = receipt.get("stack-id", "")
         [instance] = self.ec2.run_instances(
             ImageId=IMAGE,
             MinCount=1,

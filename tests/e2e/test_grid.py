@@ -13,7 +13,6 @@ import pytest
 from parris.aws.ledger import Ledger
 from parris.aws.table import Table
 from parris.aws.trials import Trials
-from parris.runs.record import RunRecord
 from scripts.local import faults
 from tests.e2e.conftest import Clone, deployed_clone
 
@@ -63,22 +62,6 @@ def sweep(clone: Clone) -> None:
     clone.client("lambda").invoke(FunctionName=clone.outputs["reap_function"], Payload=b"{}")
 
 
-def _what_happened(cloudformation: Any, stack: Any, runs: list[RunRecord]) -> Any:
-    events = cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
-    told = [
-        (
-            f"{one['Timestamp']:%H:%M:%S}",
-            one["LogicalResourceId"],
-            one["ResourceStatus"],
-            one.get("ResourceStatusReason", ""),
-            one.get("ClientRequestToken", ""),
-        )
-        for one in events
-    ]
-    ours = [run for run in runs if run.receipt["stack-name"] == stack["StackName"]]
-    return told, [(run.run_id, run.claims, run.attempts, run.outcome) for run in ours]
-
-
 @pytest.mark.timeout(1200)
 def test_a_grid_of_40_loses_nothing_while_calls_fail(clone: Clone) -> None:
     heard = clone.listen("grids")
@@ -103,14 +86,10 @@ def test_a_grid_of_40_loses_nothing_while_calls_fail(clone: Clone) -> None:
     assert len(runs) == 40
     assert set(Counter(json.dumps(run.receipt["parameters"]) for run in runs).values()) == {1}
     assert {run.state for run in runs} == {"succeeded", "failed"}
-    cloudformation = clone.client("cloudformation")
-    stacks = cloudformation.list_stacks()["StackSummaries"]
+    stacks = clone.client("cloudformation").list_stacks()["StackSummaries"]
     names = Counter(stack["StackName"] for stack in stacks)
     assert len(names) == 40
-    twice = {name for name, count in names.items() if count > 1}  # no trial has had two stacks
-    assert [
-        _what_happened(cloudformation, one, runs) for one in stacks if one["StackName"] in twice
-    ] == []
+    assert set(names.values()) == {1}  # no trial has had two stacks
     assert grid.committed == grid.spent <= 25_000_000
 
     shown = clone.make("status", "LOCAL=1", "GRID=last", "COUNT=3").stdout
@@ -118,7 +97,7 @@ def test_a_grid_of_40_loses_nothing_while_calls_fail(clone: Clone) -> None:
     assert "trials  40: 39 succeeded, 1 failed, 0 under way, 0 not begun" in shown
     assert f"best    score=79: run {grid.run_id(36)}" in shown
     told = [one for one in heard.heard("grid-ended") if one["grid"] == grid_id]
-    assert told[0]["best"]["parameters"] == {"x": "8", "y": "1", "why": ""}
+    assert told[0]["best"]["parameters"] == {"x": "8", "y": "1"}
     assert told[0]["best"]["run-id"] == grid.run_id(36)
 
 

@@ -320,21 +320,22 @@ def test_a_click_that_stops_ends_the_grid_too(world: GridWorld) -> None:
     assert (world.grid().is_open, world.grid().ended) == (False, {"stopped": 2})
 
 
+@pytest.mark.parametrize("noted", [True, False])
 def test_a_trial_that_came_and_went_before_anybody_noted_its_stack_is_over(
-    world: GridWorld, monkeypatch: pytest.MonkeyPatch
+    world: GridWorld, monkeypatch: pytest.MonkeyPatch, *, noted: bool
 ) -> None:
-    world.begin({**GRID, "parameters": {"lr": [0.1]}})
+    """Whether its outcome could be written or not, before its stack was deleted."""
+    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
     world.deliver()
     monkeypatch.setattr("parris.launch.commit.Commit._complete", _dies)
     with pytest.raises(KeyboardInterrupt):
         world.deliver()
     run_id = world.grid().run_id(1)
-    outcome = {"run-id": run_id, "state": "succeeded", "reason": "", "cost-usd": 0.01}
-    world.s3.put_object(
-        Bucket="parris-results",
-        Key=f"runs/default/{run_id}/outcome.json",
-        Body=json.dumps(outcome).encode(),
-    )
+    world.end_machine(run_id)
+    if noted:
+        outcome = {"run-id": run_id, "state": "succeeded", "reason": "", "cost-usd": 0.01}
+        key, body = f"runs/default/{run_id}/outcome.json", json.dumps(outcome).encode()
+        world.s3.put_object(Bucket="parris-results", Key=key, Body=body)
     world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
     world.reap(10)
     assert world.grid().ended == {"succeeded": 1}

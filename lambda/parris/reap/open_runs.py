@@ -24,7 +24,8 @@ from ..events.request import is_run_key
 from ..events.router import end_event
 from ..runs import messages, messages_of_ends
 from ..runs.answer import answer_of
-from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
+from ..runs.ending import DEAD
+from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced, vanished
 from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
@@ -90,8 +91,8 @@ class OpenRuns:
                 continue
             waits = record.run_id in waiting_ids
             step = next_step(record, self.now, has_stack=record.run_id in held, waits=waits)
-            if step is Step.CONCLUDE and machines is None:
-                continue  # how it ended is for its machine to say
+            if step in (Step.CONCLUDE, Step.LOOK) and machines is None:
+                continue  # whether it began, and how it ended, is for its machine to say
             machine = (machines or {}).get(record.run_id)
             act = partial(self._settle, record, step, held, machine)
             careful(f"run {record.name}", act)
@@ -146,8 +147,12 @@ class OpenRuns:
                 self._complete(record, stack_id)
             elif outcome := self.storage.read_outcome(prefix):  # or it has come and gone
                 self.recorder.tell(record.tags, outcome)
-            else:
+            elif machine is None:
                 self._give_up(record)
+            elif machine.state in DEAD:  # or nobody could write down how it ended
+                deadline = read_time(record.receipt.get("deadline")) or self.now
+                ending = vanished(machine, deadline, self.now)
+                self.recorder.conclude(record.tags, deadline, ending, machine)
         elif step is Step.TELL:
             now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind
             if now is not None and now.is_open and now.outcome is not None:
