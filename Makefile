@@ -87,7 +87,7 @@ results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…
 report: ## write one HTML file with runs, curves and costs; RUNS=a,b
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
-grid: ## start many runs of a job; PARAMETERS='lr=0.1,0.01 seed=1..5'
+grid: ## start many runs of a job, and find the best; JOB=name
 rerun: ## start a run again as it was; RUN=id, by default the newest
 compare: ## show what differs between runs; RUNS=a,b DIFF=1
 jobs: ## list the jobs: where each is, its last run, what starts it

@@ -55,7 +55,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
         bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
         bench_calls(),
-        bench_grids(TRIALS // 500, TRIALS // 100 if short else TRIALS),
+        bench_grids(TRIALS // 200, TRIALS // 50 if short else TRIALS),
     )
     if not short:
         yield from bench_machine(folder / "clone")
