@@ -98,9 +98,10 @@ data "aws_iam_policy_document" "instance" {
     sid     = "ReadWhatARunStartsFrom"
     actions = ["s3:GetObject"]
     resources = flatten([
-      for run in local.run_ids : [ # agent.py: launched before an upgrade, booting during it
+      "${aws_s3_bucket.store["results"].arn}/setups/*", # by the word of a machine of its own job
+      [for run in local.run_ids : [                     # agent.py: launched before an upgrade, booting during it
         for name in ["run.json", "agent.py*", "source/*", "checkpoints/*", "machines/*"] : "${local.runs}/*/${run}/${name}"
-      ]
+      ]],
     ])
   }
 
@@ -126,9 +127,9 @@ data "aws_iam_policy_document" "instance" {
   statement {
     sid     = "StoreItsOwn"
     actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
-    resources = [
-      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json", "alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl"] : "${local.runs}/*/${local.own_folder}/${name}"
-    ]
+    resources = concat(["${aws_s3_bucket.store["results"].arn}/setups/&{aws:userid}/*"], [
+      for name in ["output/*", "checkpoints/*", "log.txt", "outcome.json", "alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl", "setup.json"] : "${local.runs}/*/${local.own_folder}/${name}"
+    ])
   }
 
   statement { # "*" also matches "/": without this, a folder of its own inside another's source or output

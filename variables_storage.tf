@@ -44,6 +44,17 @@ variable "expire_events_days" {
   }
 }
 
+variable "expire_setups_days" {
+  description = "Days after which what a job's setup-script left goes, so that it runs again; null keeps it for ever."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.expire_setups_days == null || try(var.expire_setups_days >= 1, false)
+    error_message = "expire_setups_days must be 1 or more, or null."
+  }
+}
+
 variable "force_destroy" {
   description = "Whether terraform destroy may delete the ledger, and buckets that still hold results and configurations."
   type        = bool

@@ -61,12 +61,19 @@ def modules(package: Path, function: str) -> list[Path]:
             continue
         found.add(path)
         left += [up / "__init__.py" for up in path.parents if up.is_relative_to(package)]
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for_types = {node for one in ast.walk(tree) if _is_for_types(one) for node in ast.walk(one)}
+        for node in set(ast.walk(tree)) - for_types:
             if isinstance(node, ast.ImportFrom) and node.level:
                 base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
                 named = [base.with_suffix(".py"), *(base / f"{one.name}.py" for one in node.names)]
                 left += [other for other in named if other.is_file()]
     return sorted(found)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    """Return whether nothing but a type checker reads a statement."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def without_words(source: str) -> str:
@@ -120,7 +127,7 @@ def without_types(source: str) -> str:
         elif isinstance(node, ast.AnnAssign) and node.value and node not in kept:
             name_ends = node.target.end_col_offset or 0
             cuts.append((node.lineno, name_ends, node.annotation))
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        elif isinstance(node, ast.If) and _is_for_types(node):
             cuts.append((node.lineno, node.col_offset, node))
     for first, start, node in sorted(cuts, key=lambda cut: cut[:2], reverse=True):
         last = node.end_lineno or first

@@ -186,7 +186,7 @@ class Sim:
         )
         if not ours:
             return
-        receipt = {"stack-name": f"s-{record.run_id[-8:]}", "parameters": event["parameters"]}
+        receipt: Any = {"stack-name": f"s-{record.run_id[-8:]}", "parameters": event["parameters"]}
         self.ledger.plan(record, receipt)
         worst = self.chance.randint(50_000, 60_000)
         plan: Any = SimpleNamespace(request=request, reserved_usd=worst / MICROS)
@@ -253,7 +253,7 @@ class Sim:
         number = run.trial[1] if run.trial else 0
         # Of one in ten nobody knows what it has cost.
         cost = self.cost[run.run_id] / MICROS if number % 10 else None
-        outcome = {
+        outcome: Any = {
             **{"state": "succeeded", "reason": "", "ended-by": "trainer"},
             **{"cost-usd": cost, "metrics": {"accuracy": number % 97}},
         }

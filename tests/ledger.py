@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -46,8 +45,6 @@ def table_of(client: Any, name: str = NAME) -> Table:
     return Table(dynamodb=lambda: client, name=name)
 
 
-def note_run(
-    table: Table, receipt: Mapping[str, Any], outcome: Mapping[str, Any] | None = None
-) -> None:
+def note_run(table: Table, receipt: Any, outcome: Any = None) -> None:
     """Put a run into the ledger as its receipt and outcome say."""
     Ledger(table).adopt(receipt["job"], receipt["run-id"], receipt, outcome, NOW)

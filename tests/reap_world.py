@@ -19,6 +19,7 @@ from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
 from parris.runs.names import KEEP_TAG
 from parris.settings import ReapSettings
+from tests.fake_client import FakeClient
 from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW
@@ -75,9 +76,10 @@ class Functions:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
 
-    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> Any:  # noqa: N803
         assert (FunctionName, InvocationType) == (SETTINGS.launch_function_arn, "Event")
         self.sent.append(json.loads(Payload))
+        return {"StatusCode": 202}
 
 
 class World:
@@ -96,6 +98,7 @@ class World:
         self.storage = Results(s3=self.s3, config_bucket="", results_bucket="results")
         self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.functions: Any = Functions()
+        self._functions: Any = FakeClient("lambda", lambda: self.functions, config)
         self.ledger = Ledger(make_table(self.dynamodb))
         self.s3.create_bucket(Bucket="results")
         self.logs.create_log_group(logGroupName="/parris/training")
@@ -104,7 +107,7 @@ class World:
     def clients(self) -> list[Any]:
         """What the function calls AWS with."""
         aws = (self.s3, self.cloudformation, self.ec2, self.logs, self.dynamodb)
-        return [*aws, self.topic.sns]
+        return [*aws, self.topic.sns, self._functions]
 
     def run(self, name: str, *, deadline: str = LATER, **receipt: Any) -> str:
         """Make a run with its stack and machine; return the machine's id."""
@@ -166,7 +169,7 @@ class World:
                 told=Told(table=self.ledger.table, now=now),
             ),
             launches=Launches(
-                functions=lambda: self.functions,
+                functions=lambda: self._functions,
                 logs=self.logs,
                 function_arn=SETTINGS.launch_function_arn,
                 iot_log_group=SETTINGS.iot_log_group,

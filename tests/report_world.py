@@ -65,7 +65,7 @@ def run_of(number: int, job: str, rng: random.Random) -> Run:
             ("c6i.2xlarge", "spot", 0.13),
         ]
     )
-    receipt: dict[str, Any] = {
+    receipt: Any = {
         "run-id": run_id,
         "job": job,
         "claimed": claimed.isoformat(timespec="seconds"),
@@ -83,7 +83,7 @@ def run_of(number: int, job: str, rng: random.Random) -> Run:
         "price": {"hourly-usd": f"{usd:.4f}", "source": "the AWS Price List"},
         "stack-id": f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{job}/{run_id}",
     }
-    outcome = {
+    outcome: Any = {
         "run-id": run_id,
         "job": job,
         "state": state,
@@ -164,6 +164,18 @@ def _details(run: Run, rng: random.Random) -> dict[str, Any]:
         "images": [embedded("confusion.png", picture(rng))],
         "lacking": [],
     }
+
+
+def with_a_gap() -> list[dict[str, Any]]:
+    """Return two runs whose loss was no number for the middle third of them; no step is of both."""
+    rows = []
+    for row, begins in zip(sample(2), (0, 1), strict=True):
+        lines = [
+            {"step": step, "loss": math.nan if 100 <= step < 200 else 2 - step / 300}
+            for step in range(begins, 300, 2)
+        ]
+        rows.append(row | {"curves": [curve.record() for curve in curves_of(lines)]})
+    return rows
 
 
 def curves_of(rows: Iterable[Mapping[str, Any]]) -> list[Curve]:

@@ -12,8 +12,8 @@ from moto.ec2.models import ec2_backends
 
 from parris.contract import EndedBy
 from tests.plans import NOW
-from tests.reap_world import IMAGE, ROLE_ID, machine_event
-from tests.world import World
+from tests.reap_world import ROLE_ID, machine_event
+from tests.world import World, start_machine
 
 SPOT = "Server.SpotInstanceTermination"
 CONFIG = {"training-job-name": "one", "market": "spot-then-on-demand", "time-limit": 600}
@@ -30,20 +30,12 @@ class Runs(World):
 
     def machine(self, run_id: str, minutes: float = 0, *, began: bool = True) -> str:
         """Start the machine that the run's stack would hold; return its id."""
-        tags: Any = {"parris:deployment": "parris", "parris:job": "default"}
-        tags |= {"parris:run-id": run_id, "parris:stack": self.stack()["StackId"]}
-        named = [{"Key": key, "Value": value} for key, value in tags.items()]
-        [instance] = self.ec2.run_instances(
-            ImageId=IMAGE,
-            MinCount=1,
-            MaxCount=1,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": named}],
-        )["Instances"]
-        held = self.instance(instance["InstanceId"])
-        held.launch_time = NOW + timedelta(minutes=minutes)
+        tags = {"parris:deployment": "parris", "parris:job": "default", "parris:run-id": run_id}
+        at = NOW + timedelta(minutes=minutes)
+        instance_id = start_machine(self.stack()["StackId"], tags, at)
         if began:
-            self.store(run_id, held.id, "alive.json", "{}")
-        return str(held.id)
+            self.store(run_id, instance_id, "alive.json", "{}")
+        return instance_id
 
     def instance(self, instance_id: str) -> Any:
         return ec2_backends["123456789012"]["us-east-1"].get_instance(instance_id)

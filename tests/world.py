@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from moto.cloudformation.models import cloudformation_backends
+from moto.ec2.models import ec2_backends
 
 from parris.aws.ledger import Ledger
 from parris.aws.results import Results
@@ -22,9 +25,11 @@ from parris.reap.handler import make_reaper
 from parris.reap.launches import Launches
 from parris.runs.record import RunRecord
 from parris.settings import ReapSettings
+from tests.fake_client import FakeClient
 from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS
+from tests.reap_world import IMAGE
 
 PARAMETERS = (
     *("RunId", "Job", "Deployment", "ImageId", "InstanceType", "InstanceProfile", "Market"),
@@ -52,6 +57,26 @@ TEMPLATE = json.dumps(
 BARE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'  # somebody else's
 MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
+
+
+def start_machine(stack_id: str, tags: Mapping[str, str], at: datetime) -> str:
+    """Start the machine that a run's stack would hold, whose tags are given; return its id."""
+    known = {name: tags[name] for name in ("parris:deployment", "parris:job", "parris:run-id")}
+    named: Any = [{"Key": key, "Value": value} for key, value in known.items()]
+    [instance] = boto3.client("ec2", region_name="us-east-1").run_instances(
+        ImageId=IMAGE,
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [*named, {"Key": "parris:stack", "Value": stack_id}],
+            }
+        ],
+    )["Instances"]
+    held = ec2_backends["123456789012"]["us-east-1"].get_instance(instance["InstanceId"])
+    held.launch_time = at
+    return str(held.id)
 
 
 class PriceList:
@@ -83,6 +108,8 @@ class World:
         self.ssm, self.ec2, self.dynamodb = client("ssm"), client("ec2"), client("dynamodb")
         self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.prices = PriceList()
+        self.pricing: Any = FakeClient("pricing", lambda: self.prices, config)
+        self.functions: Any = FakeClient("lambda", lambda: self, config)
         self.made: list[str] = []
         self.table = make_table(self.dynamodb)
         self.ledger = Ledger(self.table)
@@ -90,6 +117,8 @@ class World:
         """What the launch function has been sent, and has yet to get."""
         self.refused: list[Any] = []
         """The same of the reap function, from the launch function."""
+        self.starts_machines = False
+        """Whether a stack has its machine as soon as it is made or changed."""
         self.budget: Decimal | None = None
         """Of the month, in US dollars."""
         for bucket in ("parris-config", "parris-results"):
@@ -105,7 +134,7 @@ class World:
     def clients(self) -> list[Any]:
         """What the functions call AWS with."""
         aws = (self.s3, self.cloudformation, self.scheduler, self.ssm, self.ec2, self.dynamodb)
-        return [*aws, self.topic.sns]
+        return [*aws, self.topic.sns, self.pricing, self.functions]
 
     def put(self, key: str, body: str) -> None:
         self.s3.put_object(Bucket="parris-config", Key=key, Body=body.encode())
@@ -136,28 +165,47 @@ class World:
             self.made.append("ec2")
             return self.ec2
 
-        return launch(
-            EVENT if event is None else event,
-            "request-1",
-            settings=replace(
-                SETTINGS,
-                agent_version=self.agent_version,
-                **{"monthly_budget_usd": self.budget, **settings},
-            ),
-            clients=Clients(
-                storage=storage,
-                dynamodb=lambda: self.dynamodb,
-                cloudformation=cloudformation,
-                ssm=ssm,
-                pricing=lambda: self.prices,  # type: ignore[arg-type, return-value] # one method
-                ec2=ec2,
-                sns=lambda: self.topic.sns,
-                scheduler=lambda: self.scheduler,
-                functions=lambda: self,  # type: ignore[arg-type, return-value] # one method
-            ),
-            machine=MACHINE,
-            now=NOW + timedelta(minutes=minutes),
-        )
+        before = self._changes()
+        try:
+            return launch(
+                EVENT if event is None else event,
+                "request-1",
+                settings=replace(
+                    SETTINGS,
+                    agent_version=self.agent_version,
+                    **{"monthly_budget_usd": self.budget, **settings},
+                ),
+                clients=Clients(
+                    storage=storage,
+                    dynamodb=lambda: self.dynamodb,
+                    cloudformation=cloudformation,
+                    ssm=ssm,
+                    pricing=lambda: self.pricing,
+                    ec2=ec2,
+                    sns=lambda: self.topic.sns,
+                    scheduler=lambda: self.scheduler,
+                    functions=lambda: self.functions,
+                ),
+                machine=MACHINE,
+                now=NOW + timedelta(minutes=minutes),
+            )
+        finally:
+            self._changed(before, minutes)
+
+    def _changed(self, before: dict[Any, int], minutes: float) -> None:
+        """Let what happened to stacks since `before` have happened by the test's clock."""
+        at = NOW + timedelta(minutes=minutes)
+        for stack, changes in self._changes().items():
+            if before.get(stack) == changes:
+                continue
+            stack.creation_time = at.replace(tzinfo=None)
+            if self.starts_machines and stack.status.endswith("_COMPLETE"):
+                start_machine(stack.stack_id, stack.tags, at)
+
+    def _changes(self) -> dict[Any, int]:
+        """Return how often each stack was changed; moto's own time of that is the wall clock's."""
+        stacks = cloudformation_backends["123456789012"]["us-east-1"].stacks
+        return {stack: len(stack.events) for stack in stacks.values()}
 
     def reap(self, minutes: float = 0, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Let the reap function sweep, or look at what `event` names."""
@@ -181,7 +229,7 @@ class World:
                 told=Told(table=self.table, now=now),
             ),
             launches=Launches(
-                functions=lambda: self,  # type: ignore[arg-type, return-value] # one method
+                functions=lambda: self.functions,
                 logs=boto3.client("logs", region_name="us-east-1"),
                 function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",
@@ -191,11 +239,12 @@ class World:
             now=now,
         ).reap(event or {})
 
-    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> Any:  # noqa: N803
         """Lambda's Invoke as the functions call each other: keep what was sent."""
         assert InvocationType == "Event"
         to = {"parris-launch": self.sent, SETTINGS.reap_function_arn: self.refused}
         to[FunctionName].append(json.loads(Payload))
+        return {"StatusCode": 202}
 
     def record(self, run_id: str, job: str = "default") -> RunRecord:
         found = self.ledger.read(job, run_id)

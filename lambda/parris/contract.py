@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Union
 
+SCHEMA = 2
+"""Of run.json, outcome.json and the ledger's records: another number says that keys of them have
+changed their meaning. What has none is of a version before 0.3."""
+
 
 class Word(str, Enum):
     """A word that is stored, sent and printed as its value."""

@@ -11,8 +11,11 @@ from botocore.exceptions import WaiterError
 
 from parris.aws.stack_events import first_failure
 from parris.aws.stacks import stack_parameters
+from parris.jobs.retry import SPOT
 from parris.launch.render import schedule_time
-from parris.runs.budget import after_deadline_usd, minutes_for_budget
+from parris.runs.attempt import spent_usd
+from parris.runs.budget import after_deadline_usd
+from parris.runs.documents import Receipt
 from parris.runs.times import iso, read_time
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -39,7 +42,8 @@ def main(argv: list[str]) -> int:
     old = datetime.fromisoformat(stack_parameters(run.stack)["Deadline"])
     new = old + timedelta(minutes=options.minutes)
     grace = timedelta(minutes=deployment.grace_minutes)
-    latest, why = latest_deadline(run.receipt, deployment.max_run_hours, grace)
+    spent = Decimal(str(spent_usd(run.attempts)))
+    latest, why = latest_deadline(run.receipt, spent, deployment.max_run_hours, grace)
     if new > latest:
         left = int((latest - old).total_seconds() // 60)
         most = f"MINUTES={left} at most" if left > 0 else "it cannot be given more time"
@@ -68,50 +72,56 @@ def main(argv: list[str]) -> int:
 
 
 def latest_deadline(
-    receipt: Mapping[str, Any], max_run_hours: int, grace: timedelta
+    receipt: Receipt, spent: Decimal, max_run_hours: int, grace: timedelta
 ) -> tuple[datetime, str]:
     """Return how far a run's deadline may be moved, and what says so.
 
     Args:
+        spent: US dollars, by the machines that it had before the one that it has.
         grace: how long after it the run's stack deletes itself.
     """
     claimed = _claimed(receipt)
     caps = [(claimed + timedelta(hours=max_run_hours), f"max_run_hours is {max_run_hours}")]
     budget, price = receipt.get("cost-limit-usd"), receipt.get("price")
-    if budget and price:
-        minutes = minutes_for_budget(Decimal(budget), Decimal(price["hourly-usd"]))
-        caps.append(
-            (claimed + timedelta(minutes=minutes), f"its cost-limit is {budget} US dollars")
-        )
-    if (reserved := receipt.get("reserved-usd")) and price:
-        caps.append((_paid_until(receipt, reserved, grace), _reserved(reserved)))
+    if price is None:
+        return min(caps)
+    began = read_time(receipt.get("attempt-began")) or claimed
+    hourly = Decimal(price["hourly-usd"])
+    if budget:
+        why = f"its cost-limit is {budget} US dollars"
+        caps.append((_paid_until(began, Decimal(budget) - spent, hourly), why))
+    elif receipt.get("market") == SPOT:  # whose price may rise so far
+        hourly = Decimal(price.get("on-demand-hourly-usd", price["hourly-usd"]))
+    if reserved := receipt.get("reserved-usd"):
+        rest = Decimal(reserved) - spent - after_deadline_usd(hourly, grace)
+        # The deadline that it has is paid for in any case.
+        paid = _paid_until(began, rest, hourly)
+        paid = max(paid, read_time(receipt.get("deadline")) or paid)
+        caps.append((paid, _reserved(reserved)))
     return min(caps)
 
 
-def _paid_until(receipt: Mapping[str, Any], reserved: str, grace: timedelta) -> datetime:
-    """Return until when a run may go on for what is reserved of its month's budget.
-
-    The deadline that it has is paid for in any case.
-    """
-    hourly, claimed = Decimal(receipt["price"]["hourly-usd"]), _claimed(receipt)
-    rest = Decimal(reserved) - after_deadline_usd(hourly, grace)
-    paid = claimed + timedelta(minutes=int(rest * 60 / hourly))
-    return max(paid, read_time(receipt.get("deadline")) or paid)
+def _paid_until(began: datetime, usd: Decimal, hourly_usd: Decimal) -> datetime:
+    """Return until when a machine may go on for so many US dollars."""
+    return began + timedelta(minutes=int(max(usd, Decimal(0)) * 60 / hourly_usd))
 
 
 def _reserved(usd: str) -> str:
     return f"{usd} US dollars of its month's budget are reserved for it"
 
 
-def _claimed(receipt: Mapping[str, Any]) -> datetime:
+def _claimed(receipt: Receipt) -> datetime:
     claimed = read_time(receipt.get("claimed"))
     if claimed is None:
         raise Refused("the run's run.json does not say when it was launched; it cannot be extended")
     return claimed
 
 
-def _moved(receipt: Mapping[str, Any], deadline: datetime) -> dict[str, Any]:
-    changed = {**receipt, "deadline": iso(deadline)}
+def _moved(receipt: Receipt, deadline: datetime) -> Receipt:
+    changed: Receipt = {**receipt, "deadline": iso(deadline)}
+    of_run = read_time(receipt.get("run-deadline"))
+    if of_run is not None:
+        changed["run-deadline"] = iso(max(of_run, deadline))
     if changed.get("time-limit-minutes") is not None:
         claimed = _claimed(receipt)
         changed["time-limit-minutes"] = int((deadline - claimed).total_seconds() // 60)

@@ -11,6 +11,7 @@ from typing import Any
 
 from parris.aws.stacks import stack_tags
 from parris.contract import State
+from parris.runs.metrics import metrics_line
 from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -22,7 +23,6 @@ from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
 from scripts.deployment import grids, ranking
 from scripts.deployment.machines import find_machine
-from scripts.deployment.metrics import metrics_line
 from scripts.deployment.newest import Wanted, read_newest
 from scripts.deployment.objects import described, list_files
 from scripts.deployment.one_run import cost_of, describe

@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from parris.aws.told import Told
 from parris.contract import State
 from parris.events.request import DEFAULT_JOB
+from parris.runs.documents import Receipt
 from parris.runs.record import RunRecord
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import is_local
@@ -48,7 +48,7 @@ class Fired:
 class Heard:
     """A run that was claimed, or what a click did that launches nothing."""
 
-    receipt: Mapping[str, Any] | None = None
+    receipt: Receipt | None = None
     action: str = ""
 
 

@@ -7,16 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
-from typing import Any
+from math import inf, isfinite
 
 from botocore.exceptions import ClientError
 
 from parris.jobs.commit import as_git
+from parris.runs.documents import Outcome, Receipt
 from scripts.deployment.folders import believed_folder
 from scripts.deployment.one_run import cost_of
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
+from scripts.metrics.stored import Place, last_values
 
 PACKAGES_BYTES = 300_000
 """Of a packages.txt; the agent writes 256 KiB at most."""
@@ -79,7 +80,7 @@ def summary_of(run: Run, now: datetime) -> dict[str, str]:
     }
 
 
-def facts_of(receipt: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, str]:
+def facts_of(receipt: Receipt, outcome: Outcome) -> dict[str, str]:
     """Return what of a receipt, and of what it became, may explain another result."""
     git = as_git(receipt.get("git"))
     dirty = " with changes" if git and git["dirty"] else ""
@@ -137,10 +138,20 @@ def _values(row: object) -> dict[str, float | str]:
     if not isinstance(row, Mapping):
         return {}
     return {
-        name[:100]: str(value)[:100] if isinstance(value, str) or not isfinite(value) else value
+        name[:100]: _value(value)
         for name, value in row.items()
         if isinstance(value, (int, float, str))
     }
+
+
+def _value(value: float | str) -> float | str:
+    """Return a number, or a short text, which "nan" and "inf" are too."""
+    if isinstance(value, str):
+        return value[:100]
+    try:
+        return value if isfinite(value) else str(value)
+    except OverflowError:  # integers of JSON have no end
+        return str(inf if value > 0 else -inf)
 
 
 def _metrics(deployment: Deployment, run: Run, folder: str) -> dict[str, float | str]:
@@ -151,9 +162,10 @@ def _metrics(deployment: Deployment, run: Run, folder: str) -> dict[str, float |
     lines = end.split(b"\n")
     if len(end) == METRICS_BYTES:
         lines = lines[1:]  # which may be cut
-    return read_metrics(lines) or read_metrics(
-        [_read(deployment, f"{folder}output/metrics.json", METRICS_BYTES)]
-    )
+    last = _read(deployment, f"{folder}output/metrics.json", METRICS_BYTES)
+    place = Place(s3=deployment.client("s3"), bucket=deployment.results_bucket, folder=folder)
+    # Those of TensorBoard and MLflow no machine reads, so that no outcome has them.
+    return read_metrics(lines) or read_metrics([last]) or _values(last_values(place))
 
 
 def _read(deployment: Deployment, key: str, most: int, *, end: bool = False) -> bytes:

@@ -15,6 +15,7 @@ from parris.contract import State
 from parris.jobs.retry import SPOT
 from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
+from parris.runs.documents import Receipt
 from parris.runs.month import MICROS, id_beginnings, keeps, month_of, real_micros, worst_micros
 from parris.runs.record import RunRecord
 from parris.runs.times import read_time
@@ -94,7 +95,14 @@ def bill_of(record: RunRecord, grace: timedelta, now: datetime) -> Bill:
     machines = list(outcome.get("attempts") or [one.record() for one in record.attempts])
     if not outcome.get("attempts"):  # the one that is under way, or the only one
         rest = (usd or 0.0) - spent_usd(record.attempts)
-        machines.append({**_rung(receipt), "cost-usd": rest, "hourly-usd": _hourly(receipt)})
+        machines.append(
+            {
+                "instance-type": receipt.get("instance-type", ""),
+                "market": receipt.get("market", ""),
+                "cost-usd": rest,
+                "hourly-usd": _hourly(receipt),
+            }
+        )
     return Bill(
         job=record.job,
         run_id=record.run_id,
@@ -121,15 +129,11 @@ def _so_far(record: RunRecord, now: datetime) -> float | None:
     return None if machine is None else spent + machine
 
 
-def _rung(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: receipt.get(key, "") for key in ("instance-type", "market")}
-
-
-def _hourly(receipt: Mapping[str, Any]) -> str | None:
+def _hourly(receipt: Receipt) -> str | None:
     return (receipt.get("price") or {}).get("hourly-usd")
 
 
-def _saved(receipt: Mapping[str, Any], machine: Mapping[str, Any]) -> float:
+def _saved(receipt: Receipt, machine: Mapping[str, Any]) -> float:
     """Return what a spot machine cost less than it would have on demand, as far as is known.
 
     A receipt knows that price of the run's last machine, and of others of its type.

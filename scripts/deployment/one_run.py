@@ -11,12 +11,13 @@ from parris.contract import State
 from parris.errors import plain
 from parris.runs.attempt import spent_usd
 from parris.runs.budget import cost
+from parris.runs.documents import Outcome, Receipt
 from parris.runs.messages_of_ends import goes_on
+from parris.runs.metrics import metrics_line
 from parris.runs.times import read_time
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago
-from scripts.deployment.metrics import metrics_line
 from scripts.deployment.runs import Run
 
 _METRICS_WIDTH = 1000
@@ -52,8 +53,8 @@ def cost_of(run: Run, now: datetime) -> str:
 def limit_of(run: Run) -> str:
     """Return what a run may cost at most, by its limit or its deadline; "" where nobody knows."""
     receipt = run.receipt
-    if receipt.get("cost-limit-usd"):
-        return f"${Decimal(receipt['cost-limit-usd']):.4f}"
+    if limit := receipt.get("cost-limit-usd"):
+        return f"${Decimal(limit):.4f}"
     deadline = read_time(receipt.get("deadline"))
     if deadline is None or "claimed" not in receipt:
         return ""
@@ -116,9 +117,13 @@ def attempts_of(run: Run) -> list[str]:
     records = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
     lines = []
     for one in records:
-        kind = " ".join(
-            filter(None, map(one.get, ("instance-type", "market", "subnet-id", "zone")))
+        places = (
+            one.get("instance-type"),
+            one.get("market"),
+            one.get("subnet-id"),
+            one.get("zone"),
         )
+        kind = " ".join(filter(None, places))
         usd = "" if one.get("cost-usd") is None else f", ${one['cost-usd']:.4f}"
         name = one.get("instance-id") or "no machine"
         times = f"{one.get('began')} to {one.get('ended')}"
@@ -195,9 +200,7 @@ def _trigger(trigger: Mapping[str, Any] | None) -> str:
     return f"{known.get('kind', '-')}{f' ({more})' if more else ''}"
 
 
-def _machine(
-    receipt: Mapping[str, Any], outcome: Mapping[str, Any], instance: Mapping[str, Any]
-) -> str:
+def _machine(receipt: Receipt, outcome: Outcome, instance: Mapping[str, Any]) -> str:
     name = outcome.get("instance-id") or instance["InstanceId"] or "none"
     kind = f"{receipt.get('instance-type', '?')} {receipt.get('market', '?')}"
     state = instance["State"]["Name"]

@@ -16,6 +16,7 @@ from parris.aws.stacks import stack_parameters, stack_tags
 from parris.contract import OVER, EndedBy, Metric, State
 from parris.events.request import JOB_NAME, LAST, is_run_key
 from parris.runs.attempt import Attempt
+from parris.runs.documents import Outcome, Receipt
 from parris.runs.ending import Ending
 from parris.runs.lifecycle import deleted, replaced
 from parris.runs.state import may_be_followed, state_of
@@ -46,8 +47,8 @@ class Run:
 
     job: str
     run_id: str
-    receipt: Mapping[str, Any]
-    outcome: Mapping[str, Any] | None
+    receipt: Receipt
+    outcome: Outcome | None
     stack: Mapping[str, Any] | None
     """The stack that holds this run now, as DescribeStacks gives it; None if none does."""
     state: str
@@ -89,8 +90,8 @@ def read_runs(
 
     def read(key: tuple[str, str]) -> Run:
         job, run_id = key
-        receipt: Mapping[str, Any] = {}
-        outcome: Mapping[str, Any] | None = None
+        receipt: Receipt = {}
+        outcome: Outcome | None = None
         attempts: tuple[Attempt, ...] = ()
         metrics: Mapping[str, Metric] = {}
         if is_run_key(job, run_id):  # a stack's tags may be anything
@@ -147,8 +148,8 @@ def look(
 def make_run(
     deployment: Deployment,
     key: tuple[str, str],
-    receipt: Mapping[str, Any],
-    outcome: Mapping[str, Any] | None,
+    receipt: Receipt,
+    outcome: Outcome | None,
     standing: Standing,
     *,
     attempts: tuple[Attempt, ...] = (),
@@ -199,7 +200,7 @@ def make_run(
 def _explained(
     deployment: Deployment,
     stands: Ending,
-    receipt: Mapping[str, Any],
+    receipt: Receipt,
     stack: Mapping[str, Any] | None,
 ) -> Ending:
     """Return `stands` with what CloudFormation's events say of a stack that failed or is gone."""
@@ -248,7 +249,7 @@ def find_run(deployment: Deployment, job: str | None, run_id: str | None) -> Run
     return next((run for run in newest if run.outcome or "stack-id" in run.receipt), newest[0])
 
 
-def _receipt(s3: Any, bucket: str, key: str) -> dict[str, Any]:
+def _receipt(s3: Any, bucket: str, key: str) -> Receipt:
     """Return a run.json; it is empty if there is none."""
     try:
         return read_receipt(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), key)
@@ -258,9 +259,7 @@ def _receipt(s3: Any, bucket: str, key: str) -> dict[str, Any]:
         return {}
 
 
-def _said(
-    deployment: Deployment, prefix: str, stack: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
+def _said(deployment: Deployment, prefix: str, stack: Mapping[str, Any] | None) -> Outcome | None:
     """Return what a run's machine says of its end, which the reap function has yet to read."""
     instance_id, storage = instance_of(stack), storage_of(deployment)
     folder = instance_id and storage.find_machine_folder(prefix, instance_id)
@@ -270,7 +269,7 @@ def _said(
     return None if said is None else {**said, "machine": folder}
 
 
-def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
+def _deleted(deployment: Deployment, receipt: Receipt) -> Ending:
     """Return how a run ended whose stack was deleted before anybody wrote an outcome."""
     found = last_deletion(deployment.client("cloudformation"), receipt["stack-id"])
     if found is None:
@@ -280,9 +279,7 @@ def _deleted(deployment: Deployment, receipt: Mapping[str, Any]) -> Ending:
     return deleted(found[0], deadline, found[1])
 
 
-def change_receipt(
-    deployment: Deployment, run: Run, change: Callable[[Mapping[str, Any]], dict[str, Any]]
-) -> None:
+def change_receipt(deployment: Deployment, run: Run, change: Callable[[Receipt], Receipt]) -> None:
     """Change a run's run.json, whoever else does at the same moment.
 
     Raises:

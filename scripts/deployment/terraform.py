@@ -104,7 +104,8 @@ def local_variables() -> list[str]:
     # The provider waits about a minute for each lifecycle rule, on any endpoint.
     # `-var expire_versions_days=null` would be the string "null"; a file can say null.
     path = LOCAL_HOME / "local.tfvars"
-    names = ("abort_uploads_days", "expire_versions_days", "expire_events_days")
+    days = ("abort_uploads", "expire_versions", "expire_events", "expire_setups")
+    names = [f"{name}_days" for name in days]
     path.write_text("".join(f"{name} = null\n" for name in names))
     return [f"-var-file={path}"]
 

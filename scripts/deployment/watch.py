@@ -18,6 +18,7 @@ from typing import NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.contract import State
+from parris.runs.metrics import metrics_line
 from parris.runs.times import iso, read_time
 from scripts.cli.columns import Column
 from scripts.cli.console import explain
@@ -25,7 +26,6 @@ from scripts.cli.live import LiveTable
 from scripts.cli.which_cloud import hint, is_local
 from scripts.cli.words import ago, duration
 from scripts.deployment.folders import log_stream
-from scripts.deployment.metrics import metrics_line
 from scripts.deployment.newest import Wanted, read_live_first
 from scripts.deployment.one_run import cost_of, limit_of
 from scripts.deployment.outputs import Deployment

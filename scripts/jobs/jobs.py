@@ -14,7 +14,7 @@ from lark.exceptions import LarkError  # what python-hcl2 parses with, and raise
 from parris.errors import InvalidConfig, plain
 from parris.events.request import DEFAULT_JOB, JOB_NAME
 from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
-from parris.jobs.files import GRID_FILENAME, decode, file_problems, script_problems
+from parris.jobs.files import GRID_FILENAME, decode, file_problems, scripts_problems
 from parris.jobs.grid import read_grid
 from parris.jobs.parameters import unknown_names
 from parris.launch.render import render_template
@@ -98,7 +98,7 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
         config = read_config(files[CONFIG_FILENAME].read_bytes(), f"{place}/{CONFIG_FILENAME}")
     except InvalidConfig as error:
         return None, faults + [f"{error.source}: {problem}" for problem in error.problems]
-    problems = script_problems(config.script, sizes) + _check_template(config, files)
+    problems = scripts_problems(*config.scripts, sizes) + _check_template(config, files)
     faults += [f"{config_place(folder)}: {problem}" for problem in problems]
     return config, faults + _check_grid(job, config, files, place)
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from scripts.metrics.jsonl import read_jsonl
-from scripts.metrics.mlflow import read_mlflow
+from scripts.metrics.mlflow import NotMLflowError, read_mlflow
 from scripts.metrics.points import Curves
 from scripts.metrics.tensorboard import DamagedError, read_events
 
@@ -50,7 +50,7 @@ def read_machine(folder: Path) -> Curves:
 def _try(path: Path, curves: Curves, read: Callable[[Path, Curves], None]) -> None:
     try:
         read(path, curves)
-    except (OSError, sqlite3.Error, DamagedError) as error:
+    except (OSError, sqlite3.Error, NotMLflowError, DamagedError) as error:
         curves.problems.append(f"{path.name}: {error}")
 
 

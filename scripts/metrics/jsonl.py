@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from parris.runs.times import read_time
-from scripts.metrics.points import Curves, Point
+from scripts.metrics.points import Curves, Point, place
 
 MAX_LINE = 64 << 10
 MAX_FILE = 256 << 20
 """Bytes; of a larger file the beginning is read."""
 STEPS = ("step", "epoch")
 """What says how far a training has come; of two the finer one."""
-_LARGEST = 2.0**1000
 _NO_METRICS = (*STEPS, "steps", "epochs", "time")
 
 
@@ -68,6 +67,4 @@ def _number(value: object) -> float | None:
 
 
 def _place(value: object) -> float | None:
-    """Return a number that a chart's axis can have; None if it is none."""
-    number = _number(value)
-    return number if number is not None and abs(number) < _LARGEST else None
+    return place(_number(value))

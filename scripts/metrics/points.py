@@ -10,13 +10,19 @@ MAX_POINTS = 100_000
 """Of one curve; of a longer one every other point is left out, again and again."""
 MAX_NAME = 100
 """Characters: more than the ledger keeps of a name, since names of layers begin alike."""
+_LARGEST = 2.0**1000
+
+
+def place(number: float | None) -> float | None:
+    """Return a number that a chart's axis can have; None if it is none."""
+    return number if number is not None and abs(number) < _LARGEST else None
 
 
 class Point(NamedTuple):
     """One value of a metric."""
 
     step: float
-    """How far the training had come: its step, its epoch, or the row."""
+    """How far the training had come: its step, its epoch, or the row; a `place`."""
     time: float | None
     """When, in seconds since the epoch; None where nobody wrote it down."""
     value: float

@@ -20,6 +20,8 @@ from scripts.metrics.points import Curves, Point
 
 MAX_RECORD = 1 << 20
 """Bytes; a larger record is an image, a sound or a graph, and is passed over."""
+_LARGEST_RECORD = 1 << 40
+"""Bytes; a length beyond it is none, and from 2**63 on no file can be read there."""
 
 Field = tuple[int, int, "int | bytes"]
 """A field's number, its wire type, and its value: bytes of all types but VARINT."""
@@ -119,6 +121,8 @@ def _records(file: IO[bytes]) -> Iterator[bytes]:
         (length,), (checksum,) = struct.unpack("<Q", head[:8]), struct.unpack("<I", head[8:])
         if masked_crc(head[:8]) != checksum:
             raise DamagedError(f"no event file, or damaged after {count} records")
+        if length > _LARGEST_RECORD:
+            raise DamagedError(f"damaged after {count} records")
         if length > MAX_RECORD:
             file.seek(length + 4, 1)
         else:

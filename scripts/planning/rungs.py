@@ -96,8 +96,7 @@ def starts_on(kinds: Sequence[Kind], retry: Retry) -> Kind | None:
     """
     ladder = [(kind, rung) for kind in kinds for rung in kind.rungs]
     refused: list[tuple[Rung, Cause]] = []
-    tries = retry.attempts if CAPACITY in retry.on else 1
-    for _ in range(tries):
+    for _ in range(len(ladder) if CAPACITY in retry.on else 1):
         rung = untried(refused, [rung for _, rung in ladder])
         if rung is None:
             return None
@@ -110,7 +109,7 @@ def starts_on(kinds: Sequence[Kind], retry: Retry) -> Kind | None:
 
 def reachable(kinds: Sequence[Kind], first: Kind, retry: Retry) -> list[Kind]:
     """Return the kinds that a run which begins with `first` may come to."""
-    if retry.attempts == 1 or not retry.on:
+    if not retry.on:
         return [first]
     return [kind for kind in kinds if kind.cause is None]
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.metrics.points import Curves
+from scripts.metrics.points import Curves, place
 
 _MOST_CURVES = 50
 _MOST_POINTS = 400
 """Of one curve: about as many as a chart has pixels to tell apart."""
 _MOST_POINTS_OF_RUN = 8_000
 """Of all curves of a run, which bounds what a run adds to the page: some 160 KB."""
-_LARGEST = 2.0**1000
 
 Point = tuple[float, float | None, float | None]
 """Where on the x axis, the value (None: not a finite number), and the time in seconds."""
@@ -48,7 +47,7 @@ class Curve:
 def curves_from(read: Curves) -> list[Curve]:
     """Return the curves as the page has them: those that were met first."""
     known = list(read.by_name.items())[:_MOST_CURVES]
-    times = (_finite(point.time) for _, curve in known for point in curve.points)
+    times = (place(point.time) for _, curve in known for point in curve.points)
     began = next((time for time in times if time is not None), 0.0)
     most = min(_MOST_POINTS, _MOST_POINTS_OF_RUN // max(1, len(known)))
     found = []
@@ -57,9 +56,9 @@ def curves_from(read: Curves) -> list[Curve]:
         by_step: dict[float, Point] = {}
         last = [] if curve.last is None or curve.last is curve.points[-1] else [curve.last]
         for point in [*curve.points, *last]:
-            time = _finite(point.time)
+            time = place(point.time)
             since = None if time is None else time - began
-            by_step[point.step] = (point.step, _finite(point.value), since)
+            by_step[point.step] = (point.step, place(point.value), since)
         whole = sorted(by_step.values(), key=lambda point: point[0])
         points = thinned(whole, most)
         found.append(Curve(name=name, axis=curve.axis, points=points, last=whole[-1][1]))
@@ -67,29 +66,37 @@ def curves_from(read: Curves) -> list[Curve]:
 
 
 def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
-    """Return about `most` of the points: ends, and of each stretch the least and the most value.
+    """Return at most `most` of the points, or seven: ends, and least and most of each stretch.
 
-    So no peak is lost, and no gap is closed.
+    So no peak is lost; between two of the values that are kept one None is where any was, so that
+    no gap is closed either.
     """
     if len(points) <= most:
         return points
-    stretch = math.ceil(2 * (len(points) - 2) / (most - 2))
-    kept = [points[0]]
-    for start in range(1, len(points) - 1, stretch):
-        some = points[start : min(start + stretch, len(points) - 1)]
-        known = [point for point in some if point[1] is not None] or some[:1]
-        ends = {min(known, key=_value)[0]: None, max(known, key=_value)[0]: None}
-        kept += [point for point in some if point[0] in ends]
-    return [*kept, points[-1]]
+    kept: Sequence[Point] = ()
+    for share in (2, 3, 4):  # points of a stretch: each of its two values may have a gap before it
+        stretches = max(1, (most - 3) // share)
+        kept = _kept(points, math.ceil((len(points) - 2) / stretches))
+        if len(kept) <= most:
+            break
+    return kept
 
 
-def _value(point: Point) -> float:
-    return point[1] or 0.0
-
-
-def _finite(value: float | None) -> float | None:
-    """Return a number that a chart can have; None if it cannot."""
-    return value if value is not None and abs(value) < _LARGEST else None
+def _kept(points: Sequence[Point], stretch: int) -> Sequence[Point]:
+    last = len(points) - 1
+    shown = {0, last}
+    for start in range(1, last, stretch):
+        some = range(start, min(start + stretch, last))
+        known = {at: value for at in some if (value := points[at][1]) is not None}
+        if known:
+            shown |= {min(known, key=known.__getitem__), max(known, key=known.__getitem__)}
+    kept, gap = [], False
+    for at, point in enumerate(points):
+        lacks = point[1] is None
+        if at in shown or (lacks and not gap):
+            kept.append(point)
+            gap = lacks
+    return kept
 
 
 def _short(value: float) -> float | int:

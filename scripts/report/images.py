@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scripts.cli.words import counted
+from scripts.metrics.stored import Output
 
 MOST_BYTES = 200_000
 """Of one image: it is put into the page as it is, and shown small."""
@@ -23,17 +23,6 @@ _BEGINNINGS = {
     b"GIF89a": "image/gif",
 }
 """What such files begin with, whatever they are called."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """One object of a run's output."""
-
-    key: str
-    name: str
-    """Below ``output/``."""
-    size: int
-    """Bytes."""
 
 
 def choose(found: Sequence[Output]) -> tuple[list[Output], list[str]]:

@@ -13,12 +13,15 @@ from pathlib import Path
 from scripts import package_lambda
 from scripts.local import owners
 from tests.bench.clean import bench_clean_stacks
+from tests.bench.clone import deployed_clone
 from tests.bench.figures import Figure
 from tests.bench.grid import bench_calls, bench_grid_on_cloud, bench_grids
 from tests.bench.launch import PAIRS, bench_launch
 from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
+from tests.bench.setup import SCIKIT_LEARN, bench_setup
 from tests.bench.status import bench_status
+from tests.bench.upload import bench_upload
 
 ROUNDS = 1_000
 ARRIVALS = 100_000
@@ -30,17 +33,29 @@ def main() -> int:
     """Return 1 if a figure is over twice its goal: a busy machine alone does not do that."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--short", action="store_true", help="what takes less than two minutes")
-    short = parser.parse_args().short
+    parser.add_argument(
+        "--setup", nargs=2, metavar=("PACKAGE", "MODULE"), help="only the setup of that package"
+    )
+    options = parser.parse_args()
     owners.own()
     bad = []
     with tempfile.TemporaryDirectory() as temporary:
-        for figure in _figures(Path(temporary), short):
+        folder = Path(temporary)
+        chosen = (
+            _setup(folder, *options.setup) if options.setup else _figures(folder, options.short)
+        )
+        for figure in chosen:
             print(figure, flush=True)
             if not figure.is_within(2):
                 bad.append(figure)
     for figure in bad:
         print(f"error: over twice its goal: {figure}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _setup(folder: Path, package: str, module: str) -> Iterator[Figure]:
+    with deployed_clone(folder / "clone") as clone:
+        yield from bench_setup(clone, package, module)
 
 
 def _figures(folder: Path, short: bool) -> Iterator[Figure]:
@@ -58,7 +73,10 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         bench_grids(TRIALS // 200, TRIALS // 50 if short else TRIALS),
     )
     if not short:
-        yield from bench_machine(folder / "clone")
+        with deployed_clone(folder / "clone") as clone:
+            yield from bench_machine(clone)
+            yield from bench_setup(clone, *SCIKIT_LEARN)
+        yield from bench_upload(folder / "upload")
         yield from bench_clean_stacks(folder / "cloud")
         yield from bench_grid_on_cloud(folder / "grids", GRID_TRIALS)
 

@@ -6,17 +6,15 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 from moto import mock_aws
 
 from parris.aws.ledger import Ledger
 from parris.aws.table import Table
 from parris.aws.trials import Trials
 from parris.runs.month import MICROS
-from scripts.local import cloud, faults
-from tests.bench.clone import clone_into
+from scripts.local import faults
+from tests.bench.clone import deployed_clone
 from tests.bench.figures import Figure
 from tests.faults.injector import Injector
 from tests.grid_sim import Sim, spec
@@ -73,33 +71,22 @@ def bench_grid_on_cloud(
     folder: Path, trials: int, parallel: int = PARALLEL, part: float = 0.05
 ) -> Iterator[Figure]:
     """Run a grid of a trainer that takes a second, while a part of the functions' calls fail."""
-    make = clone_into(folder)
-    job, home = folder / "trainer/jobs/quick", folder / ".parris/local"
-    job.mkdir()
     config = {
         "training-job-name": "quick",
         **{"termination-method": "at-fixed-time", "time-limit": 10, "parameters": {"n": 0}},
     }
-    (job / "training-config.json").write_text(json.dumps(config))
-    (job / "trainer-script.sh").write_text("#!/bin/bash\nsleep 1\n")
-    (folder / "terraform.tfvars").write_text(f"max_concurrent_runs = {parallel}\n")
-    try:
-        make("local-up", "LOCAL_PORT=0")
-        make("deploy", "YES=1")
-        make("upload-config", "JOB=quick")
-        ours = cloud.environment(home)
-        access: Any = {
-            "endpoint_url": ours["AWS_ENDPOINT_URL"],
-            "region_name": ours["AWS_REGION"],
-            "aws_access_key_id": ours["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": ours["AWS_SECRET_ACCESS_KEY"],
-        }
-        dynamodb = boto3.client("dynamodb", **access)
-        functions = boto3.client("lambda", **access)
+    home = folder / ".parris/local"
+    with deployed_clone(folder, f"max_concurrent_runs = {parallel}\n") as clone:
+        job = folder / "trainer/jobs/quick"
+        job.mkdir()
+        (job / "training-config.json").write_text(json.dumps(config))
+        (job / "trainer-script.sh").write_text("#!/bin/bash\nsleep 1\n")
+        clone.make("upload-config", "JOB=quick")
+        dynamodb, functions = clone.client("dynamodb"), clone.client("lambda")
         grids = Trials(Table(dynamodb=lambda: dynamodb, name="parris-ledger"))
         begun = time.monotonic()
         options = ("JOB=quick", f"PARAMETERS=n=1..{trials}", f"MAX_PARALLEL={parallel}")
-        make("grid", *options, "COST_LIMIT=1000", "UPLOAD=0")
+        clone.make("grid", *options, "COST_LIMIT=1000", "UPLOAD=0")
         faults.write(home, {"failing": {"part": part, "roles": "parris-[lr]*"}})
         grid = grids.newest(1)[0][0]
         while grid.is_open:
@@ -108,8 +95,6 @@ def bench_grid_on_cloud(
             grid = grids.read(grid.job, grid.grid_id) or grid
         seconds = time.monotonic() - begun
         found = Ledger(grids.table).all_begun_with(grid.grid_id[:16])[0]
-    finally:
-        make("local-down")
     what = f"a grid of {trials} trials, {parallel} at once, {part:.0%} of all calls failing"
     yield Figure(what=what, value=seconds, unit="s")
     yield Figure(what="the same a trial", value=seconds / trials, unit="s")

@@ -105,7 +105,7 @@ def _run_under_way(world: World, number: int) -> str:
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
     )["StackId"]
     known = {"job": job, "run-id": run_id, "state": "accepted", "deadline": deadline}
-    receipt = {**known, "stack-id": stack_id, "stack-name": job}
+    receipt: Any = {**known, "stack-id": stack_id, "stack-name": job}
     world.ledger.adopt(job, run_id, receipt, None, NOW)
     Slots(world.table).take(job, f"{job}/{run_id}", LIVE)
     named: Any = [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -52,6 +52,7 @@ def write_pages() -> None:
         "many": report_world.sample(_MANY, 100),
         "hostile": report_world.hostile(),
         "one": report_world.sample(1),
+        "gap": report_world.with_a_gap(),
         "bare": [{"id": "20261124-193233-ee09f120", "job": "digits", "state": "launch-failed"}],
     }
     for name, rows in pages.items():

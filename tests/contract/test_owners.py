@@ -21,7 +21,7 @@ WITHIN = {
     "scripts/drill/cloud.py": "scripts/commands/drill.py",
     **{
         f"tests/bench/{name}.py": "tests/bench/__main__.py"
-        for name in ("clean", "grid", "ledger", "machine")
+        for name in ("clean", "clone", "ledger", "upload")
     },
     **{
         f"tests/e2e/{name}.py": "tests/e2e/conftest.py"

@@ -38,6 +38,7 @@ _VARIABLES: dict[str, Any] = {
     "force_destroy": True,
     # The provider waits most of a minute for these (scripts/deployment/terraform.py).
     **dict.fromkeys(("abort_uploads_days", "expire_versions_days", "expire_events_days")),
+    "expire_setups_days": None,
     # What a platform team asks for: its run is launched under all of it.
     "tags": dict([TAG]),
     "iam_path": PATH,

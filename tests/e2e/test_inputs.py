@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +56,14 @@ def all_that_is_stored(clone: Clone, stack_id: str, instance_id: str) -> Iterato
                 yield json.dumps(found["events"])
 
 
+def decoded(text: str) -> str:
+    """Return what base64 in `text` may say, as the user data in a template, wherever it begins."""
+    runs = re.findall(r"[A-Za-z0-9+/]{40,}", text)
+    parts = [run[start:] for run in runs for start in range(4)]
+    whole = [part[: len(part) // 4 * 4] for part in parts]
+    return "\n".join(base64.b64decode(part).decode(errors="replace") for part in whole)
+
+
 def test_data_and_secrets_are_there_and_nothing_keeps_a_secret(clone: Clone) -> None:
     clone.client("ssm").put_parameter(Name="/team/key", Value=WORD, Type="SecureString")
     held = json.dumps({"user": "me", "password": OTHER})
@@ -83,7 +93,9 @@ def test_data_and_secrets_are_there_and_nothing_keeps_a_secret(clone: Clone) -> 
     assert "parris" in console  # there is something to look at
     stored = list(all_that_is_stored(clone, stack_id, outcome["instance-id"]))
     stored += [json.dumps(told) for told in (*topic.heard("started", "inputs"), ended)]
+    stored += [decoded(text) for text in stored]
     assert any("ssm:/team/key" in text for text in stored)  # the reference, in the receipt
+    assert any(f"PARRIS_RUN_ID={run_id}" in text for text in stored)  # in the user data
     assert not [text[:200] for text in stored if WORD in text or OTHER in text]
 
 

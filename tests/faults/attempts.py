@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.slots import Slots, sums_of
@@ -16,23 +17,30 @@ from parris.contract import State
 from parris.errors import ParrisError
 from tests.faults.case import Case
 from tests.faults.injector import Death, Injector
-from tests.reap_world import machine_event
-from tests.runs_world import Runs, interrupted
+from tests.reap_world import machine_event, stack_event
+from tests.runs_world import Runs, interrupted, refuse
 
 STOPPED = ("no next machine", "no next machine, its end")
+REFUSED = "machine refused"
 SCENES = (
     *("machine taken", "machine taken, by a sweep", "next machine", "next machine, budgeted"),
     *STOPPED,
+    REFUSED,
 )
 """What the fault strikes: the reap function as it hears of the end, or the launch function; of a
-run that is to stop, the launch function or the reap function as that hears of it."""
+run that is to stop, the launch function or the reap function as that hears of it; of a machine that
+EC2 refused, the reap function as it hears that its stack is gone."""
 
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 
 
 def play(case: Case, make_world: Callable[[], Runs]) -> Case:
     """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
-    runs = make_world()
+    with pytest.MonkeyPatch.context() as patch:
+        return _play(case, make_world(), patch)
+
+
+def _play(case: Case, runs: Runs, patch: pytest.MonkeyPatch) -> Case:
     runs.budget = Decimal(100) if "budgeted" in case.name else None
     act: Callable[[], Any] = partial(runs.deliver, 10.1)
     if case.name in STOPPED:
@@ -43,17 +51,25 @@ def play(case: Case, make_world: Callable[[], Runs]) -> Case:
             act = partial(runs.end_refused, 10.1)
     elif case.name.startswith("next machine"):
         run_id, first = interrupted(runs)
+    elif case.name == REFUSED:
+        run_id, first = runs.begin(), ""
+        gone = stack_event(runs.stack()["StackId"], "parris-reap-20261124T120100000000")
+        refuse(patch, "There is no Spot capacity available that matches your request.")
+        runs.reap(9)
+        act = partial(runs.reap, 10, gone)
     else:
         run_id = runs.begin()
         first = runs.machine(run_id)
         runs.take(first)
         event = None if "sweep" in case.name else machine_event(first)
         act = partial(runs.reap, 10, event)
+    late = machine_event(first) if first else gone
+    runs.starts_machines = True  # from now on
     injector = Injector(runs.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):
         act()
     case.calls, case.injected = injector.calls, injector.injected
-    for minutes in (10.5, 13, 15, 18, 20, 25):
+    for minutes in (10.5, 13, 15, 18, 20, 25, 70):
         for do in (
             lambda at: runs.reap(at),
             lambda at: runs.deliver(at + 0.1),
@@ -63,7 +79,7 @@ def play(case: Case, make_world: Callable[[], Runs]) -> Case:
                 do(minutes)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours
                 case.violations.append(f"at {minutes} min: {error!r}")
-        runs.reap(minutes + 0.3, machine_event(first))  # it comes late, too
+        runs.reap(minutes + 0.3, late)  # it comes late, too
     judge = _judge_stopped if case.name in STOPPED else _judge
     case.violations += judge(runs, run_id)
     return case

@@ -90,7 +90,7 @@ KINDS = {
 def play(case: Case, make_world: Callable[[], World]) -> Case:
     """Deliver an event with a fault, then again without one, with sweeps; judge what is left."""
     kind, world = KINDS[case.name], make_world()
-    world.budget = kind.budget
+    world.budget, world.starts_machines = kind.budget, True
     kind.before(world)
     injector = Injector(world.clients, case.target, case.kind)
     _deliver(case, world, kind.event, 0, injector)

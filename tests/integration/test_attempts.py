@@ -228,10 +228,12 @@ def test_the_deadline_never_moves_and_the_rest_of_the_dollars_counts(runs: Runs)
     runs.price("6.0000")
     config = {"market": "on-demand", "cost-limit": 10, "volume-size-gb": 8}
     run_id, _ = interrupted(runs, 30, **config)
-    before = runs.receipt(run_id)["deadline"]
+    before = runs.receipt(run_id)["run-deadline"]
     [answer] = runs.deliver(60)  # it waited for half an hour, which costs nothing
     assert not answer["duplicate"]
-    assert runs.receipt(run_id)["deadline"] <= before
+    assert runs.receipt(run_id)["run-deadline"] == before == "2026-11-24T22:00:00Z"
+    # Seven dollars are left, which are 69 minutes of an instance at $6 with its volume.
+    assert runs.receipt(run_id)["deadline"] == "2026-11-24T14:09:00Z"
     spent = runs.record(run_id).attempts[0].usd
     assert spent == pytest.approx(3.0, abs=0.05)
     second = runs.machine(run_id, 60)
@@ -241,6 +243,31 @@ def test_the_deadline_never_moves_and_the_rest_of_the_dollars_counts(runs: Runs)
     runs.deliver(70)
     # Of $10 are $4 spent; at ten times the price the rest buys hardly six minutes.
     assert runs.receipt(run_id)["deadline"] == "2026-11-24T13:15:00Z"
+
+
+def test_the_dollars_of_a_dear_machine_shorten_no_other_ones_time(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
+    given = {"subnet-id": subnet["SubnetId"], "cost-limit": 1.0, "time-limit": 600}
+    run_id = runs.begin(**given, **{"termination-method": "around-cost"})
+    until = runs.receipt(run_id)["run-deadline"]
+    assert runs.receipt(run_id)["deadline"] == until == "2026-11-24T22:00:00Z"
+    refuse(monkeypatch, NO_SPOT)
+    runs.reap(1)
+    runs.price("6.0000")
+    runs.reap(2)
+    runs.deliver(2.1)
+    receipt = runs.receipt(run_id)
+    assert (receipt["market"], receipt["deadline"][:15]) == ("on-demand", "2026-11-24T12:1")
+    assert receipt["run-deadline"] == until
+    refuse(monkeypatch, "InsufficientInstanceCapacity")
+    runs.price("0.0400")
+    for minutes in (3, 6):
+        runs.reap(minutes)
+    runs.deliver(6.1)
+    receipt = runs.receipt(run_id)
+    assert (receipt["market"], receipt["deadline"][:15]) == ("spot", "2026-11-24T21:5")
 
 
 def test_what_dollars_are_left_for_no_machine_end_the_run(runs: Runs) -> None:
@@ -312,7 +339,7 @@ def test_a_failure_is_retried_where_the_job_asks_for_it(runs: Runs) -> None:
         runs.take(machine, "Client.InstanceInitiatedShutdown")
         runs.reap(11, machine_event(machine))
         assert bool(runs.deliver(11)) is goes_on
-    assert "it has had its 2 attempts" in runs.outcome(run_id)["reason"]
+    assert "it has had its 2 machines" in runs.outcome(run_id)["reason"]
 
 
 @pytest.mark.parametrize(

@@ -211,10 +211,11 @@ def test_make_stop_ends_a_run_between_two_machines_through_the_launch_function(
         results_bucket="parris-results",
         ledger_table=runs.table.name,
     )
+    receipt: Any = runs.receipt(run_id)
     found = Run(
         job="default",
         run_id=run_id,
-        receipt=runs.receipt(run_id),
+        receipt=receipt,
         outcome=None,
         stack=None,
         state=State.RELAUNCHING,

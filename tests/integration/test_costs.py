@@ -154,7 +154,7 @@ def test_a_csv_has_a_line_a_run(month: Month) -> None:
 
 
 def test_each_machine_of_a_run_counts_for_its_own_market(month: Month) -> None:
-    def machine(number: int, market: str, hourly: str, usd: float) -> dict[str, Any]:
+    def machine(number: int, market: str, hourly: str, usd: float) -> Any:
         rung = Rung(instance_type="t3.medium", market=market, subnet_id="")
         return Attempt(
             number=number,
@@ -174,7 +174,8 @@ def test_each_machine_of_a_run_counts_for_its_own_market(month: Month) -> None:
 
     machines = [machine(1, "spot", "0.02", 0.1), machine(2, "on-demand", "0.10", 0.3)]
     _, run_id = month.run("a", "succeeded", 0.4)
-    outcome = {"state": "succeeded", "ended-by": "trainer", "cost-usd": 0.4, "attempts": machines}
+    outcome: Any = {"state": "succeeded", "ended-by": "trainer", "cost-usd": 0.4}
+    outcome["attempts"] = machines
     month.ledger.end("a", run_id, outcome)
     told = json.loads(month.said("--json"))
     assert told["by-market"] == [

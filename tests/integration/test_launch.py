@@ -58,14 +58,18 @@ def test_a_launch_leaves_receipt_snapshot_and_stack(world: World) -> None:
     assert held["image"].startswith("ami-")
 
 
-def test_receipt_and_outcome_name_the_version_that_launched_the_run(world: World) -> None:
+def test_receipt_and_outcome_name_their_schema_and_the_version_that_launched_the_run(
+    world: World,
+) -> None:
     answer = world.launch()
-    assert world.receipt(answer["run-id"])["parris-version"] == __version__
+    receipt = world.receipt(answer["run-id"])
+    assert (receipt["schema"], receipt["parris-version"]) == (2, __version__)
+    assert (world.ledger.table.get("run#default", answer["run-id"]) or {})["schema"] == 2
     world.cloudformation.delete_stack(StackName=answer["stack-id"])
     world.reap(minutes=10)
     key = f"runs/default/{answer['run-id']}/outcome.json"
-    stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
-    assert json.loads(stored)["parris-version"] == __version__
+    stored = json.loads(world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read())
+    assert (stored["schema"], stored["parris-version"]) == (2, __version__)
 
 
 def test_the_same_event_later_is_a_duplicate_with_the_same_answer(world: World) -> None:

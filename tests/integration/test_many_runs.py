@@ -144,9 +144,9 @@ def test_a_click_and_make_status_call_each_run_the_same(
         states = [*ENDS, "skipped", "queued", "launch-failed", "launching", "accepted"]
         for number, state in enumerate(states):
             run_id = f"20261124-1100{number:02}-{number:08x}"
-            receipt = {"job": "j", "run-id": run_id, "claimed": iso(NOW), "deadline": iso(NOW)}
+            receipt: Any = {"job": "j", "run-id": run_id, "claimed": iso(NOW), "deadline": iso(NOW)}
             receipt |= {"state": state, "reason": "why"}
-            outcome = {"state": state, "reason": "so", "ended-by": "trainer"}
+            outcome: Any = {"state": state, "reason": "so", "ended-by": "trainer"}
             world.ledger.adopt("j", run_id, receipt, outcome if state in ENDS else None, NOW)
         going = world.launch()["run-id"]
         [stack] = world.cloudformation.describe_stacks()["Stacks"]

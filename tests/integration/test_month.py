@@ -113,6 +113,7 @@ def test_a_launch_that_failed_costs_nothing(world: Runs, monkeypatch: pytest.Mon
 def test_a_launch_that_died_leaves_what_a_sweep_sets_right(
     world: Runs, call: str, kind: str
 ) -> None:
+    world.starts_machines = True
     with pytest.raises(Death), Injector(world.clients, Call(call, 1), kind).at_work():
         launch(world, "a")
     for minutes in (5, 15):
@@ -160,7 +161,7 @@ def test_one_reservation_is_for_all_machines_of_a_run(world: Runs) -> None:
     world.deliver(61)
     assert (sums(world), world.attempt()) == (before, "2")
     record, grace = world.record(run_id), 16 / 60
-    hourly = float(record.receipt["price"]["hourly-usd"])
+    hourly = float((record.receipt["price"] or {})["hourly-usd"])
     left = datetime.fromisoformat(record.receipt["deadline"]) - (NOW + timedelta(minutes=61))
     worst = (record.attempts[0].usd or 0) + hourly * (left.total_seconds() / 3600 + grace)
     reserved = float(record.receipt["reserved-usd"])

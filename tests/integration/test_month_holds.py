@@ -204,7 +204,7 @@ def test_no_month_goes_over_its_budget(seed: int) -> None:
     known = sums_of(month.steady.held(), MONTH)
     assert known is not None
     assert (known.spent, known.reserved, known.runs) == (real, 0, 0)
-    assert BUDGET - real < 1_000_000  # what was refused was refused for want of money
+    assert BUDGET - real < BUDGET / 5  # what was refused was refused for want of money
 
 
 def test_a_sum_is_never_counted_twice_if_the_answer_is_lost(

@@ -31,7 +31,7 @@ def over(
     """Return the id of a run that is over, its stack gone."""
     sent = {"event-id": event_id, "time": f"2026-11-24T1{event_id}:00:00Z", **(event or {})}
     run_id = str(world.launch(sent)["run-id"])
-    ended = {"state": state, **(outcome or STORED)}
+    ended: Any = {"state": state, **(outcome or STORED)}
     world.ledger.end("default", run_id, ended)
     if folder := ended.get("machine", ""):
         key = f"runs/default/{run_id}/machines/{folder}/checkpoints/1"

@@ -199,7 +199,7 @@ def test_a_ledger_that_fails_after_the_stack_does_not_say_that_nothing_was_launc
     monkeypatch.setattr(Commit, "_complete", complete)
     answer = world.launch()
     assert answer["stack-id"] == world.stacks()[0]["StackId"]
-    world.reap(minutes=10)
+    world.reap(minutes=3)
     assert world.record(answer["run-id"]).state == "accepted"
     assert len(world.topic.heard("started")) == 1
 

@@ -49,8 +49,8 @@ def test_a_look_is_a_few_calls_and_one_for_the_last_line_of_each_run_that_goes_o
         world.table.change("run#default", going, {"metrics": '{"loss": 0.12, "epoch": "14/20"}'})
         for number in range(30):  # newer, and over
             run_id = f"20261125-1100{number:02}-{number:08x}"
-            receipt = {"job": "j", "run-id": run_id, "stack-id": "arn"}
-            outcome = {"state": "succeeded", "reason": "", "ended-by": "trainer"}
+            receipt: Any = {"job": "j", "run-id": run_id, "stack-id": "arn"}
+            outcome: Any = {"state": "succeeded", "reason": "", "ended-by": "trainer"}
             world.ledger.adopt("j", run_id, receipt, outcome, NOW, told=True)
         logs = boto3.client("logs", region_name="us-east-1")
         logs.create_log_group(logGroupName=GROUP)

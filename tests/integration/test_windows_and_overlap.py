@@ -12,7 +12,7 @@ from moto import mock_aws
 from parris.aws.arrivals import Arrivals
 from parris.aws.queue import Queue
 from parris.aws.told import Told
-from parris.errors import InvalidConfig, InvalidEvent, StackInTheWay
+from parris.errors import InvalidConfig, InvalidEvent, LaunchRefused, StackInTheWay
 from parris.launch.commit import Commit
 from parris.runs.lifecycle import MAX_CLAIMS
 from tests import reap_world
@@ -64,6 +64,15 @@ def test_all_that_comes_within_the_window_is_one_run_with_the_newest(world: Worl
         "data-objects": "3",
     }
     assert world.launch(end, minutes=60)["duplicate"] is True
+
+
+def test_an_object_does_not_choose_whose_checkpoints_its_run_begins_with(world: World) -> None:
+    window = world.launch(arrival("a", "1") | {"resume": "last"})["window"]
+    end = {"rule": "window", "data-trigger": "fresh", "window": window}
+    with pytest.raises(LaunchRefused, match="resume: none of the last runs"):
+        world.launch(end | {"resume": "last"}, minutes=1)  # whoever may invoke the function does
+    window = world.launch(arrival("b", "2") | {"resume": "last"}, minutes=5)["window"]
+    assert "resumes" not in world.launch(end | {"window": window}, minutes=7)
 
 
 def test_what_comes_after_the_window_opens_another(world: World) -> None:
@@ -325,7 +334,7 @@ def test_a_launch_succeeds_though_nobody_can_be_told(world: World) -> None:
     world.topic = Topic(SETTINGS.topic_arn)
     world.reap(minutes=1)
     assert world.topic.heard("started") == []  # its launch may still do so
-    for minutes in (10, 20):
+    for minutes in (3, 4):
         world.reap(minutes=minutes)
     [told] = world.topic.heard("started")
     assert told["stack-id"] == answer["stack-id"]

@@ -102,8 +102,8 @@ run "everything_optional_off" {
   }
 
   assert {
-    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.store["results"].rule : rule.id] == ["abort-uploads", "forget-events"]
-    error_message = "expire_versions_days = null must keep old versions; what is remembered of events must still be forgotten, and what is left of uploads that failed must still go"
+    condition     = [for rule in aws_s3_bucket_lifecycle_configuration.store["results"].rule : rule.id] == ["abort-uploads", "forget-events", "expire-setups"]
+    error_message = "expire_versions_days = null must keep old versions; setups must expire; what is remembered of events must still be forgotten, and what is left of uploads that failed must still go"
   }
 
   assert {

@@ -391,13 +391,14 @@ run "refuses_what_is_no_name" {
     launch_reserved_concurrency = -1
     reap_reserved_concurrency   = 0
     expire_events_days          = 1
+    expire_setups_days          = 0
     abort_uploads_days          = 0
   }
 
   expect_failures = [
     var.iam_path, var.subnet_ids, var.security_group_ids, var.allowed_instance_types, var.allowed_image_owners,
     var.access_log_bucket, var.vpc_security_group_ids, var.launch_reserved_concurrency, var.reap_reserved_concurrency,
-    var.expire_events_days,
+    var.expire_events_days, var.expire_setups_days,
     var.abort_uploads_days,
   ]
 }

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import find_run
 from scripts.deployment.source_diff import MAX_BYTES, compare_texts
 from tests.plans import NOW
+from tests.unit.metrics.test_curves import DATA, mlflow
 from tests.unit.test_status import deployment as deployment
 from tests.unit.test_status import put, receipt
 from tests.unit.test_status import s3 as s3
 
 FIRST, SECOND, THIRD = (f"20261124-1{number}0000-{number:08x}" for number in (0, 1, 2))
+LOSSES = [(1, 0.5), (2, 0.25)]
 MACHINE = "AROATEST:i-0123456789abcdef0"
 PACKAGES = """# what the trainer ran with
 # kernel 6.1.0
@@ -180,9 +183,24 @@ def test_nothing_that_a_trainer_wrote_reaches_the_terminal_as_an_order(
 def test_what_an_outcome_says_of_metrics_comes_first(s3: Any, deployment: Deployment) -> None:
     run(s3, FIRST, {"output/metrics.jsonl": b'{"loss": 1}'})
     found = find_run(deployment, None, FIRST)
-    told = {**(found.outcome or {}), "metrics": {"loss": 0.25, "odd": []}}
+    told: Any = {**(found.outcome or {}), "metrics": {"loss": 0.25, "odd": []}}
     assert look_at(deployment, found, NOW).metrics == {"loss": 1}
     assert look_at(deployment, replace(found, outcome=told), NOW).metrics == {"loss": 0.25}
+
+
+def test_a_run_that_only_tensorboard_or_mlflow_knows_has_its_last_values_too(
+    s3: Any, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    events = (DATA / "events.out.tfevents.tensorboardX").read_bytes()
+    rows = [
+        ("loss/train", value, 1795521600000 + step, "a" * 32, step, 0) for step, value in LOSSES
+    ]
+    mlflow(tmp_path / "mlflow.db", *rows)
+    run(s3, FIRST, {"output/logs/events.out.tfevents.1.host": events})
+    run(s3, SECOND, {"output/mlflow.db": (tmp_path / "mlflow.db").read_bytes()})
+    out, _ = said(monkeypatch, deployment, f"{FIRST},{SECOND}")
+    [line] = [line.split() for line in out.splitlines() if line.startswith("loss/train")]
+    assert line == ["loss/train", "0.333333", "0.25"]
 
 
 def test_the_last_value_of_each_metric_counts() -> None:
@@ -193,6 +211,13 @@ def test_the_last_value_of_each_metric_counts() -> None:
     assert set(found) == {"acc", "loss"}
     many = [json.dumps({f"m{number}": 1}).encode() for number in range(99)]
     assert len(read_metrics(many)) == 50
+
+
+def test_a_whole_number_without_end_is_infinite() -> None:
+    row = f'{{"loss": 1{"0" * 400}, "gain": -1{"0" * 400}, "long": 1{"0" * 9000}}}'.encode()
+    assert read_metrics([row]) == {}  # Python reads no more than 4300 digits
+    row = row.replace(b"0" * 9000, b"0")
+    assert read_metrics([row]) == {"loss": "inf", "gain": "-inf", "long": 10}
 
 
 def test_a_package_of_two_interpreters_has_both_versions() -> None:

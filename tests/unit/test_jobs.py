@@ -104,6 +104,27 @@ def test_a_byte_order_mark_is_taken_by_upload_and_launch_alike(tmp_path: Path) -
     assert read_config(decode(config, ""), "").time_limit_minutes == 5
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (b'{"setup-script": "setup.sh"}', "setup-script: there is no file setup.sh beside it; "),
+        (b'{"setup-script": "empty.sh"}', "setup-script: empty.sh is empty"),
+        (
+            b'{"setup-script": "trainer-script.sh", "setup-inputs": ["requirements.txt", "src/"]}',
+            "setup-inputs: there is no file or folder src/ beside it",
+        ),
+        (b'{"setup-inputs": ["x"]}', "setup-inputs: nothing uses them without a setup-script"),
+        (b'{"setup-script": "../x"}', 'setup-script: "../x" is not a file below the job'),
+        (b'{"container": "--privileged"}', 'container: "--privileged" is not a container image '),
+    ],
+)
+def test_a_setup_that_lacks_a_file_is_refused_by_the_upload(
+    tmp_path: Path, config: bytes, said: str
+) -> None:
+    files = {"requirements__txt": b"numpy\n", "empty__sh": b""}
+    assert said in faults(job(tmp_path / "mine", config, **files))[0]
+
+
 @pytest.mark.parametrize("body", ['{"time-limit": 5}'.encode("utf-16"), b"{\xe9}"])
 def test_a_config_that_is_not_utf_8_is_refused_by_upload_and_launch_alike(
     tmp_path: Path, body: bytes

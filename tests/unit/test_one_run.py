@@ -57,7 +57,7 @@ def test_the_timeline_of_a_run_that_goes_on_ends_with_the_machine_it_has() -> No
     over = {**rung, "number": 1, "began": "2026-11-24T12:00:00Z", "ended": "2026-11-24T12:20:00Z"}
     over |= {"state": "interrupted", "reason": "EC2 took it", "ended-by": "spot", "zone": "a"}
     over |= {"hourly-usd": "0.03", "cost-usd": 0.01, "instance-id": "i-1", "machine": "f"}
-    said = {**rung, "market": "on-demand", "attempt": 2, "claimed": "2026-11-24T12:00:00Z"}
+    said: Any = {**rung, "market": "on-demand", "attempt": 2, "claimed": "2026-11-24T12:00:00Z"}
     said |= {"attempt-began": "2026-11-24T12:30:00Z", "deadline": "2026-11-24T14:00:00Z"}
     said |= {"price": {"hourly-usd": "0.0600"}}
     run = Run(
@@ -80,7 +80,7 @@ def test_the_timeline_of_a_run_that_goes_on_ends_with_the_machine_it_has() -> No
     ]
     assert "cost      $0.0400 so far" in lines
     assert "limit     $0.1000 by its deadline" in lines
-    limited = replace(run, receipt={**said, "cost-limit-usd": "0.5"})
+    limited = replace(run, receipt=said | {"cost-limit-usd": "0.5"})
     assert "limit     $0.5000 by its cost-limit" in describe(limited, machine, "results", now)
     between = replace(run, state="relaunching")
     assert sum(line.startswith("attempt") for line in describe(between, machine, "b", now)) == 1
@@ -88,7 +88,7 @@ def test_the_timeline_of_a_run_that_goes_on_ends_with_the_machine_it_has() -> No
 
 def test_a_machine_that_ec2_refused_is_an_attempt_without_a_machine() -> None:
     rung = {"instance-type": "c5.large", "market": "spot", "subnet-id": "subnet-1"}
-    refused = {
+    refused: Any = {
         **rung,
         "number": 1,
         "began": "2026-11-24T12:00:00Z",

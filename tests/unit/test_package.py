@@ -95,6 +95,12 @@ def test_a_handler_is_imported_from_its_zip_alone(function: str, tmp_path: Path)
     assert said.stdout == f"parris.{function}.handler\n", said.stderr
 
 
+def test_what_only_a_type_checker_imports_is_in_no_zip() -> None:
+    for function in ZIPS:
+        assert "parris/runs/record.py" in contents(function)
+        assert "parris/runs/documents.py" not in contents(function)
+
+
 def test_a_script_loses_its_comments_and_nothing_else(tmp_path: Path) -> None:
     said = "#!/bin/bash\n# why\necho a # b\n  # why\ncat <<<'# c'\n"
     assert without_comment_lines(said) == "#!/bin/bash\necho a # b\ncat <<<'# c'\n"

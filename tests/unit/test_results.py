@@ -56,7 +56,7 @@ def deployment(s3: Any, instances: tuple[str, ...] = ()) -> Deployment:
     return cast("Deployment", made)
 
 
-def run(outcome: dict[str, Any] | None, **more: Any) -> Run:
+def run(outcome: Any, **more: Any) -> Run:
     facts: dict[str, Any] = {"receipt": {}, "stack": None, "state": "", "reason": ""}
     return Run(job="job", run_id=RUN_ID, outcome=outcome, ended_by="", **{**facts, **more})
 

@@ -338,6 +338,14 @@ def test_a_receipt_that_is_not_as_it_should_be_is_a_note_and_no_traceback(
     assert f"{', '.join(wrong)}: not of its kind" in capsys.readouterr().err
 
 
+def test_a_receipt_of_a_newer_schema_is_shown_with_a_note(
+    s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(s3, receipt("mine", RUN_ID, 9, schema=3))
+    assert shown(monkeypatch, "--run", RUN_ID)[0] == f"run       {RUN_ID}"
+    assert "schema 3 is of a newer version, and this one reads 2" in capsys.readouterr().err
+
+
 def test_an_object_that_nobody_can_read_is_a_note_too(
     s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -346,7 +354,7 @@ def test_an_object_that_nobody_can_read_is_a_note_too(
         key = f"runs/monte-carlo/{RUN_ID}/run.json"
         s3.put_object(Bucket="results", Key=key, Body=body)
         assert f"reason    {REASON}" in shown(monkeypatch, "--run", RUN_ID)
-        assert f"{key} is no JSON object" in capsys.readouterr().err
+        assert f"{key}: no JSON object" in capsys.readouterr().err
     client = boto3.client("dynamodb", region_name="us-east-1")
     item = {"pk": "run#x", "sk": "20261125-1", "kind": "run", "state": "accepted", "lease": "?"}
     client.put_item(TableName=NAME, Item={name: {"S": value} for name, value in item.items()})

@@ -184,7 +184,9 @@ copy() {
   said="$(aws "${AWS_LIMITS[@]}" s3 cp --only-show-errors "$@" 2>&1)" || status="$?"
   if ((status)); then
     echo "${said}"
-    echo "${said}" >"${HOME_DIR}/said"
+    # Several copies go at once: whoever reads it finds one of their words, whole.
+    echo "${said}" >"${HOME_DIR}/said.${BASHPID}" &&
+      mv "${HOME_DIR}/said.${BASHPID}" "${HOME_DIR}/said"
   fi
   return "${status}"
 }

@@ -7,10 +7,10 @@ the stack was made or changed, a stack that holds the attempt, which it notes wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import State
 from ..runs.attempt import Attempt, Next
@@ -18,6 +18,9 @@ from ..runs.ending import Ending
 from ..runs.record import LEASE, RunRecord, read_record
 from .ledger import run_key
 from .table import Item, Table, to_text
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
 
 _SAME = "{next} = :next AND {state} = :relaunching"
 
@@ -71,7 +74,7 @@ class Attempts:
         )
         return read_record(held) if ours and held else None
 
-    def begin(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> bool:
+    def begin(self, record: RunRecord, stack_id: str, receipt: Receipt) -> bool:
         """Note that the next attempt has its stack; `receipt` is the run's from now on.
 
         The run stays ``launching`` until the previous attempt's end has been told.

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ..contract import Metric, State
+from ..contract import SCHEMA, Metric, State
 from ..runs.record import LEASE, RunRecord, read_record
 from .table import Item, Table, expiry, read_each, to_text
+
+if TYPE_CHECKING:
+    from ..runs.documents import Outcome, Receipt
 
 _MINE = "{nonce} = :nonce"
 _RUN = "run#"
@@ -45,6 +48,7 @@ class Ledger:
         claimed = {
             "state": State.LAUNCHING,
             "open": "run",
+            "schema": SCHEMA,
             "claims": 1,
             **_lease(nonce, now),
             **expiry(now),  # of what never becomes a plan
@@ -71,17 +75,17 @@ class Ledger:
         )
         return (read_record(held) if held else record), ours
 
-    def plan(self, record: RunRecord, receipt: Mapping[str, Any]) -> bool:
+    def plan(self, record: RunRecord, receipt: Receipt) -> bool:
         """Note what a claimed run is going to be; return whether it is still this launch's."""
         changes = {"kind": "run", "receipt": to_text(receipt), "expires": None}
         return self.table.change(*run_key(record), changes, _MINE, nonce=record.nonce)[0]
 
-    def note_stack(self, record: RunRecord, stack_id: str, receipt: Mapping[str, Any]) -> None:
+    def note_stack(self, record: RunRecord, stack_id: str, receipt: Receipt) -> None:
         """Note the stack of a run, and its receipt as it is now."""
         changes = {"stack_id": stack_id, "receipt": to_text(receipt), "expires": None}
         self.table.change(*run_key(record), {"kind": "run", **changes}, _MINE, nonce=record.nonce)
 
-    def take_in(self, record: RunRecord, receipt: Mapping[str, Any]) -> None:
+    def take_in(self, record: RunRecord, receipt: Receipt) -> None:
         """Make a run that was just claimed what its receipt of a version without a ledger says."""
         state = str(receipt.get("state", State.ACCEPTED))
         changes = {
@@ -121,7 +125,7 @@ class Ledger:
         condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
         self.table.change(*run_key(record), changes, condition, nonce=record.nonce)
 
-    def end(self, job: str, run_id: str, outcome: Mapping[str, Any]) -> None:
+    def end(self, job: str, run_id: str, outcome: Outcome) -> None:
         """Note how a run ended. It stays open until that has been told."""
         changes = {"state": str(outcome["state"]), "outcome": _without_console(outcome)}
         self.table.change(_pk(job), run_id, changes)
@@ -134,8 +138,8 @@ class Ledger:
         self,
         job: str,
         run_id: str,
-        receipt: Mapping[str, Any],
-        outcome: Mapping[str, Any] | None,
+        receipt: Receipt,
+        outcome: Outcome | None,
         now: datetime,
         *,
         told: bool = False,
@@ -245,7 +249,7 @@ def _lease(nonce: str, now: datetime) -> Item:
     return {"nonce": nonce, "lease": (now + LEASE).isoformat()}
 
 
-def _without_console(outcome: Mapping[str, Any]) -> str:
+def _without_console(outcome: Outcome) -> str:
     return to_text({key: value for key, value in outcome.items() if key != "console"})
 
 

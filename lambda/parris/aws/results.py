@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -13,7 +13,11 @@ from ..events.request import is_run_key
 from ..runs.metrics import MAX_BYTES as MAX_BYTES_OF_PROGRESS
 from ..runs.metrics import Progress, read_progress
 from ..runs.outcome import MAX_BYTES, MAX_BYTES_OF_RUN, read_outcome
+from ..runs.stored_receipt import read_receipt
 from .storage import Storage
+
+if TYPE_CHECKING:
+    from ..runs.documents import Outcome, Receipt
 
 _LOG_END_BYTES = 4096
 
@@ -36,7 +40,12 @@ class Results(Storage):
         ]
         return [(key[0], key[1]) for _, key in sorted(found, reverse=True) if is_run_key(*key)]
 
-    def read_outcome(self, prefix: str) -> Mapping[str, Any] | None:
+    def read_sound_receipt(self, prefix: str) -> tuple[Receipt, str]:
+        """Return what of a run's receipt is sound, and what is not; nothing if it has none."""
+        body = self._read_bounded(prefix + "run.json", MAX_BYTES_OF_RUN)
+        return ({}, "") if body is None else read_receipt(body)
+
+    def read_outcome(self, prefix: str) -> Outcome | None:
         """Return how a run ended; None if no function has written it yet, or nothing sound.
 
         Only the functions write it there, from what a run's own machine said (docs/contracts.md,
@@ -46,7 +55,7 @@ class Results(Storage):
         body = self._read_bounded(prefix + "outcome.json", MAX_BYTES_OF_RUN)
         return None if body is None else read_outcome(body, job, run_id, by_machine=False)[0]
 
-    def read_machine_outcome(self, prefix: str, folder: str) -> tuple[dict[str, Any] | None, str]:
+    def read_machine_outcome(self, prefix: str, folder: str) -> tuple[Outcome | None, str]:
         """Return what a machine says of how its run ended, and what is wrong with it.
 
         Args:
@@ -114,9 +123,7 @@ class Results(Storage):
         finally:
             answer["Body"].close()
 
-    def write_outcome(
-        self, prefix: str, outcome: Mapping[str, Any], *, replace: bool = False
-    ) -> None:
+    def write_outcome(self, prefix: str, outcome: Outcome, *, replace: bool = False) -> None:
         """Write how a run ended, unless another sweep has just done so (or `replace` that)."""
         condition = {} if replace else {"IfNoneMatch": "*"}
         try:

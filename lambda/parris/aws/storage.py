@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +13,9 @@ from ..errors import InvalidConfig, UnknownJob
 from ..events.request import DEFAULT_JOB
 from ..jobs.files import decode, file_problems
 from .objects import Objects
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
 
 JOBS_FOLDER = "jobs/"
 
@@ -24,7 +27,7 @@ AGENT_KEY = "agent.pyz"
 class Claim:
     """A receipt as S3 holds it."""
 
-    receipt: Mapping[str, Any]
+    receipt: Receipt
     etag: str
 
 
@@ -86,21 +89,19 @@ class Storage(Objects):
             raise InvalidConfig(f"job {job}", problems)
         return files
 
-    def claim(self, prefix: str, receipt: Mapping[str, Any]) -> Claim | None:
+    def claim(self, prefix: str, receipt: Receipt) -> Claim | None:
         """Write the receipt of a run that has none; None if the run already has one."""
         return self._put_receipt(prefix, receipt, IfNoneMatch="*")
 
-    def replace(self, prefix: str, receipt: Mapping[str, Any], known: Claim) -> Claim | None:
+    def replace(self, prefix: str, receipt: Receipt, known: Claim) -> Claim | None:
         """Write the receipt anew; None if it is no longer the one that was `known`."""
         return self._put_receipt(prefix, receipt, IfMatch=known.etag)
 
-    def write_receipt(self, prefix: str, receipt: Mapping[str, Any]) -> Claim:
+    def write_receipt(self, prefix: str, receipt: Receipt) -> Claim:
         """Write the receipt of a run, whatever is there."""
         return Claim(receipt=receipt, etag=self.put(prefix + "run.json", receipt))
 
-    def _put_receipt(
-        self, prefix: str, receipt: Mapping[str, Any], **condition: str
-    ) -> Claim | None:
+    def _put_receipt(self, prefix: str, receipt: Receipt, **condition: str) -> Claim | None:
         for attempt in (1, 2, 3):
             try:
                 etag = self.put(prefix + "run.json", receipt, **condition)
@@ -120,9 +121,7 @@ class Storage(Objects):
         answer = self.s3.get_object(Bucket=self.results_bucket, Key=prefix + "run.json")
         return Claim(receipt=json.loads(answer["Body"].read()), etag=answer["ETag"])
 
-    def change_receipt(
-        self, prefix: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    ) -> bool:
+    def change_receipt(self, prefix: str, change: Callable[[Receipt], Receipt]) -> bool:
         """Change a receipt, whoever else does at the same moment; False if they never pause."""
         for _ in range(5):
             held = self.read_receipt(prefix)

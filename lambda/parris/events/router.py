@@ -37,8 +37,8 @@ _BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 _DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"} | {
     *("resume", "rerun", "grid")
 }
-_DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp"}
-_DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time"}
+_DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp", "resume"}
+_DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time", "resume"}
 _EVENTBRIDGE_KEYS = {"id", "time", "source", "detail-type", "account", "region", "resources"}
 
 
@@ -241,7 +241,10 @@ def _scheduled_event(event: Mapping[str, Any]) -> LaunchRequest:
 
 
 def _message(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
-    """A device's message: its topic names the job, its payload is the parameters."""
+    """A device's message: its topic names the job, its payload is the parameters and no more.
+
+    A run to go on from is for the rule to name, never for whoever publishes.
+    """
     topic = read_text(event, "topic", "")
     trace = read_text(event, "traceid", "") or f"request:{request_id}"
     where = f"message on {topic or 'the launch topic'}"
@@ -254,6 +257,7 @@ def _message(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
         job=read_job(event.get("job")),
         identity=f"device:{topic}:{trace}",
         kind="device",
+        resume=read_resume(event),
         time=read_timestamp(event),
         parameters=given,
         origin={"topic": topic, "traceid": trace},
@@ -270,6 +274,7 @@ def _data(event: Mapping[str, Any]) -> LaunchRequest:
         job=read_job(event.get("job", DEFAULT_JOB)),
         identity=f"data:{name}:{window}",
         kind="data",
+        resume=read_resume(event),
         time=read_time(event.get("time"), "time"),
         parameters=read_parameters(event),
         origin={"data-trigger": name, "window": window},

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import InvalidConfig, found, meant
 from .fields import (
@@ -22,7 +21,7 @@ from .fields import (
     Whole,
     read_field,
 )
-from .files import decode
+from .files import decode, read_object
 from .retry import CAPACITY, CAUSES, INTERRUPTION, ON_DEMAND, SPOT, Retry
 
 CONFIG_FILENAME = "training-config.json"
@@ -110,6 +109,14 @@ FIELDS: Mapping[str, Field] = {
     ),
     "max-wait-minutes": Whole(minimum=0, maximum=1440, unit="minutes", default=60),
     "parameters": Parameters(),
+    "setup-script": Text(pattern=f"(?:{_FILE})?", allowed="a file below the job's folder"),
+    "setup-inputs": Several(
+        field=Text(pattern=_FILE, allowed="a file or a folder below the job's folder")
+    ),
+    "container": Text(
+        pattern=r"(?:[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254})?",
+        allowed="a container image such as python:3.12-slim",
+    ),
     "secrets": Secrets(),
     "data": Data(),
     "sync-interval-seconds": Whole(minimum=5, maximum=3600, unit="seconds", default=60),
@@ -140,6 +147,9 @@ class TrainingConfig:
     volume_size_gb: int | None
     markets: tuple[str, ...]
     retry: Retry
+    setup_script: str
+    setup_inputs: tuple[str, ...]
+    container: str
     parameters: Mapping[str, str]
     secrets: Mapping[str, str]
     """Where each is held, by the variable that it becomes."""
@@ -148,6 +158,11 @@ class TrainingConfig:
     sync_interval_seconds: int
     stop_grace_seconds: int
     idle_gpu_minutes: int | None
+
+    @property
+    def scripts(self) -> tuple[str, str, tuple[str, ...]]:
+        """The script that trains, the one that sets up, and what that needs."""
+        return self.script, self.setup_script, self.setup_inputs
 
 
 def read_config(text: str | bytes, source: str) -> TrainingConfig:
@@ -200,6 +215,9 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
             attempts=again["attempts"],
             max_wait_minutes=read["max-wait-minutes"],
         ),
+        setup_script=read["setup-script"],
+        setup_inputs=read["setup-inputs"],
+        container=read["container"],
         parameters=read["parameters"],
         secrets=read["secrets"],
         data=read["data"],
@@ -222,31 +240,6 @@ def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
             f"which adds a hyphen and {SUFFIX_DIGITS} of the run's to each stack's name"
         )
     return problems
-
-
-def read_object(text: str, source: str) -> dict[str, Any]:
-    def refuse_constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        given = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InvalidConfig(source, [f"{place}: not JSON: {error.msg}"]) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidConfig(source, [f"not JSON: {error}"]) from error
-    if not isinstance(given, dict):
-        raise InvalidConfig(source, [f"{found(given)} is not an object; it holds keys in {{ }}"])
-    return given
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in given:
-            raise ValueError(f"the key {name!r} stands there twice")
-        given[name] = value
-    return given
 
 
 def canonical(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
-from ..errors import InvalidConfig
+from ..errors import InvalidConfig, found
 
 GRID_FILENAME = "grid.json"
 """Beside a job's training-config.json: its events then start a grid."""
@@ -32,6 +34,37 @@ def decode(body: bytes, source: str) -> str:
         raise InvalidConfig(source, [problem]) from error
 
 
+def read_object(text: str, source: str) -> dict[str, Any]:
+    """Return the JSON object in `text`, each key of which stands there once.
+
+    Raises:
+        InvalidConfig: if it is none.
+    """
+
+    def refuse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        given = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InvalidConfig(source, [f"{place}: not JSON: {error.msg}"]) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(source, [f"not JSON: {error}"]) from error
+    if not isinstance(given, dict):
+        raise InvalidConfig(source, [f"{found(given)} is not an object; it holds keys in {{ }}"])
+    return given
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given:
+            raise ValueError(f"the key {name!r} stands there twice")
+        given[name] = value
+    return given
+
+
 def file_problems(sizes: Mapping[str, int]) -> list[str]:
     """Return what keeps files from being a job's.
 
@@ -50,9 +83,28 @@ def file_problems(sizes: Mapping[str, int]) -> list[str]:
     return problems
 
 
-def script_problems(script: str, sizes: Mapping[str, int]) -> list[str]:
-    """Return what is wrong with the file that training-script-filename names."""
-    key = "training-script-filename"
+def scripts_problems(
+    script: str, setup: str, inputs: Sequence[str], sizes: Mapping[str, int]
+) -> list[str]:
+    """Return what is wrong with the files that a configuration names for its runs.
+
+    Args:
+        setup: its setup-script; "" if it has none.
+        inputs: its setup-inputs.
+    """
+    problems = _script_problems("training-script-filename", script, sizes)
+    if setup:
+        problems += _script_problems("setup-script", setup, sizes)
+    elif inputs:
+        problems.append("setup-inputs: nothing uses them without a setup-script")
+    for name in inputs:
+        folder = name.rstrip("/") + "/"
+        if name not in sizes and not any(file.startswith(folder) for file in sizes):
+            problems.append(f"setup-inputs: there is no file or folder {name} beside it")
+    return problems
+
+
+def _script_problems(key: str, script: str, sizes: Mapping[str, int]) -> list[str]:
     if script not in sizes:
         there = ", ".join(sorted(sizes)[:10]) or "none"
         return [f"{key}: there is no file {script} beside it; files: {there}"]

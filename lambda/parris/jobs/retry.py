@@ -19,7 +19,7 @@ class Retry:
     exit_statuses: tuple[int, ...] = ()
     """Of the trainer, after which a failure counts; any if empty."""
     attempts: int = 1
-    """How many machines a run may have, or ask for, in all."""
+    """How many machines a run may have in all; those that EC2 refused do not count."""
     max_wait_minutes: int = 0
     """How long it waits while EC2 has no capacity."""
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..aws.ledger import Ledger
 from ..aws.storage import Claim, Storage
 from ..events.request import LaunchRequest
 from ..runs.plan import event_digest, run_id_for
 from ..runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
 
 
 def claim_run(
@@ -57,7 +60,7 @@ class Orders:
         self._storage, self._prefix = storage, prefix
         self._held: Claim | None = None
 
-    def write(self, receipt: Mapping[str, Any], *, first: bool) -> Mapping[str, Any] | None:
+    def write(self, receipt: Receipt, *, first: bool) -> Receipt | None:
         """Write it; if it is the `first` and there is one, return that one instead.
 
         The run is then of a version that had no ledger.
@@ -68,7 +71,7 @@ class Orders:
         self._held = self._storage.write_receipt(self._prefix, receipt)
         return None
 
-    def change(self, changes: Mapping[str, Any]) -> None:
+    def change(self, changes: Receipt) -> None:
         """Change keys of it, if it was written.
 
         Whoever asks the run to stop or moves its deadline meanwhile writes the same object.

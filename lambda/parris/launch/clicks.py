@@ -25,6 +25,9 @@ from ..runs.times import iso
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from ..runs.documents import Receipt
+
+
 _NEWEST = 5
 """Runs in a status message: as many as a phone shows."""
 
@@ -122,5 +125,5 @@ def _stop(
     return asked
 
 
-def _asked(stop: Mapping[str, str], receipt: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(stop: Mapping[str, str], receipt: Receipt) -> Receipt:
     return {"stop": stop, **receipt}  # who asked first stands

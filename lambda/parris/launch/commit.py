@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,6 +37,9 @@ from .claim import Orders
 from .overlap import hold_back
 from .prepare import Clients, Machine
 from .trial import Place, comes_again
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +115,7 @@ class Commit:
     def _pricing(self, pool: Executor) -> Future[Price]:
         return pool.submit(prepare.read_price, self.plan, self.clients)
 
-    def _note_plan(self, planned: Mapping[str, Any]) -> None:
+    def _note_plan(self, planned: Receipt) -> None:
         if not self.ledger.plan(self.record, planned):
             raise LaunchUnclear(f"another launch has taken run {self.plan.run_id} over")
 
@@ -148,10 +151,17 @@ class Commit:
     def _write_limits(self) -> None:
         """Put the deadline that a budget buys where the machine will read it."""
         planned = receipt(self.plan)
-        names = ("deadline", "time-limit-minutes", "cost-limit-usd", "price", "reserved-usd")
-        self.orders.change({name: planned[name] for name in names if name in planned})
+        limits: Receipt = {
+            "deadline": planned["deadline"],
+            "time-limit-minutes": planned["time-limit-minutes"],
+            "cost-limit-usd": planned["cost-limit-usd"],
+            "price": planned["price"],
+        }
+        if "reserved-usd" in planned:
+            limits["reserved-usd"] = planned["reserved-usd"]
+        self.orders.change(limits)
 
-    def _of_an_earlier_version(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_an_earlier_version(self, earlier: Receipt) -> dict[str, Any]:
         """Answer for a run that a version without a ledger made; a sweep takes it from there."""
         self._give_room_back()
         self.ledger.take_in(self.record, earlier)
@@ -212,8 +222,9 @@ class Commit:
         here is done by a sweep.
         """
         price = self.plan.price.record() if self.plan.price else None
-        facts = {"state": State.ACCEPTED, "stack-id": stack_id, "image": image, "price": price}
-        whole = {**receipt(self.plan), **facts}
+        facts: Receipt = {"state": State.ACCEPTED, "stack-id": stack_id, "image": image}
+        facts["price"] = price
+        whole: Receipt = {**receipt(self.plan), **facts}
         answer = self._answer(stack_id)
         key = told_key(self.plan.job, self.plan.run_id, "started")
         kind = self.plan.request.kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ from .commit import Commit
 from .prepare import Clients, JobFiles, Machine, prepare, read_job, read_source
 from .relaunch import relaunch
 from .rerun import read_earlier
-from .resume import find_resumed
+from .resume import find_resumed, last_machine
 from .trial import comes_again
 
 log = logging.getLogger(__name__)
@@ -163,6 +164,8 @@ def _start(
                 resumed=resuming.result() if resuming else None,
                 then=earlier.result() if earlier else None,
             )
+            if plan.config.setup_script:
+                plan = replace(plan, setup_from=last_machine(ledger, request.job))
         except (ParrisError, ClientError, BotoCoreError) as error:
             _free(ledger, record, error, again=bool(request.trial) and comes_again(error))
             raise

@@ -17,7 +17,7 @@ from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.commit import read_git
 from ..jobs.config import CONFIG_FILENAME, read_config
-from ..jobs.files import script_problems
+from ..jobs.files import scripts_problems
 from ..jobs.retry import SPOT
 from ..runs.again import Then, as_then
 from ..runs.budget import Price
@@ -122,7 +122,7 @@ def prepare(
     try:
         config = read_config(files.config.result().text, f"{request.job}/{CONFIG_FILENAME}")
         plan = plan_run(request, config, settings, now, run_id=run_id, nonce=nonce, resumed=resumed)
-        if problems := script_problems(plan.config.script, files.sizes):
+        if problems := scripts_problems(*plan.config.scripts, files.sizes):
             again = "make upload-config uploads what the folder holds"
             raise InvalidConfig(f"{request.job}/{CONFIG_FILENAME}", [f"{problems[0]}; {again}"])
     except InvalidConfig as error:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -44,6 +44,9 @@ from ..runs.times import iso, read_time
 from ..settings import Settings
 from . import prepare
 from .prepare import Clients, Machine
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +176,7 @@ def _begin(
 def plan_again(
     record: RunRecord,
     then: Next,
-    receipt: Mapping[str, Any],
+    receipt: Receipt,
     config: str,
     settings: Settings,
     log_stream: str,
@@ -188,7 +191,8 @@ def plan_again(
     read = read_config(config, f"{record.job}/{CONFIG_FILENAME}")
     request = LaunchRequest(job=record.job, identity="", kind="relaunch")
     plan = plan_run(request, read, settings, now, run_id=record.run_id, nonce="")
-    deadline = read_time(receipt.get("deadline")) or now
+    of_machine = read_time(receipt.get("deadline")) or now
+    deadline = max(of_machine, read_time(receipt.get("run-deadline")) or of_machine)
     minutes = int((deadline - now).total_seconds() // 60)
     if minutes < MINIMUM_MINUTES:
         reason = f"{record.reason}; its deadline is too near for another machine"
@@ -267,13 +271,15 @@ def _image(plan: RunPlan, record: RunRecord, clients: Clients) -> str:
     return prepare.resolve_image(plan, clients)
 
 
-def _facts(plan: RunPlan, record: RunRecord, image: str, now: datetime) -> dict[str, Any]:
+def _facts(plan: RunPlan, record: RunRecord, image: str, now: datetime) -> Receipt:
     """Return what of a ``run.json`` is of the machine that is begun now."""
     whole = last_folder(record.attempts)
     return {
         "state": State.ACCEPTED,
         "attempt": plan.attempt,
-        **plan.rung.record(),
+        "instance-type": plan.rung.instance_type,
+        "market": plan.rung.market,
+        "subnet-id": plan.rung.subnet_id,
         "attempt-began": iso(now),
         "image": image,
         "deadline": iso(plan.deadline),

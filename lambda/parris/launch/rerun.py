@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +19,9 @@ from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from .prepare import JobFiles, read_source
 
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt
+
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
@@ -27,7 +29,7 @@ class Earlier:
 
     request: LaunchRequest
     record: Future[RunRecord | None]
-    receipt: Future[Mapping[str, Any]]
+    receipt: Future[Receipt]
     files: JobFiles
     """What it began with."""
 
@@ -79,7 +81,7 @@ def read_earlier(
     )
 
 
-def _read_receipt(storage: Storage, prefix: str) -> Mapping[str, Any]:
+def _read_receipt(storage: Storage, prefix: str) -> Receipt:
     try:
         receipt = storage.read_receipt(prefix).receipt
     except ClientError as error:

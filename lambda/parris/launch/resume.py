@@ -1,4 +1,4 @@
-"""The run that another one goes on from."""
+"""The runs that another one begins with something of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ..aws.storage import Storage
 from ..errors import LaunchRefused
 from ..events.request import LAST, LaunchRequest
 from ..runs.checkpoints import checkpoints_of
+from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 
 _LOOKED_THROUGH = 20
@@ -35,6 +36,17 @@ def find_resumed(ledger: Ledger, storage: Storage, request: LaunchRequest) -> Ru
     raise LaunchRefused(
         f"resume: none of the last runs of job {job} has stored a checkpoint; {see}"
     )
+
+
+def last_machine(ledger: Ledger, job: str) -> str:
+    """Return the folder of the last machine of a job that is believed; "" if there is none.
+
+    No other job's machine can have written there (docs/contracts.md, "What is believed").
+    """
+    for record in ledger.newest(_LOOKED_THROUGH, job)[0]:
+        if name := (record.outcome or {}).get("machine") or record.folder:
+            return f"{run_prefix(job, record.run_id)}machines/{name}/"
+    return ""
 
 
 def _has_checkpoints(record: RunRecord, storage: Storage) -> bool:

@@ -72,8 +72,9 @@ class Between:
 
     def _begin_or_end(self, record: RunRecord) -> None:
         """Ask for the next machine of a run, or say how it ended if its deadline has come."""
-        deadline = read_time(self.recorder.receipt(record.tags).get("deadline")) or self.now
-        if self.now > deadline:
+        known = {**record.receipt, **self.recorder.receipt(record.tags)}
+        deadline = read_time(known.get("deadline")) or self.now
+        if self.now > max(deadline, read_time(known.get("run-deadline")) or deadline):
             self._end(record, too_late(record))
         else:  # the launch function looks whether somebody has asked it to stop
             self.relaunches.start(record)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..aws.ledger import Ledger
 from ..aws.results import Results
@@ -27,6 +27,9 @@ from ..runs.record import RunRecord
 from ..runs.times import iso
 from ..runs.trials import Fate, fate_of, fits, reached, trials_to_begin, why_to_stop
 from .launches import Launches
+
+if TYPE_CHECKING:
+    from ..runs.documents import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ class GridReaper:
             self.advance(now_is)
         return {"grid": grid_id, "under-way": len(entries)}
 
-    def settle(self, record: RunRecord, outcome: Mapping[str, Any]) -> GridRecord | None:
+    def settle(self, record: RunRecord, outcome: Outcome) -> GridRecord | None:
         """Note that a run is over, which is a trial; return its grid as it is then."""
         if record.trial is None:
             return None

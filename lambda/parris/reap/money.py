@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..aws.ledger import Ledger
 from ..aws.slots import Slots, reservations_of, sums_of
@@ -15,6 +15,9 @@ from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..runs.messages_of_ends import month_nearly_spent
 from ..runs.month import MICROS, TOLD_AT, Reservation, keeps, month_of, real_micros, to_micros
+
+if TYPE_CHECKING:
+    from ..runs.documents import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Money:
     now: datetime
     budget_usd: Decimal | None
 
-    def settle(self, item: Item, run: str, outcome: Mapping[str, Any] | None) -> None:
+    def settle(self, item: Item, run: str, outcome: Outcome | None) -> None:
         """Let what a run has cost count, if anything is reserved for it.
 
         Args:
@@ -54,7 +57,7 @@ class Money:
                 self._settle(held, record.outcome if record else None)
         self._tell(slots.held() if over else item)
 
-    def _settle(self, held: Reservation, outcome: Mapping[str, Any] | None) -> None:
+    def _settle(self, held: Reservation, outcome: Outcome | None) -> None:
         Slots(self.ledger.table).settle(held, real_micros(outcome, held.micros))
 
     def _tell(self, item: Item) -> None:

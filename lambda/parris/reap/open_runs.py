@@ -35,6 +35,7 @@ from .recorder import Recorder, run_tags
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from ..runs.documents import Receipt
     from .between import Between
     from .launches import Launches
 
@@ -168,11 +169,11 @@ class OpenRuns:
 
     def _complete(self, record: RunRecord, stack_id: str) -> None:
         """Record the stack of a run whose launch did not come to do so, and tell of it."""
-        facts = {"state": State.ACCEPTED, "stack-id": stack_id}
+        facts: Receipt = {"state": State.ACCEPTED, "stack-id": stack_id}
         self.storage.change_receipt(
             run_prefix(record.job, record.run_id), lambda held: {**held, **facts}
         )
-        receipt = {**record.receipt, **facts}
+        receipt: Receipt = {**record.receipt, **facts}
         self.ledger.note_stack(record, stack_id, receipt)
         kind = str(receipt.get("trigger", {}).get("kind", ""))
         answer = answer_of(receipt, stack_id)
@@ -204,7 +205,7 @@ class OpenRuns:
             self._queue.leave(str(name), record.run_id)
             item = Slots(self.ledger.table).give_back(str(name), record.name)
             self.recorder.money.settle(item, record.name, None)
-        facts = {"state": state, "reason": why}
+        facts: Receipt = {"state": state, "reason": why}
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):
             self.storage.change_receipt(prefix, lambda held: {**held, **facts})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +18,9 @@ from ..runs.times import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+
+    from ..runs.documents import Outcome, Receipt
+
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +36,11 @@ LAST_WORDS = "parris outcome: "
 
 def outcome_from_outside(
     ec2: EC2Client,
-    receipt: Mapping[str, Any],
+    receipt: Receipt,
     ending: Ending,
     machine: Machine | None,
     now: datetime,
-) -> dict[str, Any]:
+) -> Outcome:
     """Return the ``outcome.json`` (docs/contracts.md) of a run whose machine stored none.
 
     It is the one that the machine printed on its console, if it did, else `ending`.
@@ -95,7 +97,7 @@ def excerpt(console: str) -> str:
     return "\n".join(filter(None, (first, rest)))
 
 
-def _last_words(console: str, job: str, run_id: str) -> dict[str, Any] | None:
+def _last_words(console: str, job: str, run_id: str) -> Outcome | None:
     """Return the outcome that was printed last, if it is one: a trainer can print there too."""
     for line in reversed(console.splitlines()):
         _, found, text = line.partition(LAST_WORDS)

@@ -24,8 +24,8 @@ from ..settings import ReapSettings
 from .adopt import Adoption
 from .open_runs import Careful, OpenRuns
 from .progress import UnderWay
-from .recorder import Recorder, run_tags
-from .review import ANYTHING, Review, names_a_run
+from .recorder import Recorder, names_a_run, run_tags
+from .review import ANYTHING, Review
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -226,7 +226,7 @@ class Reaper:
         # A job's own template need not give its machine our tag; EC2 has CloudFormation's.
         stack_id = tags.get("parris:stack") or tags.get("aws:cloudformation:stack-id")
         stack = read_stack(self.cloudformation, stack_id) if stack_id else None
-        if stack is None or not names_a_run(tags):
+        if stack is None or not self.recorder.is_of(tags, stack["StackId"], instance_id):
             return {"ignored": instance_id}
         run_id = stack_tags(stack).get("parris:run-id")
         if tags.get("parris:run-id") != run_id:  # the stack holds another run, which goes on
@@ -243,7 +243,7 @@ class Reaper:
         stack = read_stack(self.cloudformation, stack_id)
         tags = run_tags(stack or {})
         ours = tags.get("parris:deployment") == self.settings.deployment
-        if stack is None or not ours or not names_a_run(tags):
+        if stack is None or not ours or not self.recorder.is_of(tags, stack_id):
             return {"ignored": stack_id}
         machines = list_machines(self.ec2, self.settings.deployment)
         if stack["StackStatus"] == "DELETE_COMPLETE":

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-from botocore.exceptions import ClientError
 
 from ..aws.ledger import Ledger
 from ..aws.results import Results
@@ -17,7 +15,8 @@ from ..aws.stack_events import first_failure, last_failed_deletion
 from ..aws.stacks import stack_tags
 from ..aws.told import told_key
 from ..aws.topic import Notifier
-from ..contract import EndedBy, State
+from ..contract import SCHEMA, EndedBy, State
+from ..events.request import is_run_key
 from ..runs import messages_of_ends as messages
 from ..runs.attempt import last_folder
 from ..runs.attempts import Over, between_machines, of_all, with_attempts
@@ -33,6 +32,9 @@ from .outcome import outcome_from_outside
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
+
+    from ..runs.documents import Outcome, Receipt
+
 
 log = logging.getLogger(__name__)
 
@@ -50,34 +52,26 @@ class Recorder:
     grids: GridReaper
     now: datetime
 
-    def read(
-        self, tags: Mapping[str, str], machine: Machine | None
-    ) -> tuple[Mapping[str, Any] | None, bool]:
+    def read(self, tags: Mapping[str, str], machine: Machine | None) -> tuple[Outcome | None, bool]:
         """Return a run's outcome, and whether it is only its machine's word as yet."""
         if (outcome := self.storage.read_outcome(_prefix(tags))) is not None:
             return outcome, False
         said = self._said(tags, machine)
         return said, said is not None
 
-    def receipt(self, tags: Mapping[str, str]) -> Mapping[str, Any]:
-        """Return a run's receipt, or as much as its stack knows if nobody can read it."""
-        known = {"job": tags["parris:job"], "run-id": tags["parris:run-id"]}
-        try:
-            receipt = self.storage.read_receipt(_prefix(tags)).receipt
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
-                raise
-            return known
-        except ValueError:
-            return known
-        return {**receipt, **known} if isinstance(receipt, dict) else known
+    def receipt(self, tags: Mapping[str, str]) -> Receipt:
+        """Return a run's receipt as far as it is sound, with what its stack knows."""
+        receipt, wrong = self.storage.read_sound_receipt(_prefix(tags))
+        if wrong:
+            log.warning("%srun.json: %s", _prefix(tags), wrong)
+        return {**receipt, "job": tags["parris:job"], "run-id": tags["parris:run-id"]}
 
     def failure(self, stack: Mapping[str, Any], machine: Machine | None) -> Ending:
         """Return the end of a run whose stack could not be made."""
         said = first_failure(self.cloudformation, stack["StackId"])
         return launch_failed(said or f"CloudFormation: {stack['StackStatus']}", machine)
 
-    def promote(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+    def promote(self, tags: Mapping[str, str], outcome: Outcome) -> None:
         """Make a machine's word its run's outcome, and tell of it."""
         self.storage.write_outcome(_prefix(tags), self._whole(tags, outcome))
         self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
@@ -89,9 +83,7 @@ class Recorder:
             outcome = self._from_outside(tags, ending, machine)
         self.promote(tags, outcome)
 
-    def end(
-        self, tags: Mapping[str, str], over: Over, said: Mapping[str, Any] | None = None
-    ) -> None:
+    def end(self, tags: Mapping[str, str], over: Over, said: Outcome | None = None) -> None:
         """Write the outcome of a run that gets no further machine.
 
         Args:
@@ -107,11 +99,11 @@ class Recorder:
             known["machine"] = last_folder(over.attempts) or known.get("machine")
         self.promote(tags, known)
 
-    def _whole(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> dict[str, Any]:
+    def _whole(self, tags: Mapping[str, str], outcome: Outcome) -> Outcome:
         """Return an outcome with what only the ledger knows: attempts, and the last metrics."""
         record = self.record(tags)
-        known = {"metrics": record.metrics} if record.metrics else {}
-        return with_attempts({**known, **outcome}, record)
+        known: Outcome = {"metrics": record.metrics} if record.metrics else {}
+        return with_attempts({**known, **outcome, "schema": SCHEMA}, record)
 
     def conclude(
         self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
@@ -130,7 +122,7 @@ class Recorder:
                 self.end(tags, between_machines(record, ending))
                 return
             instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
-            if instance_id not in {attempt.instance_id for attempt in record.attempts}:
+            if instance_id not in record.past_machines:
                 said = self._said(tags, machine)
         outcome = said or found
         by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
@@ -146,7 +138,7 @@ class Recorder:
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
         self.tell(tags, outcome)
 
-    def tell(self, tags: Mapping[str, str], outcome: Mapping[str, Any]) -> None:
+    def tell(self, tags: Mapping[str, str], outcome: Outcome) -> None:
         """Note in the ledger how a run ended, make room for another, and notify of it, once.
 
         The run stays open, for the next sweep, until it has been told.
@@ -175,6 +167,13 @@ class Recorder:
         if self.notifier.is_told(told_key(job, run_id, "ended"), told):
             self.ledger.close(job, run_id)
 
+    def is_of(self, tags: Mapping[str, str], stack_id: str, instance_id: str = "") -> bool:
+        """Return whether tags name a run that has no other stack or machine, nor waits for one."""
+        if not names_a_run(tags):
+            return False
+        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
+        return record is None or record.is_of(stack_id, instance_id)
+
     def record(self, tags: Mapping[str, str]) -> RunRecord:
         """Return a run's record; one of an earlier version has it from its receipt."""
         job, run_id = tags["parris:job"], tags["parris:run-id"]
@@ -192,7 +191,7 @@ class Recorder:
 
         self.notifier.tell_once(told_key(job, run_id, "delete-failed"), told)
 
-    def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Mapping[str, Any] | None:
+    def _said(self, tags: Mapping[str, str], machine: Machine | None) -> Outcome | None:
         """Return what a run's machine, as EC2 names it, says of its end; None if nothing sound."""
         prefix = _prefix(tags)
         folder = self._folder(tags, machine)
@@ -204,12 +203,12 @@ class Recorder:
         if said is None:
             return None
         # Which machine it was is not the machine's to say.
-        named = {**said, "instance-id": folder.rpartition(":")[2]}
+        named: Outcome = {**said, "instance-id": folder.rpartition(":")[2]}
         return _believed(named, folder, tags, machine)
 
     def _from_outside(
         self, tags: Mapping[str, str], ending: Ending, machine: Machine | None
-    ) -> dict[str, Any]:
+    ) -> Outcome:
         """Return the outcome of a run whose machine left none; its log may be there."""
         prefix = _prefix(tags)
         folder = self._folder(tags, machine) or self._last_folder(tags)
@@ -232,6 +231,10 @@ class Recorder:
 _INSTANCE = "parris:instance-id"
 
 
+def names_a_run(tags: Mapping[str, str]) -> bool:
+    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
+
+
 def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
     """Return a stack's tags and, as one more, the instance that its output names.
 
@@ -243,12 +246,17 @@ def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
     return {**stack_tags(stack), **known}
 
 
+def without_machines(tags: Mapping[str, str], over: Collection[str]) -> dict[str, str]:
+    """Return `run_tags` without the instance, if that is one whose end is known."""
+    return {key: value for key, value in tags.items() if key != _INSTANCE or value not in over}
+
+
 def _believed(
-    outcome: Mapping[str, Any],
+    outcome: Outcome,
     folder: str | None,
     tags: Mapping[str, str],
     machine: Machine | None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Return an outcome with where its machine was, and where its objects and its log are."""
     stream, zone = tags.get("parris:log-stream") or None, machine.zone if machine else ""
     return {**outcome, "machine": folder, "log-stream": stream, "zone": zone}

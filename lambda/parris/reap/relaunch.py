@@ -30,7 +30,7 @@ from ..runs.attempts import Over, between_machines, follow, too_late
 from ..runs.budget import cost
 from ..runs.ending import DEAD, FAILED_CREATE, Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
-from ..runs.lifecycle import APPEARING, Decision, Machine, launch_failed
+from ..runs.lifecycle import Decision, Machine, launch_failed
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.refusals import cause_of
@@ -40,6 +40,9 @@ from .launches import Launches
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
+
+    from ..runs.documents import Outcome, Receipt
+
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +63,18 @@ class Relaunches:
     launches: Launches
     now: datetime
 
+    def record(self, tags: Mapping[str, str]) -> RunRecord | None:
+        """Return the record of the run that a stack's tags name, if it has one."""
+        return self.ledger.read(tags["parris:job"], tags["parris:run-id"])
+
     def look(
         self,
         stack: Mapping[str, Any],
         tags: Mapping[str, str],
+        record: RunRecord | None,
         machine: Machine | None,
         decision: Decision,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Decision | Over | None:
         """Return what is to become of a stack while its run goes on, or how the run ended.
 
@@ -74,22 +82,21 @@ class Relaunches:
 
         Args:
             tags: the stack's `run_tags`.
-            machine: the newest of the run that EC2 lists.
+            machine: the newest of the run that EC2 lists, and whose end is not known yet.
             said: what that machine says of its run's end, if it does.
         """
-        record = self.ledger.read(tags["parris:job"], tags["parris:run-id"])
         if record is None or record.outcome is not None:
             return None
+        if not record.is_of(stack["StackId"]):
+            return Decision(delete=False, why="its run has another stack by now")
         if self.holds_the_next(record, stack):
             record = self.complete(record, stack)
         if record.state == State.RELAUNCHING:
             return self._between(stack, record)
-        if not read_retry(record.receipt).on:
+        if stack["StackStatus"].startswith("DELETE_") or not read_retry(record.receipt).on:
             return None
-        if machine is not None and machine.instance_id in _ids(record):
-            machine = None  # the one before; EC2 does not list the new one yet
-            if self._is_young(stack) and not _is_refused(stack, record):
-                return Decision(delete=False, why="EC2 has yet to list its new machine")
+        if _attempt_of(stack) < _current(record) and not _is_refused(stack, record):
+            return Decision(delete=False, why="it was listed before its run's next machine")
         over = self._over(stack, tags, record, machine, decision, said)
         return (
             over
@@ -104,7 +111,8 @@ class Relaunches:
     def complete(self, record: RunRecord, stack: Mapping[str, Any]) -> RunRecord:
         """Note an attempt whose stack is there: the launch died before it recorded the stack."""
         prefix = run_prefix(record.job, record.run_id)
-        receipt = {**record.receipt, **self.storage.read_receipt(prefix).receipt}
+        said = self.storage.read_sound_receipt(prefix)[0]
+        receipt: Receipt = {**record.receipt, **said}
         Attempts(self.ledger.table).begin(record, str(stack["StackId"]), receipt)
         begun = self.ledger.read(record.job, record.run_id) or record
         if begun.state == State.LAUNCHING and tell_of_attempt(begun, self.notifier):
@@ -120,7 +128,7 @@ class Relaunches:
     def _between(self, stack: Mapping[str, Any], record: RunRecord) -> Decision | Over:
         if record.refused is not None:
             return between_machines(record, record.refused)
-        if self.now > stack_deadline(stack):
+        if self.now > record.deadline(stack_deadline(stack)):
             return between_machines(record, too_late(record))
         status = str(stack["StackStatus"])
         goes = not status.endswith("_IN_PROGRESS") and status not in UPDATABLE
@@ -133,7 +141,7 @@ class Relaunches:
         record: RunRecord,
         machine: Machine | None,
         decision: Decision,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Attempt | Decision | None:
         """Return the attempt that is over; None if none is, or a decision while that is unsure."""
         if _is_refused(stack, record):
@@ -201,7 +209,7 @@ class Relaunches:
         record: RunRecord,
         machine: Machine | None,
         over: Attempt,
-        said: Mapping[str, Any] | None,
+        said: Outcome | None,
     ) -> Decision | Over:
         attempts = (*record.attempts, over)
         then = follow(
@@ -210,7 +218,7 @@ class Relaunches:
             rungs=self._rungs(record, over),
             exit_status=(said or {}).get("exit-status"),
             now=self.now,
-            deadline=stack_deadline(stack),
+            deadline=record.deadline(stack_deadline(stack)),
         )
         if isinstance(then, Ending):
             every = attempts if record.attempts else ()
@@ -235,10 +243,6 @@ class Relaunches:
             return ladder.rungs()
         return ladder.rungs(offered) or ladder.rungs()
 
-    def _is_young(self, stack: Mapping[str, Any]) -> bool:
-        changed: datetime = stack.get("LastUpdatedTime", stack["CreationTime"])
-        return self.now - changed < APPEARING
-
 
 def _attempt_of(stack: Mapping[str, Any]) -> int:
     """Return which machine of its run a stack holds, by its tags, or had before an update."""
@@ -250,13 +254,13 @@ def _is_refused(stack: Mapping[str, Any], record: RunRecord) -> bool:
     """Return whether the machine of the attempt that is under way could not be made."""
     status = str(stack["StackStatus"])
     undone = status.startswith("UPDATE_ROLLBACK_") and not status.endswith("_IN_PROGRESS")
-    earlier = _attempt_of(stack) < int(record.receipt.get("attempt", 1))
-    return status in FAILED_CREATE or (undone and earlier)
+    return status in FAILED_CREATE or (undone and _attempt_of(stack) < _current(record))
 
 
-def _ids(record: RunRecord) -> set[str]:
-    return {attempt.instance_id for attempt in record.attempts if attempt.instance_id}
+def _current(record: RunRecord) -> int:
+    """Return which machine of a run is under way, by its record."""
+    return int(record.receipt.get("attempt", 1))
 
 
-def _began(receipt: Mapping[str, Any]) -> str:
+def _began(receipt: Receipt) -> str:
     return str(receipt.get("attempt-began", receipt.get("claimed")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ..aws.stacks import delete_stack, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy, State
 from ..errors import ParrisError
-from ..events.request import is_run_key
 from ..runs.lifecycle import Decision, Facts, Machine, judge
 from ..runs.names import KEEP_TAG
 from ..runs.times import read_time
 from ..settings import ReapSettings
-from .recorder import Recorder, run_tags
+from .recorder import Recorder, names_a_run, run_tags, without_machines
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
+    from ..runs.documents import Outcome
     from .relaunch import Relaunches
 
 log = logging.getLogger(__name__)
@@ -107,17 +107,23 @@ class Review:
             if stack["StackStatus"] == "DELETE_FAILED":
                 self.recorder.tell_of_failed_deletion(tags, stack)
             if _may_go_on(stack, decision, only_said):
-                said = outcome if only_said else None
                 unsure = replace(decision, delete=False, why="its run may go on")
                 try:
-                    found = self.relaunches.look(stack, tags, machine, decision, said)
+                    record = self.relaunches.record(tags)
+                    over = record.past_machines if record else frozenset()
+                    if over:
+                        decision, outcome, only_said = self.judge(stack, machines, over)
+                        machine = None if machine and machine.instance_id in over else machine
+                        tags = without_machines(tags, over)
+                    said = outcome if only_said else None
+                    found = self.relaunches.look(stack, tags, record, machine, decision, said)
                 except ANYTHING as error:
                     return unsure, error  # a run that goes on would lose its stack
                 if isinstance(found, Decision):
                     return found, None
                 if found is not None:
                     self.recorder.end(tags, found, said)
-                    return self.judge(stack, machines)[0], None  # it may be kept
+                    return self.judge(stack, machines, over)[0], None  # it may be kept
             if decision.ending is not None:
                 unmade = decision.ending.state == State.LAUNCH_FAILED
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending
@@ -130,13 +136,23 @@ class Review:
         return decision, None
 
     def judge(
-        self, stack: Mapping[str, Any], machines: Mapping[str, Machine]
-    ) -> tuple[Decision, Mapping[str, Any] | None, bool]:
-        """Return what is to become of a stack, and what `Recorder.read` says of its run."""
-        tags = run_tags(stack)
+        self,
+        stack: Mapping[str, Any],
+        machines: Mapping[str, Machine],
+        over: Collection[str] = (),
+    ) -> tuple[Decision, Outcome | None, bool]:
+        """Return what is to become of a stack, and what `Recorder.read` says of its run.
+
+        Args:
+            over: instance ids of machines of the run whose end is known, and says nothing of the
+                one that came after them.
+        """
+        tags = without_machines(run_tags(stack), over)
         if not names_a_run(tags):
             raise ParrisError(f"its tags name no run: {tags}")
         machine = machines.get(tags["parris:run-id"])
+        if machine is not None and machine.instance_id in over:
+            machine = None  # EC2 has yet to list the next one
         outcome, only_said = self.recorder.read(tags, machine)
         keep = tags.get(KEEP_TAG) or self.recorder.receipt(tags).get("keep-stack", "never")
         facts = Facts(
@@ -151,10 +167,6 @@ class Review:
         return judge(facts, self.now, self.settings.overdue), outcome, only_said
 
 
-def names_a_run(tags: Mapping[str, str]) -> bool:
-    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
-
-
 def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
     """Return which run a stack holds, and until when; None if there is no stack."""
     if stack is None:
@@ -164,13 +176,12 @@ def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
 
 def _may_go_on(stack: Mapping[str, Any], decision: Decision, only_said: bool) -> bool:
     """Return whether a machine is over whose run may get another one."""
-    if stack["StackStatus"].startswith("DELETE_"):
-        return False
-    undone = stack["StackStatus"].startswith("UPDATE_ROLLBACK_")
+    status = stack["StackStatus"]
+    undone = status.startswith("UPDATE_ROLLBACK_") or status == "DELETE_FAILED"
     return decision.ending is not None or only_said or undone
 
 
-def _may_change(stack: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
+def _may_change(stack: Mapping[str, Any], outcome: Outcome) -> bool:
     """Return whether `Recorder.conclude` may still say who really ended the run."""
     return (
         stack["StackStatus"] == "DELETE_IN_PROGRESS" and outcome.get("ended-by") == EndedBy.SHUTDOWN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LaunchRefused
 from ..jobs.commit import as_git
@@ -14,6 +14,9 @@ from ..jobs.fields import Field, read_field
 from ..jobs.parameters import merged, read_parameters
 from .ladder import Ladder, Rung
 from .plan import RunPlan
+
+if TYPE_CHECKING:
+    from .documents import Receipt
 
 _IMAGE = re.compile("ami-[0-9a-f]{8,17}")
 
@@ -30,11 +33,11 @@ class Then:
     parameters: Mapping[str, str]
     git: Mapping[str, Any] | None
     """The commit of its files."""
-    begins_with: Mapping[str, str]
+    begins_with: Receipt
     """Whose checkpoints it began with, as `RunPlan` has it."""
 
 
-def read_then(run_id: str, receipt: Mapping[str, Any]) -> Then:
+def read_then(run_id: str, receipt: Receipt) -> Then:
     """Return how a run was, from its ``run.json``.
 
     Raises:
@@ -71,10 +74,14 @@ def read_then(run_id: str, receipt: Mapping[str, Any]) -> Then:
         volume_size_gb=values["volume-size-gb"],
         parameters=parameters,
         git=as_git(receipt.get("git")),
-        begins_with={
-            key: str(receipt[key]) for key in ("resumes", "restore") if receipt.get("restore")
-        },
+        begins_with=_begins_with(receipt),
     )
+
+
+def _begins_with(receipt: Receipt) -> Receipt:
+    if not receipt.get("restore"):
+        return {}
+    return {"resumes": str(receipt.get("resumes")), "restore": str(receipt["restore"])}
 
 
 def _is_whole(field: Field, value: object) -> bool:

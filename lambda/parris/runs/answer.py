@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import State
 from ..jobs.retry import ON_DEMAND, SPOT, read_retry
@@ -12,19 +11,20 @@ from .budget import cost
 from .ladder import read_ladder
 from .record import RunRecord
 
+if TYPE_CHECKING:
+    from .documents import Receipt
+
 THIS_MACHINE = "this-machine"
 """Of what `most-usd` is where the run may come to a machine of another type."""
 
 
-def answer_of(
-    receipt: Mapping[str, Any], stack_id: str | None, *, duplicate: bool = False
-) -> dict[str, Any]:
+def answer_of(receipt: Receipt, stack_id: str | None, *, duplicate: bool = False) -> dict[str, Any]:
     return {
         "run-id": receipt["run-id"],
         "job": receipt["job"],
-        "stack-name": receipt["stack-name"],
+        "stack-name": receipt.get("stack-name"),
         "stack-id": stack_id,
-        "deadline": receipt["deadline"],
+        "deadline": receipt.get("deadline"),
         "instance-type": receipt.get("instance-type"),
         "market": receipt.get("market"),
         "duplicate": duplicate,
@@ -40,9 +40,8 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
     """
     if record.state == State.GRID:
         return grid_answer(record.job, record.run_id, duplicate=True)
-    known = dict.fromkeys(("stack-name", "deadline"))
-    named = {"run-id": record.run_id, "job": record.job}
-    return answer_of({**known, **record.receipt, **named}, record.stack_id, duplicate=True)
+    named: Receipt = {**record.receipt, "run-id": record.run_id, "job": record.job}
+    return answer_of(named, record.stack_id, duplicate=True)
 
 
 def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> dict[str, Any]:
     return {"grid": grid_id, "job": job, "stack-id": None, "duplicate": duplicate}
 
 
-def costs(receipt: Mapping[str, Any]) -> dict[str, Any]:
+def costs(receipt: Receipt) -> dict[str, Any]:
     """Return what an hour of a run costs, and all of it if it goes on to its deadline, in dollars.
 
     Both are None where no price is known. What `make plan` says is the same, but that it asks for
@@ -60,7 +59,7 @@ def costs(receipt: Mapping[str, Any]) -> dict[str, Any]:
     if not price:
         return {"hourly-usd": None, "most-usd": None}
     ladder, retry, budget = read_ladder(receipt), read_retry(receipt), receipt["cost-limit-usd"]
-    moves = retry.attempts > 1 and bool(retry.on)
+    moves = bool(retry.on)
     other_types = moves and len(ladder.instance_types) > 1
     dearest: str | None = price["hourly-usd"]
     if receipt["market"] == SPOT and (not budget or (moves and ON_DEMAND in ladder.markets)):

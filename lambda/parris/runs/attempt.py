@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .ladder import Rung, read_rung
+
+if TYPE_CHECKING:
+    from .documents import AttemptRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +40,13 @@ class Attempt:
     refusal: str | None
     """The word of its cause (refusals.py) if EC2 refused it; None if it had a machine."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> AttemptRecord:
         """Return it as the ledger and ``outcome.json`` hold it."""
         return {
             "number": self.number,
-            **self.rung.record(),
+            "instance-type": self.rung.instance_type,
+            "market": self.rung.market,
+            "subnet-id": self.rung.subnet_id,
             "began": self.began,
             "ended": self.ended,
             "state": self.state,

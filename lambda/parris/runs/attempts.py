@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..contract import EndedBy, State
 from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, Retry
@@ -17,6 +17,12 @@ from .lifecycle import Machine
 from .record import RunRecord
 from .refusals import CAUSES, LATER, Cause
 from .times import iso
+
+if TYPE_CHECKING:
+    from .documents import AttemptRecord, Outcome
+
+MOST = 100
+"""Machines of a run, with those that EC2 refused: a record and an outcome hold them all."""
 
 PAUSE = timedelta(minutes=2)
 """How long nobody asks EC2 again after all that would do was refused."""
@@ -65,9 +71,12 @@ def follow(
     over = Ending(state=last.state, reason=last.reason, ended_by=last.ended_by)
     if not _wanted(last, retry, exit_status):
         return _after_machines(attempts, over)
-    if last.number >= retry.attempts:
-        why = f"; it has had its {retry.attempts} attempts (retry.attempts)"
+    had = sum(attempt.refusal is None for attempt in attempts)
+    if had >= retry.attempts:
+        why = f"; it has had its {retry.attempts} machines (retry.attempts)"
         return _after_machines(attempts, _with(over, why if retry.attempts > 1 else ""))
+    if len(attempts) >= MOST:
+        return _after_machines(attempts, _with(over, _all_refused(attempts)))
     number, rung, at = last.number + 1, rungs[0], now
     if last.refusal is not None and CAUSES[last.refusal] is LATER:
         if not _may_wait(attempts, retry, now):
@@ -86,27 +95,35 @@ def follow(
     return Next(number=number, rung=rung, not_before=iso(at))
 
 
-def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, Any]:
+def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
     """Return an ``outcome.json`` with all attempts of its run, and what they cost together.
 
     Args:
         outcome: its ``zone``, the last machine's, is that attempt's alone.
     """
     zone = outcome.get("zone", "")
-    outcome = {key: value for key, value in outcome.items() if key != "zone"}
+    outcome = outcome.copy()
+    outcome.pop("zone", None)
     if not record.attempts or "attempts" in outcome:
         return outcome
     earlier = record.attempts
     if record.state == State.RELAUNCHING:
         return {**outcome, **of_all(earlier)}
     receipt = record.receipt
-    words = ("state", "reason", "ended-by", "cost-usd", "instance-id", "machine")
-    last = {
+    rung = read_rung(receipt)
+    last: AttemptRecord = {
         "number": int(receipt.get("attempt", 1)),
-        **read_rung(receipt).record(),
+        "instance-type": rung.instance_type,
+        "market": rung.market,
+        "subnet-id": rung.subnet_id,
         "began": outcome.get("booted") or receipt.get("attempt-began"),
         "ended": outcome.get("finished"),
-        **{word: outcome.get(word) for word in words},
+        "state": outcome.get("state"),
+        "reason": outcome.get("reason"),
+        "ended-by": outcome.get("ended-by"),
+        "cost-usd": outcome.get("cost-usd"),
+        "instance-id": outcome.get("instance-id"),
+        "machine": outcome.get("machine"),
         "hourly-usd": (receipt.get("price") or {}).get("hourly-usd"),
         "zone": zone,
         "refusal": None,
@@ -116,7 +133,7 @@ def with_attempts(outcome: Mapping[str, Any], record: RunRecord) -> dict[str, An
     return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
 
 
-def of_all(attempts: Sequence[Attempt]) -> dict[str, Any]:
+def of_all(attempts: Sequence[Attempt]) -> Outcome:
     """Return what an ``outcome.json`` says of a run whose machines are all over."""
     held = [attempt.record() for attempt in attempts]
     return {"cost-usd": spent_usd(attempts), "attempts": held}

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .documents import PriceRecord, Receipt
 
 MINIMUM_MINUTES = 5
 """A budget that buys less would be spent on booting."""
@@ -34,28 +37,26 @@ class Price:
         """The most to pay for the instance an hour, as RunInstances takes it; "" on demand."""
         return f"{self.parts['instance']:f}" if self.spot else ""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> PriceRecord:
         """Return the price as ``run.json`` holds it (docs/contracts.md)."""
-        return {
+        known: Any = {
             "hourly-usd": f"{self.hourly_usd:.6f}",
             **{f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()},
-            **self._on_demand(),
             "source": self.source,
             "read": f"{self.read:%Y-%m-%dT%H:%M:%SZ}",
         }
-
-    def _on_demand(self) -> dict[str, str]:
-        if self.on_demand is None:
-            return {}
-        whole = self.hourly_usd - self.parts["instance"] + self.on_demand
-        return {"on-demand-hourly-usd": f"{whole:.6f}"}
+        if self.on_demand is not None:
+            whole = self.hourly_usd - self.parts["instance"] + self.on_demand
+            known["on-demand-hourly-usd"] = f"{whole:.6f}"
+        priced: PriceRecord = known
+        return priced
 
 
 class BudgetTooSmall(ValueError):
     """A budget buys less than MINIMUM_MINUTES; the text says what would do."""
 
 
-def cost(receipt: Mapping[str, Any], since: datetime, until: datetime) -> float | None:
+def cost(receipt: Receipt, since: datetime, until: datetime) -> float | None:
     """Return what a machine costs from `since` to `until`, in US dollars; None without a price.
 
     EC2 bills Linux instances by the second with a minimum of 60 s (EC2 user guide, "On-Demand

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .names import run_prefix
 from .record import RunRecord
 
+if TYPE_CHECKING:
+    from .documents import Receipt
 
-def resumes(run: RunRecord | None) -> dict[str, str]:
+
+def resumes(run: RunRecord | None) -> Receipt:
     """Return ``resumes`` and ``restore`` of the run.json of a run that goes on from `run`."""
     folder = run and checkpoints_of(run)
     return {"resumes": run.run_id, "restore": folder} if run and folder else {}

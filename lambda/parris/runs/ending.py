@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .documents import EndingRecord
 
 FAILED_CREATE = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 """Statuses of a stack whose creation has failed, with nothing under way any more."""
@@ -19,6 +23,6 @@ class Ending:
     reason: str
     ended_by: str
 
-    def record(self) -> dict[str, str]:
+    def record(self) -> EndingRecord:
         """Return it as the ledger and ``outcome.json`` hold it."""
         return {"state": self.state, "reason": self.reason, "ended-by": self.ended_by}

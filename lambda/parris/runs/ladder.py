@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .documents import Receipt, RungRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,7 @@ class Rung:
     subnet_id: str
     """Empty for one of the default VPC's, which EC2 chooses."""
 
-    def record(self) -> dict[str, str]:
+    def record(self) -> RungRecord:
         """Return it as ``run.json`` and the ledger hold it."""
         return {
             "instance-type": self.instance_type,
@@ -74,7 +77,7 @@ class Ladder:
         }
 
 
-def read_ladder(receipt: Mapping[str, Any]) -> Ladder:
+def read_ladder(receipt: Receipt) -> Ladder:
     """Return what a ``run.json`` holds of it; one of an older version has the one rung it is on."""
     held = receipt.get("ladder")
     if held is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import MAY_GO_ON, State
 from .messages import KINDS, Notice, short
 from .metrics import metrics_line, read_metrics
+
+if TYPE_CHECKING:
+    from .documents import Outcome, Receipt
 
 _ENDS: Mapping[str, str] = {
     State.TIMED_OUT: "was ended at its deadline",
@@ -16,9 +19,7 @@ _ENDS: Mapping[str, str] = {
 }
 
 
-def ended(
-    job: str, run_id: str, receipt: Mapping[str, Any], outcome: Mapping[str, Any], log_end: str
-) -> Notice:
+def ended(job: str, run_id: str, receipt: Receipt, outcome: Outcome, log_end: str) -> Notice:
     """Return the notice of a run that is over.
 
     Args:
@@ -63,7 +64,7 @@ def ended(
     )
 
 
-def goes_on(outcome: Mapping[str, Any]) -> bool:
+def goes_on(outcome: Outcome) -> bool:
     """Return whether another run may be wanted that goes on from this one."""
     return outcome.get("state") in MAY_GO_ON and outcome.get("bytes-stored") != 0
 
@@ -119,7 +120,7 @@ def month_nearly_spent(
     )
 
 
-def launch_died(job: str, run_id: str, receipt: Mapping[str, Any], why: str) -> Notice:
+def launch_died(job: str, run_id: str, receipt: Receipt, why: str) -> Notice:
     """Return the notice of a run whose launch ended without a word.
 
     Args:

@@ -5,16 +5,19 @@ A run is of the month in which it was launched (UTC), also if it ends in the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..contract import State
 from .budget import worst_usd
 from .record import RunRecord
 from .times import read_time
+
+if TYPE_CHECKING:
+    from .documents import Outcome, Receipt
 
 MICROS = 1_000_000
 """In which sums are kept, of a US dollar: the ledger has whole numbers."""
@@ -77,7 +80,7 @@ def to_micros(usd: Decimal | float | str) -> int:
     return int((Decimal(str(usd)) * MICROS).to_integral_value(ROUND_CEILING))
 
 
-def real_micros(outcome: Mapping[str, Any] | None, reserved: int) -> int:
+def real_micros(outcome: Outcome | None, reserved: int) -> int:
     """Return what a run has cost for which `reserved` was reserved, as far as it is known.
 
     One without a machine has cost nothing. One that nobody knows the cost of counts as reserved,
@@ -123,7 +126,7 @@ def keeps(record: RunRecord | None) -> bool:
     return record.state not in _WITHOUT_STACK
 
 
-def worst_micros(receipt: Mapping[str, Any], grace: timedelta) -> int:
+def worst_micros(receipt: Receipt, grace: timedelta) -> int:
     """Return what a run may cost at most by its receipt; 0 if that has no price."""
     if known := receipt.get("reserved-usd"):
         return to_micros(known)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
 from .metrics import read_metrics, read_usage
 from .times import read_time
+
+if TYPE_CHECKING:
+    from .documents import Outcome
 
 MAX_BYTES = 65_536
 """Of a machine's outcome: a reason and warnings."""
@@ -27,7 +30,7 @@ MAX_WARNINGS = 100
 
 def read_outcome(
     body: bytes, job: str, run_id: str, *, by_machine: bool
-) -> tuple[dict[str, Any] | None, str]:
+) -> tuple[Outcome | None, str]:
     """Return the outcome in `body` and "", or None and what is wrong with it.
 
     Args:
@@ -54,7 +57,8 @@ def read_outcome(
         if key in given and not sound(given[key]):
             return None, f"{key}: not of its kind"
     sound_parts = {key: read(given[key]) for key, read in _READ.items() if key in given}
-    return {**{key: _cut(given[key]) for key in known if key in given}, **sound_parts}, ""
+    read: Any = {**{key: _cut(given[key]) for key in known if key in given}, **sound_parts}
+    return read, ""
 
 
 def _cut(value: Any) -> Any:
@@ -123,6 +127,7 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
 _READ: Mapping[str, Callable[[object], object]] = {"metrics": read_metrics, "usage": read_usage}
 """Keys of which what is not sound is left out: nothing hangs on them."""
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
+    "schema": _is_count,
     "last-log-line": _text_or_null,
     "console": _text_or_null,
     "machine": _text_or_null,

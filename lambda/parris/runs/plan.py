@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidConfig, InvalidEvent
 from ..events.request import LaunchRequest
@@ -21,6 +21,9 @@ from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
 from .names import run_prefix, trial_run_id, trial_stack_name
 from .record import RunRecord
+
+if TYPE_CHECKING:
+    from .documents import Receipt
 
 COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
 GRID_COST_LIMIT = "the grid's cost-limit"
@@ -39,6 +42,8 @@ class RunPlan:
     deployment: str
     claimed: datetime
     deadline: datetime
+    """Of this attempt: the run's, or where its dollars end if that is earlier."""
+    run_deadline: datetime
     limit_minutes: int
     """Minutes from boot to the guest's own power-off."""
     delete_at: datetime
@@ -73,11 +78,13 @@ class RunPlan:
     write to any stream whose name they know."""
     results_bucket: str
     region: str
-    begins_with: Mapping[str, str]
+    begins_with: Receipt
     """``resumes`` and ``restore`` of its run.json: whose checkpoints, and where those lie."""
     notes: tuple[str, ...]
     git: Mapping[str, Any] | None = None
     """``commit`` and ``dirty`` of the job's files, where they were uploaded from a git clone."""
+    setup_from: str = ""
+    """The folder of the job's last machine that is believed, which knows the job's setups."""
     rerun_of: str = ""
     """The run that is run again, whose files it begins with; "" where those are the job's."""
 
@@ -158,6 +165,7 @@ def plan_run(
         deployment=settings.deployment,
         claimed=now,
         deadline=deadline,
+        run_deadline=deadline,
         limit_minutes=minutes,
         delete_at=deadline + settings.grace,
         budget_usd=budget,

@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import Metric, State
 from .attempt import Attempt, Next, read_attempts, read_next
 from .ending import Ending
+from .times import read_time
+
+if TYPE_CHECKING:
+    from .documents import Outcome, Receipt
 
 LEASE = timedelta(seconds=120)
 """How long a claim without a stack belongs to the launch that made it: twice the function's
@@ -33,7 +37,7 @@ class RunRecord:
     """How many launches have claimed it."""
     lease: datetime
     """Until when the claim holds without a stack."""
-    receipt: Mapping[str, Any]
+    receipt: Receipt
     """Its ``run.json`` when the run was planned; empty before."""
     stack_id: str | None
     reason: str
@@ -43,7 +47,7 @@ class RunRecord:
     """The one that is to come, or on its way; of a run that is ``relaunching``."""
     refused: Ending | None
     """How the run ended, if its next attempt was refused for good."""
-    outcome: Mapping[str, Any] | None
+    outcome: Outcome | None
     """Its ``outcome.json``; None while the run is not over."""
     metrics: Mapping[str, Metric]
     """The last values that its trainer has told; empty if it told none."""
@@ -64,10 +68,34 @@ class RunRecord:
         return {"parris:job": self.job, "parris:run-id": self.run_id}
 
     @property
-    def known(self) -> dict[str, Any]:
+    def past_machines(self) -> frozenset[str]:
+        """The instance ids of the machines whose end is in `attempts`."""
+        return frozenset(one.instance_id for one in self.attempts if one.instance_id)
+
+    def deadline(self, of_machine: datetime) -> datetime:
+        """Return when the run must be over, given the deadline of the machine that it has or had.
+
+        That one may be earlier, where the dollars for it end, or later, if it was moved.
+        """
+        return max(of_machine, read_time(self.receipt.get("run-deadline")) or of_machine)
+
+    def is_of(self, stack_id: str, instance_id: str = "") -> bool:
+        """Return whether what is heard of a stack, and of a machine, is about the run as it is now.
+
+        A run may have had other machines, and a stack before the one it has; word of those may
+        come late, and twice.
+        """
+        return self.stack_id in (None, stack_id) and instance_id not in self.past_machines
+
+    @property
+    def known(self) -> Receipt:
         """Its receipt, with what has become of it since it was planned."""
-        since = {"state": self.state, "reason": self.reason, "stack-id": self.stack_id}
-        return {**self.receipt, **{key: value for key, value in since.items() if value}}
+        known: Receipt = {**self.receipt, "state": self.state}
+        if self.reason:
+            known["reason"] = self.reason
+        if self.stack_id:
+            known["stack-id"] = self.stack_id
+        return known
 
     def is_free(self, now: datetime) -> bool:
         """Return whether another launch may claim the run, if it has no stack."""

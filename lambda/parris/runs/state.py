@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..contract import EndedBy, State
 from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, read_retry
 from .ending import DEAD, FAILED_CREATE, Ending
 
+if TYPE_CHECKING:
+    from .documents import Outcome, Receipt
+
 _DEAD = (*DEAD, "missing")
 
 
-def state_of(
-    receipt: Mapping[str, Any], outcome: Mapping[str, Any] | None, status: str | None, machine: str
-) -> Ending:
+def state_of(receipt: Receipt, outcome: Outcome | None, status: str | None, machine: str) -> Ending:
     """Return a run's state, one word, and why, one sentence or nothing, and what ended it.
 
     Args:
@@ -60,7 +60,7 @@ def state_of(
     return _going(State.RUNNING, "")
 
 
-def may_be_followed(receipt: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+def may_be_followed(receipt: Receipt, said: Outcome) -> bool:
     """Return whether another machine may follow the one that has `said` how it ended."""
     on, state = read_retry(receipt).on, said.get("state")
     if state == State.INTERRUPTED:

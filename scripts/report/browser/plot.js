@@ -14,7 +14,11 @@ function zoomed(chart, factor) {
 
 function plot(figure, name, series) {
   const place = figure.querySelector(".plot");
-  const data = uPlot.join(series.map((one) => one.points));
+  // A step that another run has is none of this one's gaps; a value that is no number is.
+  const data = uPlot.join(
+    series.map((one) => one.points),
+    series.map(() => [0, 2]), // of x and y; 2: a null reaches to the values beside it
+  );
   const axis = {
     stroke: colour("--muted"),
     grid: { stroke: colour("--grid"), width: 1 },
@@ -60,7 +64,6 @@ function plot(figure, name, series) {
           stroke: colourOf(one.place),
           dash: dashOf(one.place),
           width: 2,
-          spanGaps: true,
           points: { show: one.points[0].length === 1 },
         })),
       ],

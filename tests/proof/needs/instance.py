@@ -11,12 +11,14 @@ _OTHERS = "{results}/runs/other/20261124-120000-fedcba01/machines/AROAEXAMPLE:i-
 _OLD = "{results}/runs/digits/r-0123456789abcdef"
 _STORED = (
     *("output/model.joblib", "checkpoints/1", "log.txt", "outcome.json"),
-    *("alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl"),
+    *("alive.json", "whole.json", "packages.txt", "metrics.json", "machine.jsonl", "setup.json"),
 )
 _SSM = "arn:aws:ssm:{region}:{account}:parameter"
 _SECRET = "arn:aws:secretsmanager:{region}:{account}:secret"
 _KEY = "arn:aws:kms:{region}:{account}:key/of-secrets"
 _PICTURES = "arn:aws:s3:::pictures"
+_SETUPS = "{results}/setups"
+_DIGEST = "0123456789abcdef" * 4
 _VERBS = ("Create", "Open")
 _OPTION = "an option, which the recorded deployments do not have"
 _INSIDE = "machines/AROAEXAMPLE:i-0123456789abcdef0"
@@ -89,8 +91,23 @@ NEEDS: Rows = [
         _HERS,
     ),
     (
+        "s3:GetObject",
+        f"{_SETUPS}/AROAEXAMPLE:i-0fedcba9876543210/{_DIGEST}.tar.zst",
+        "setup.py: what the job's setup script has left on another machine",
+        _HERS,
+    ),
+    (
+        "s3:PutObject",
+        f"{_SETUPS}/AROAEXAMPLE:i-0123456789abcdef0/{_DIGEST}.tar.zst",
+        "setup.py",
+        _HERS,
+    ),
+    (
         "s3:AbortMultipartUpload",
-        f"{_OWN}/output/model.joblib",
+        [
+            f"{_OWN}/output/model.joblib",
+            f"{_SETUPS}/AROAEXAMPLE:i-0123456789abcdef0/{_DIGEST}.tar.zst",
+        ],
         "aws s3 cp of a large file that fails midway (S3 user guide, 'Multipart upload API and "
         "permissions')",
         _HERS,
@@ -253,6 +270,18 @@ REFUSALS: Rows = [
         "the folder of a machine, asked for by another",
         {"aws:userid": "AROAEXAMPLE:i-0fedcba9876543210"},
     ),
+    (
+        ["s3:PutObject", "s3:AbortMultipartUpload"],
+        [
+            f"{_SETUPS}/AROAEXAMPLE:i-0fedcba9876543210/{_DIGEST}.tar.zst",
+            f"{_SETUPS}/{_DIGEST}.tar.zst",
+            f"{_RUN}/setups/AROAEXAMPLE:i-0123456789abcdef0/{_DIGEST}.tar.zst",
+            "{config}/setups/AROAEXAMPLE:i-0123456789abcdef0/x",
+        ],
+        "what another machine's setup has left, which its job's later runs execute",
+        _HERS,
+    ),
+    ("s3:ListBucket", "{results}", "all setups", {**_HERS, "s3:prefix": "setups/"}),
     (
         "s3:ListBucket",
         "{results}",

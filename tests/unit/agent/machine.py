@@ -72,6 +72,9 @@ def store(source, target):
 
 if words[:2] == ["s3", "cp"]:
     source, target = words[2:]
+    if source.startswith("s3://") and not source.endswith("/") and not local(source).exists():
+        print("fatal error: An error occurred (404) when calling the HeadObject operation")
+        sys.exit(1)
     if target == "-":
         sys.stdout.buffer.write(local(source).read_bytes())
     elif source == "-":

@@ -122,6 +122,58 @@ def test_a_note_that_hangs_does_not_delay_a_notice_s_upload(machine: Machine) ->
     assert machine.outcome()["ended-by"] == "spot"
 
 
+TORN = """import os, signal, time
+folder = os.environ["PARRIS_CHECKPOINT_DIR"]
+def put(name, text):
+    with open(f"{folder}/{name}", "w") as file:
+        file.write(text)
+def save(*_):
+    put("c", "half")  # and then nothing for long: it is sent as it is
+    put("new", "half")
+    time.sleep(0 if os.path.exists("quick") else 60)
+    put("c", "whole at the end")
+    os._exit(0)
+put("c", "whole")
+put("d", "whole too")
+signal.signal(signal.SIGTERM, save)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def stopped(machine: Machine, *, quick: bool = False) -> Any:
+    """Stop a trainer that saves as it is asked to end, and return what is noted at the end."""
+    machine.receipt["stop-grace-seconds"] = 2
+    machine.patience["CONTROL_SECONDS"] = "0.2"
+    machine.script(TORN, "save.py")
+    if quick:
+        machine.script("", "quick")
+    (machine.home / "whole.json").write_text("{}")  # of the machine that the image was made of
+    process = begin(machine, "exec python3 save.py")
+    eventually(lambda: len(noted(machine)) == 2)
+    machine.receipt["stop"] = {"by": "test"}
+    machine.store_receipt()
+    process.wait(30)
+    assert machine.outcome()["state"] == "stopped"
+    return noted(machine)
+
+
+@pytest.mark.processes
+def test_what_a_trainer_was_writing_when_it_had_to_be_killed_is_not_whole(machine: Machine) -> None:
+    assert stopped(machine) == {
+        "checkpoints/c": etag("whole"),
+        "checkpoints/d": etag("whole too"),
+        "cut-short": ["checkpoints/c", "checkpoints/new"],
+    }
+    assert machine.stored("checkpoints/c") == b"half"  # for whoever wants to see it
+
+
+@pytest.mark.processes
+def test_what_a_trainer_saves_in_its_grace_is_whole_if_it_ends_by_itself(machine: Machine) -> None:
+    assert set(stopped(machine, quick=True)) == {"checkpoints/c", "checkpoints/d"}
+    assert machine.stored("checkpoints/c") == b"whole at the end"
+
+
 class S3:
     """A versioned bucket, as the aws CLI shows it."""
 
@@ -193,6 +245,21 @@ def test_a_checkpoint_that_was_never_stored_whole_is_left_out(s3: S3, tmp_path: 
     folder = fetched(s3, tmp_path, whole=json.dumps(noted))
     assert str(mended(s3, folder)) == "2 left out, of which none was stored whole"
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["c"]
+
+
+def test_after_an_end_only_what_was_cut_short_is_of_an_older_version(
+    s3: S3, tmp_path: Path
+) -> None:
+    s3.put("checkpoints/c", "whole", "half")
+    s3.put("checkpoints/d", "1", "2")  # whose last version nobody came to note
+    s3.put("checkpoints/new", "half")
+    s3.put("checkpoints/unsent", "whole")
+    noted: dict[str, Any] = {"checkpoints/c": etag("whole"), "checkpoints/unsent": etag("whole")}
+    noted["cut-short"] = ["checkpoints/c", "checkpoints/new", "checkpoints/unsent", "../../x", 1]
+    folder = fetched(s3, tmp_path, whole=json.dumps(noted), outcome="{}")
+    assert mended(s3, folder) == Mended(older=1, left_out=1)
+    contents = {path.name: path.read_text() for path in (folder / "checkpoints").iterdir()}
+    assert contents == {"c": "whole", "d": "2", "unsent": "whole"}
 
 
 @pytest.mark.parametrize("words", [{}, {"whole": "[1]"}, {"whole": "{"}, {"outcome": "{}"}])

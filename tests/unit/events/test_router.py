@@ -155,6 +155,38 @@ def test_a_bad_payload_is_refused_with_its_topic(payload: bytes, said: str) -> N
     assert "message on parris/launch/digits: " in str(refusal.value)
 
 
+RUN = "20261124-120000-0123abcd"
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        ("direct", {"job": "digits"}),
+        ("schedule", {"schedule": "nightly", "event-id": "e", "rule": "schedule"}),
+        ("schedule", {"source": "aws.events", "detail-type": "Scheduled Event", "id": "e"}),
+        ("device", message(b"{}", rule="device")),
+        ("data", {"rule": "window", "data-trigger": "new", "window": "0123456789abcdef"}),
+    ],
+)
+def test_an_event_may_name_the_run_to_go_on_from(kind: str, event: dict[str, Any]) -> None:
+    for named in (RUN, "last"):
+        request = read_request(event | {"resume": named}, "r")
+        assert (request.kind, request.resume, request.ignored) == (kind, named, ())
+    assert read_request(event, "r").resume == ""
+    with pytest.raises(InvalidEvent, match=r'resume: .* is neither the id of a run nor "last"'):
+        read_request(event | {"resume": "../other"}, "r")
+
+
+def test_a_payload_names_no_run_to_go_on_from() -> None:
+    request = read_request(message(json.dumps({"resume": RUN}).encode()), "r")
+    assert (request.resume, request.parameters) == ("", {"resume": RUN})
+
+
+def test_a_click_goes_on_from_no_run() -> None:
+    request = read_request(BUTTON | {"resume": RUN}, "r")
+    assert (request.resume, request.ignored) == ("", ("resume",))
+
+
 def test_an_unknown_overlap_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="overlap: 'both' is not one of skip, replace"):
         read_request({"schedule": "nightly", "event-id": "e", "overlap": "both"}, "r")
@@ -204,6 +236,7 @@ KEYS = st.sampled_from(
     [
         *("job", "parameters", "event-id", "time", "schedule", "serialNumber", "clickType", "rule"),
         *("traceid", "timestamp", "deviceEvent", "deviceInfo", "source", "detail-type", "id"),
+        *("resume", "payload", "data-trigger", "window"),
     ]
 )
 

@@ -54,6 +54,7 @@ PAYLOAD = st.binary() | (JSON | st.dictionaries(KEYS | HOSTILE | TEXT, JSON)).ma
 
 
 @given(PAYLOAD)
+@example(b'{"resume": "last", "rerun": "20261124-120000-0123abcd"}')
 @example(b'{"schedule": "x", "overlap": "replace", "job": "evil", "event-id": "e"}')
 @example(b'{"rule": "schedule", "schedule": "x", "overlap": "replace", "job": "evil"}')
 @example(b'{"data-trigger": "fresh", "key": "forged"}')
@@ -70,6 +71,7 @@ def test_whatever_is_published_is_a_click_of_the_topics_button_or_is_refused(
     except InvalidEvent:
         return
     assert (request.kind, request.job, request.overlap) == ("button", "mine", "")
+    assert (request.resume, request.rerun) == ("", "")
     assert request.identity == "button:G030:t-1"
     assert request.origin["serial-number"] == "G030"
     assert request.origin["topic"] == "parris/button/G030"
@@ -77,6 +79,7 @@ def test_whatever_is_published_is_a_click_of_the_topics_button_or_is_refused(
 
 
 @given(PAYLOAD)
+@example(b'{"resume": "last", "rerun": "20261124-120000-0123abcd"}')
 def test_whatever_is_published_launches_the_topics_job_or_is_refused(payload: bytes) -> None:
     event = published("device", "lab/train/digits", payload)
     assert not router.is_arrival(event)
@@ -86,6 +89,7 @@ def test_whatever_is_published_launches_the_topics_job_or_is_refused(payload: by
     except InvalidEvent:
         return
     assert (request.kind, request.job, request.overlap) == ("device", "digits", "")
+    assert (request.resume, request.rerun) == ("", "")
     assert request.identity == "device:lab/train/digits:t-1"
 
 

@@ -50,6 +50,18 @@ def test_an_empty_config_has_its_defaults() -> None:
     assert (config.sync_interval_seconds, config.stop_grace_seconds) == (60, 30)
 
 
+def test_a_setup_and_a_container_are_read() -> None:
+    given = {"setup-script": "setup.sh", "setup_inputs": "lock.txt", "container": "a.b:5000/c@d"}
+    config = read_config(json.dumps(given), "c")
+    assert config.scripts == ("trainer-script.sh", "setup.sh", ("lock.txt",))
+    assert config.container == "a.b:5000/c@d"
+    assert read_config("{}", "c").scripts == ("trainer-script.sh", "", ())
+    assert problems({"setup-inputs": ["/etc/passwd"], "container": "a b"}) == (
+        'setup-inputs: "/etc/passwd" is not a file or a folder below the job\'s folder',
+        'container: "a b" is not a container image such as python:3.12-slim',
+    )
+
+
 def test_a_ladder_is_a_list_or_one_value() -> None:
     given = {
         "instance-type": ["g5.xlarge", "g4dn.xlarge"],

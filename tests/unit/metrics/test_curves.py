@@ -152,6 +152,17 @@ def test_what_is_damaged_is_named_and_what_came_before_is_read(output: Path) -> 
     ]
 
 
+@pytest.mark.parametrize("length", [2**41, 2**63 - 13, 2**63 - 4, 2**63, 2**64 - 1])
+def test_a_record_that_no_file_has_room_for_is_damage(output: Path, length: int) -> None:
+    head = struct.pack("<Q", length)
+    said = head + struct.pack("<I", masked_crc(head))
+    sound = record(event(1, b"loss", SIMPLE))
+    (output / "events.out.tfevents.1.host").write_bytes(sound + said + sound)
+    curves = read_curves(output.parent)
+    assert len(points(curves)["loss"]) == 1
+    assert curves.problems == ["events.out.tfevents.1.host: damaged after 1 records"]
+
+
 def test_no_bytes_break_the_reader() -> None:
     chance = random.Random(7)  # noqa: S311 - the same bytes each time
     sound = event(1, b"loss", TENSOR)
@@ -225,6 +236,54 @@ def test_values_of_any_type_break_nothing(output: Path) -> None:
         database.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", odd)
         database.commit()
     assert read_curves(output.parent).problems == []
+
+
+def test_a_step_or_a_time_that_no_axis_has_is_none_of_a_point(output: Path) -> None:
+    with closing(sqlite3.connect(output / "mlflow.db")) as database:
+        database.executescript(TABLES)
+        database.execute("INSERT INTO metrics VALUES ('loss', 0.5, 9e999, 'a', -9e999, 0)")
+        database.commit()
+    assert points(read_curves(output.parent)) == {"loss": [Point(0, None, 0.5)]}
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+ROW = "SELECT 'loss' key, 1.0 value, 0 timestamp, 'r' run_uuid, x step, 0 is_nan FROM c"
+NAMES = "SELECT x run_uuid, x name FROM c"
+SLOW = "replace(hex(zeroblob(200000)), '0', '1') LIKE '%1%1%1%1%1%1%2'"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"CREATE TABLE runs (run_uuid, name); CREATE VIEW metrics AS {ENDLESS} {ROW}",
+        f"{TABLES} DROP TABLE runs; CREATE VIEW runs AS {ENDLESS} {NAMES}",
+        "CREATE TABLE runs (run_uuid, name); CREATE TABLE metrics"
+        f" (key, value, timestamp, run_uuid, step, is_nan, odd AS ({SLOW}))",
+        "CREATE TABLE runs (run_uuid, name); CREATE VIRTUAL TABLE metrics USING"
+        " fts4(key, value, timestamp, run_uuid, step, is_nan)",
+    ],
+)
+def test_a_file_of_mlflow_that_holds_a_program_is_not_asked(output: Path, program: str) -> None:
+    with closing(sqlite3.connect(output / "mlflow.db")) as database:
+        database.executescript(program)
+    curves = read_curves(output.parent)
+    assert curves.by_name == {}
+    assert curves.problems == [
+        "mlflow.db: no file of MLflow's: it lacks metrics or runs as a plain table"
+    ]
+
+
+def test_a_file_of_mlflow_that_takes_too_long_is_named(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.metrics.mlflow.MAX_SECONDS", -1)
+    rows = [("loss", 0.5, 1, f"{run}", 1, 0) for run in range(20_000)]
+    mlflow(output / "mlflow.db", *rows)
+    (output / "metrics.jsonl").write_text('{"acc": 1}\n')
+    curves = read_curves(output.parent)
+    assert list(curves.by_name) == ["acc"]
+    (problem,) = curves.problems
+    assert "seconds to read" in problem
 
 
 def test_links_are_not_followed(output: Path, tmp_path: Path) -> None:

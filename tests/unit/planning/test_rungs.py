@@ -86,7 +86,7 @@ def test_a_run_begins_where_the_reap_function_would_come_to(
 
 
 def test_a_run_that_may_not_go_down_the_ladder_begins_at_its_top_or_not_at_all() -> None:
-    for retry in (Retry(on=(), attempts=5), Retry(on=("capacity",), attempts=1)):
+    for retry in (Retry(on=(), attempts=5), Retry(on=("interruption",), attempts=5)):
         assert rungs.starts_on(kinds(spot_g5=SPOT_QUOTA), retry) is None
         assert named(rungs.starts_on(kinds(), retry)) == "spot g5.xlarge"
 

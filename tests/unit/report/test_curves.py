@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,20 +70,29 @@ def test_a_trainer_cannot_make_the_page_large() -> None:
 
 @given(
     values=st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=2_000),
-    most=st.integers(4, 400),
+    most=st.integers(7, 400),
 )
-def test_thinning_keeps_the_ends_every_peak_and_the_order(
+def test_thinning_keeps_the_ends_every_peak_every_gap_and_the_order(
     values: list[float | None], most: int
 ) -> None:
     points = [(float(n), value, None) for n, value in enumerate(values)]
     kept = thinned(points, most)
-    assert len(kept) <= most + 2
+    assert len(kept) <= most
     assert [kept[0], kept[-1]] == [points[0], points[-1]]
-    assert list(kept) == sorted(kept, key=lambda point: point[0])
+    places = [int(point[0]) for point in kept]
+    assert places == sorted(set(places))
+    assert kept == [points[at] for at in places]
     known = [value for value in values[1:-1] if value is not None]
     if known:
         shown = {point[1] for point in kept}
         assert {min(known), max(known)} <= shown
+    for one, two in pairwise(places):
+        assert None in (values[one], values[two]) or None not in values[one:two]
+
+
+def test_a_curve_without_gaps_is_thinned_no_further_than_it_must() -> None:
+    points = [(float(n), n % 7.0, None) for n in range(2_000)]
+    assert len(thinned(points, 400)) > 350
 
 
 def test_one_line_with_another_clock_moves_no_other() -> None:

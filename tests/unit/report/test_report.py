@@ -19,6 +19,7 @@ from parris.aws.ledger import Ledger
 from scripts.cli import console
 from scripts.commands import report
 from scripts.deployment.outputs import Deployment
+from scripts.metrics.stored import Output
 from scripts.report import gather as gathering
 from scripts.report import images, publish
 from tests.ledger import NAME, make_table, note_run, table_of
@@ -169,7 +170,7 @@ def test_images_are_bounded_and_those_left_out_are_named(
 
 
 def test_all_images_together_have_a_limit_and_the_newest_runs_come_first() -> None:
-    each = [[images.Output(key=f"{n}", name="a.png", size=150_000)] for n in range(60)]
+    each = [[Output(key=f"{n}", name="a.png", size=150_000)] for n in range(60)]
     kept = images.within_budget(each)
     assert [len(some) for some in kept] == [1] * 40 + [0] * 20
 

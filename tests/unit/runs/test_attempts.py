@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parris.contract import EndedBy, State
-from parris.jobs.retry import CAUSES, Retry
+from parris.jobs.retry import CAUSES, ON_DEMAND, SPOT, Retry
 from parris.launch.relaunch import _OverError, _within_budget
 from parris.runs.attempt import Attempt, Next, read_attempts, read_next
-from parris.runs.attempts import PAUSE, follow
+from parris.runs.attempts import MOST, PAUSE, follow
 from parris.runs.budget import Price
 from parris.runs.ending import Ending
 from parris.runs.ladder import Ladder, Rung
@@ -181,7 +181,8 @@ def test_whatever_ec2_says_a_run_ends_in_time_and_no_machine_is_asked_for_twice_
         then = follow(attempts, retry=retry, rungs=RUNGS, exit_status=None, now=now, deadline=LATER)
         if isinstance(then, Ending):
             break
-        assert then.number == number + 1 <= retry.attempts
+        assert then.number == number + 1
+        assert sum(one.refusal is None for one in attempts) < retry.attempts
         if word is None:
             waiting_since = now
         asked = now
@@ -191,7 +192,33 @@ def test_whatever_ec2_says_a_run_ends_in_time_and_no_machine_is_asked_for_twice_
             assert then.rung != rung
         rung = then.rung
     else:
-        assert len(said) < retry.attempts
+        assert sum(word is None for word in said) < retry.attempts
+
+
+def test_what_ec2_refused_is_no_machine_that_the_run_has_had() -> None:
+    """Twelve spot rungs are refused, two more than it may have machines; then comes on-demand."""
+    subnets = [f"subnet-{letter}" for letter in "abcdef"]
+    kinds = ["g5.xlarge", "g4dn.xlarge"]
+    rungs = Ladder(instance_types=kinds, markets=[SPOT, ON_DEMAND], subnets=subnets).rungs()
+    attempts: list[Attempt] = []
+    rung = rungs[0]
+    retry = replace(RETRY, attempts=10)
+    for number in range(1, 1 + 2 * len(rungs)):
+        attempts.append(refused(number, rung, "capacity"))
+        then = follow(attempts, retry=retry, rungs=rungs, exit_status=None, now=NOW, deadline=LATER)
+        if isinstance(then, Ending) or then.not_before > iso(NOW):
+            break
+        rung = then.rung
+    asked = [attempt.rung for attempt in attempts]
+    assert retry.attempts < len(asked) == len(set(asked)) == len(rungs)
+    assert {one.market for one in asked} == {SPOT, ON_DEMAND}
+
+
+def test_a_run_asks_no_more_often_than_its_record_holds() -> None:
+    attempts = [refused(number, RUNGS[0]) for number in range(1, 1 + MOST)]
+    then = after(*attempts, retry=replace(RETRY, max_wait_minutes=1440))
+    assert isinstance(then, Ending)
+    assert "EC2 refused all that would do" in then.reason
 
 
 GRACE_MINUTES = 15

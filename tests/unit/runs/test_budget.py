@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_only_a_spot_machine_has_a_maximum_price() -> None:
 
 
 def test_a_run_costs_by_the_second_and_a_minute_at_least() -> None:
-    receipt = {"price": {"hourly-usd": "0.36"}}
+    receipt: Any = {"price": {"hourly-usd": "0.36"}}
     assert cost(receipt, NOW, NOW + timedelta(seconds=100)) == 0.01
     assert cost(receipt, NOW, NOW + timedelta(seconds=1)) == 0.006
     assert cost({"price": None}, NOW, NOW) is None

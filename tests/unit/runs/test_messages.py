@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from parris.runs import messages, messages_of_ends
 from parris.runs.messages import BODY_BYTES, Notice
 
-OUTCOME = {
+OUTCOME: Any = {
     "state": "failed",
     "reason": "trainer-script.sh exited with status 3",
     "ended-by": "trainer",
@@ -55,13 +55,14 @@ def test_an_email_says_job_run_times_cost_log_and_what_to_do() -> None:
 
 
 def test_an_email_has_a_line_for_each_machine_and_each_refusal() -> None:
-    refused: dict[str, Any] = {"number": 1, "instance-type": "c5.large", "market": "spot"}
+    refused: Any = {"number": 1, "instance-type": "c5.large", "market": "spot"}
     refused |= {"subnet-id": "subnet-1", "zone": "", "cost-usd": 0.0, "refusal": "capacity"}
     refused |= {"state": "launch-failed", "reason": "no Spot capacity"}
-    last: dict[str, Any] = {**refused, "number": 2, "market": "on-demand", "subnet-id": ""}
+    last: Any = {**refused, "number": 2, "market": "on-demand", "subnet-id": ""}
     last |= {"zone": "us-east-1a", "cost-usd": None, "refusal": None}
     last |= {"state": "failed", "reason": "exited with status 3"}
-    told = messages_of_ends.ended("digits", "r-1", {}, {**OUTCOME, "attempts": [refused, last]}, "")
+    outcome: Any = {**OUTCOME, "attempts": [refused, last]}
+    told = messages_of_ends.ended("digits", "r-1", {}, outcome, "")
     lines = [line for line in forms(told)["email"].splitlines() if line.startswith("attempt")]
     assert lines == [
         "attempt 1 c5.large spot subnet-1, $0.0000: launch-failed, no Spot capacity",
@@ -83,7 +84,7 @@ def test_an_email_has_a_line_for_each_machine_and_each_refusal() -> None:
     ],
 )
 def test_the_command_that_goes_on_is_named_where_there_is_something_to_go_on_from(
-    outcome: dict[str, Any], offered: bool
+    outcome: Any, offered: bool
 ) -> None:
     told = messages_of_ends.ended("digits", "r-1", {}, outcome, "")
     assert ("make launch RESUME=r-1" in forms(told)["email"]) == offered
@@ -150,7 +151,7 @@ def test_a_status_says_on_the_phones_screen_whether_anything_runs() -> None:
     event=st.recursive(st.none() | st.text(), lambda leaf: st.dictionaries(st.text(), leaf)),
 )
 def test_whatever_was_said_can_be_published(reason: str, log: str, event: Any) -> None:
-    outcome = {"state": "failed", "reason": reason}
+    outcome: Any = {"state": "failed", "reason": reason}
     for told in (
         messages_of_ends.ended("j", "r", {}, outcome, log),
         messages_of_ends.failed(event, reason, "InvalidEvent"),

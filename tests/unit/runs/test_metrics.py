@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from parris.contract import Metric
-from parris.runs.metrics import read_usage
-from scripts.deployment.metrics import metrics_line
+from parris.runs.metrics import metrics_line, read_usage
 
 WORDS: dict[str, Metric] = {"loss": 0.12, "acc": 0.97, "epoch": 14}
 

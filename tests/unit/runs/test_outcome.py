@@ -33,7 +33,7 @@ JSON = st.recursive(
 )
 
 
-def read(content: object, *, by_machine: bool = True) -> tuple[dict[str, Any] | None, str]:
+def read(content: object, *, by_machine: bool = True) -> tuple[Any, str]:
     return read_outcome(json.dumps(content).encode(), "job", RUN, by_machine=by_machine)
 
 

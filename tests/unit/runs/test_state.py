@@ -8,10 +8,10 @@ import pytest
 
 from parris.runs.state import state_of
 
-CREATED: dict[str, Any] = {"state": "accepted", "stack-id": "arn"}
+CREATED: Any = {"state": "accepted", "stack-id": "arn"}
 CLAIMED: dict[str, Any] = {"state": "launching"}
 REFUSED = {"state": "launch-failed", "reason": "stack x exists"}
-FAILED = {"state": "failed", "reason": "it exited with 1", "ended-by": "trainer"}
+FAILED: Any = {"state": "failed", "reason": "it exited with 1", "ended-by": "trainer"}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ FAILED = {"state": "failed", "reason": "it exited with 1", "ended-by": "trainer"
     ],
 )
 def test_the_word_for_a_run_without_an_outcome(
-    receipt: dict[str, Any], status: str | None, machine: str, state: str, ended_by: str
+    receipt: Any, status: str | None, machine: str, state: str, ended_by: str
 ) -> None:
     stands = state_of(receipt, None, status, machine)
     assert (stands.state, stands.ended_by) == (state, ended_by)

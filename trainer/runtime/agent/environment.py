@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Optional
 
 from .limits import LONGEST_LOOK_SECONDS, SMI_SECONDS
+from .process import living
+from .script import SETUP
 from .store import PACKAGES
-from .trainer import living
 
 MAX_BYTES = 256 * 1024
 """Of the file; some thousands of packages."""
 MAX_FOLDERS = 2000
-"""Below source/, which are looked through for an environment of Python."""
+"""Below source/ and setup/, which are looked through for an environment of Python."""
 DEPTH = 3
-"""How deep below source/ it may lie."""
+"""How deep below them it may lie."""
 
 MAX_LINES = 100
 """Of a .pth file."""
@@ -66,7 +67,8 @@ class Environment:
         """Write it; a disk that is full is no failure of the run, nor a warning."""
         self._over.set()
         source = self._home / "source"
-        prefixes = list(dict.fromkeys([*self._prefixes, *find_environments(source)]))
+        found = [*find_environments(source), *find_environments(self._home / SETUP)]
+        prefixes = list(dict.fromkeys([*self._prefixes, *found]))
         text = describe(prefixes or [Path(sys.prefix)], source, dict(self._graphics))
         with contextlib.suppress(OSError):
             (self._home / PACKAGES).write_text(text)

@@ -46,6 +46,10 @@ class Inputs:
     def are_there(self) -> bool:
         return bool(self._data or self._references)
 
+    @property
+    def doing(self) -> str:
+        return f"the fetch of {self.what}"
+
     def start(self, events: Events) -> None:
         """Begin to fetch; RESTORED comes when that is over."""
 

@@ -29,6 +29,10 @@ ORDERLY_SECONDS = 15
 HUNG_SECONDS = 50
 """How long a call of the aws CLI takes at most to see that nobody answers: CALL_ATTEMPTS times
 READ_SECONDS, and the pauses between."""
+ENGINE_SECONDS = 20
+"""The most for a question to docker or podman."""
+IDENTITY_SECONDS = 5
+"""The most that metadata is waited for, which says the image that a setup was made on."""
 SMI_SECONDS = 30
 """The most for nvidia-smi, which nobody waits for: it may have to load the driver first."""
 LONGEST_LOOK_SECONDS = 30

@@ -79,6 +79,10 @@ class Restore:
         """Whether there are checkpoints to go on from."""
         self._thread: threading.Thread | None = None
 
+    @property
+    def doing(self) -> str:
+        return f"the fetch of {self.what}"
+
     def start(self, events: Events) -> None:
         """Begin to fetch; RESTORED comes when that is over."""
 
@@ -122,7 +126,8 @@ class Restore:
         self.resumed = counts["checkpoints"] > 0
         fetched = f"{size:,} bytes, fetched in {time.monotonic() - began:.1f} s"
         if self._source.run:
-            self.problem = "" if self.resumed else "there are none any more"
+            none = "none of them is whole" if mended.left_out else "there are none any more"
+            self.problem = "" if self.resumed else none
             self.told = (
                 f"this run goes on from run {self._source.run}: {counts['checkpoints']} checkpoint "
                 f"files, {fetched}"

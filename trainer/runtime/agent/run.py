@@ -9,119 +9,35 @@ import queue
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from parris.contract import EndedBy, State
 
 from .aws import Aws
+from .container import Container, container_of
 from .control import Control
 from .environment import Environment
 from .inputs import Inputs
 from .limits import (
     END_SECONDS,
-    LAST_MOMENT_SECONDS,
+    IDENTITY_SECONDS,
     OUTCOME_PAUSES,
     OUTCOME_SECONDS,
-    SHUTDOWN_GRACE_SECONDS,
     STREAM_SECONDS,
-    grace_within,
-    notice_times,
-    stop_times,
 )
 from .log import LogStreamer
-from .machine import is_restarting, read_identity
-from .restore import RESTORED, Restore, source_of
+from .machine import read_identity
+from .process import Process
+from .restore import Restore, source_of
+from .script import SETUP_DIR, trainer_environment
+from .setup import Setup
+from .steps import Step, Work, fetch_first, supervise
 from .store import FOLDERS, Store
-from .trainer import Trainer
 from .watch import Watch
-from .words import UNKNOWN, Ending, Event, Events, RunError, disk_reason, iso, say
+from .words import Ending, Events, RunError, disk_reason, iso, say
 
 TOLD = "outcome-stored"
 """A file that is there once the outcome is in S3."""
-
-
-def next_event(events: Events, until: float) -> Event:
-    """Return the next event, or "time" when it is `until`."""
-    while time.time() < until:  # in steps: the clock of a fresh machine may still be set
-        with contextlib.suppress(queue.Empty):
-            return events.get(timeout=max(0.0, min(until - time.time(), 30.0)))
-    return "time"
-
-
-def supervise(
-    trainer: Trainer, control: Control, store: Store, most_grace: float, events: Events
-) -> Ending:
-    """Wait until the run is over, and return how it ended; nothing of the trainer is left."""
-    event: Event = "deadline"
-    while event == "deadline":
-        stop_at, grace = stop_times(time.time(), control.deadline, most_grace)
-        event = next_event(events, stop_at)
-    deadline = control.deadline
-    near_deadline = time.time() >= deadline - 60
-    told_to_stop = event == "signal"
-    if told_to_stop:
-        trainer.ended.wait(LAST_MOMENT_SECONDS)
-        grace = min(grace, SHUTDOWN_GRACE_SECONDS)
-    elif isinstance(event, Ending):
-        if event.ended_by == EndedBy.SPOT:
-            store.sync_now(*notice_times(deadline - time.time(), most_grace))
-        grace = grace_within(deadline - time.time(), most_grace)
-    ended_by_itself = trainer.ended.is_set()
-    trainer.stop(0 if ended_by_itself else grace)
-    trainer.drain()
-    if trainer.log_error:
-        return Ending(State.FAILED, disk_reason(trainer.log_error), EndedBy.AGENT)
-    if ended_by_itself and not told_to_stop:
-        # A script that names a power-off may have asked for one, and have ended before we heard.
-        doubtful = trainer.exit_status == 0 and trainer.names_power_off
-        if not doubtful or next_event(events, time.time() + LAST_MOMENT_SECONDS) != "signal":
-            return trainer.judge()
-    if isinstance(event, Ending):
-        return event
-    if ended_by_itself and trainer.exit_status == 0:
-        what = "restart" if is_restarting() else "power off"
-        reason = f"the trainer exited with status 0 just after the machine was told to {what}"
-        return Ending(
-            State.INTERRUPTED, f"{reason}; if it said so itself, {UNKNOWN}", EndedBy.SHUTDOWN
-        )
-    if told_to_stop and not near_deadline:
-        what = "restart, which ends a run," if is_restarting() else "power off"
-        reason = f"the machine was told to {what} while the trainer ran"
-        return Ending(State.INTERRUPTED, reason, EndedBy.SHUTDOWN)
-    reason = f"the trainer was still running near its deadline, {iso(deadline)}"
-    return Ending(State.TIMED_OUT, reason, EndedBy.SHUTDOWN if told_to_stop else EndedBy.AGENT)
-
-
-def fetch_first(
-    fetch: Union[Restore, Inputs], control: Control, most_grace: float, events: Events
-) -> Optional[Ending]:
-    """Fetch what the trainer begins with; return how the run ended, if it did meanwhile.
-
-    Raises:
-        RunError: if it could not be fetched. Without its checkpoints a training would cost as much
-            again, and nobody would know.
-        OSError: if it could not be put in place.
-    """
-    fetch.start(events)
-    event: Event = "deadline"
-    while event == "deadline":
-        stop_at, _ = stop_times(time.time(), control.deadline, most_grace)
-        event = next_event(events, stop_at)
-    if event == RESTORED:
-        if fetch.problem:
-            raise RunError(f"{fetch.what} could not be fetched: {fetch.problem}")
-        fetch.put_in_place()
-        if fetch.told:
-            say(fetch.told)
-        return None
-    fetch.give_up()
-    when = f"during the fetch of {fetch.what}"
-    if isinstance(event, Ending):
-        return event._replace(reason=f"{event.reason} {when}")
-    if event == "signal":
-        reason = f"the machine was told to power off {when}"
-        return Ending(State.INTERRUPTED, reason, EndedBy.SHUTDOWN)
-    return Ending(State.TIMED_OUT, f"its deadline came {when}", EndedBy.AGENT)
 
 
 class Run:
@@ -136,7 +52,9 @@ class Run:
         self._identity: dict[str, str] = {}
         self._version: str | None = None
         self._control: Control | None = None
-        self._trainer: Trainer | None = None
+        self._trainer: Process | None = None
+        self._begun: list[Process] = []
+        self._most_grace = 0.0
         self._streamer: LogStreamer | None = None
         self._environment: Environment | None = None
         self._watch: Watch | None = None
@@ -144,34 +62,40 @@ class Run:
 
     def train(self) -> None:
         """Run the trainer until it is over."""
-        threading.Thread(target=read_identity, args=(self._identity,), daemon=True).start()
+        identity = threading.Thread(target=read_identity, args=(self._identity,), daemon=True)
+        identity.start()
         receipt = json.loads((self._home / "run.json").read_text())
         self._version = receipt.get("parris-version")
         self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
         self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
-        self._trainer = Trainer(self._home, receipt, self._events)
+        self._trainer = Process(self._home, receipt["script"], "the trainer", self._events)
         try:
             for name in FOLDERS:
                 (self._home / name).mkdir(exist_ok=True)
-            most_grace = float(receipt["stop-grace-seconds"])
+            self._most_grace = float(receipt["stop-grace-seconds"])
             self._control.start()
             resumed, source = False, source_of(receipt)
             if source is not None:
                 fetch = Restore(self._aws, self._home, self._uri, receipt, source)
-                self._ending = fetch_first(fetch, self._control, most_grace, self._events)
-                if self._ending is not None:
+                if self._is_over_after(fetch):
                     return
-                self._note(f"parris: {fetch.told}")
                 resumed = fetch.resumed
             inputs = Inputs(self._aws, self._home, receipt, self._note)
-            if inputs.are_there:
-                self._ending = fetch_first(inputs, self._control, most_grace, self._events)
-                if self._ending is not None:
+            if inputs.are_there and self._is_over_after(inputs):
+                return
+            container = container_of(receipt)
+            if container is not None and self._is_over_without(container):
+                return
+            if receipt.get("setup"):
+                identity.join(IDENTITY_SECONDS)
+                if self._is_over_in_setup(receipt, container, inputs.secrets):
                     return
-                if inputs.told:
-                    self._note(f"parris: {inputs.told}")
-            self._trainer.start(self._streamer, resumed, inputs.secrets)
+            variables = {
+                **inputs.secrets,
+                **trainer_environment(self._home, receipt, resumed),
+            }
+            self._begin(self._trainer, "source", variables, container)
             self._environment = Environment(self._home)
             self._environment.start(self._trainer.group)
             self._watch = Watch(self._home, receipt, self._events)
@@ -183,9 +107,77 @@ class Run:
         else:
             interval = float(receipt["sync-interval-seconds"])
             self._store.start(interval, receipt.get("attempt", 1), restored=source is not None)
-            self._ending = supervise(
-                self._trainer, self._control, self._store, most_grace, self._events
-            )
+            self._ending = self._supervise(self._trainer)
+
+    def _is_over_after(self, step: Step) -> bool:
+        """Return whether the run has ended during a step that comes before the trainer."""
+        if self._control is not None:
+            self._ending = fetch_first(step, self._control, self._most_grace, self._events)
+        if self._ending is None and step.told:
+            self._note(f"parris: {step.told}")
+        return self._ending is not None
+
+    def _is_over_without(self, container: Container) -> bool:
+        """Return whether the run has ended while the container's image was fetched."""
+        if container.image_id():
+            return False
+        container.log_in(self._aws)
+        pull = Process(self._home, " ".join(container.pull), "the container's image", self._events)
+        self._begun.append(pull)
+        if self._streamer is not None:
+            pull.start(container.pull, self._home, os.environ, self._streamer)
+        return self._is_over_with(pull, "container")
+
+    def _is_over_in_setup(
+        self, receipt: dict[str, Any], container: Container | None, secrets: dict[str, str]
+    ) -> bool:
+        """Return whether the run has ended in its setup, which is restored, or else runs."""
+        setup = Setup(self._aws, self._home, receipt, self._own_uri)
+        image = self._identity.get("image") or str(receipt.get("image"))
+        if not image.startswith("ami-"):  # what a parameter names is another one next week
+            image = f"of run {receipt['run-id']}"
+        setup.prepare({"image": image, "container": container.image_id() if container else ""})
+        what = f"what {setup.script} leaves"
+        if self._is_over_after(Work("fetch", what, setup.restore)):
+            return True
+        if setup.is_there:
+            return False
+        process = Process(self._home, setup.script, setup.script, self._events)
+        variables = {**secrets, SETUP_DIR: str(setup.folder)}
+        self._begin(process, setup.workplace.name, variables, container)
+        if self._is_over_with(process, "setup"):
+            return True
+        seconds = process.seconds or 0.0
+        return self._is_over_after(
+            Work("storage", what, lambda given_up: setup.store(given_up, seconds))
+        )
+
+    def _is_over_with(self, process: Process, what: str) -> bool:
+        """Return whether the run has ended with a process that comes before the trainer."""
+        ending = self._supervise(process)
+        if ending.state == State.SUCCEEDED:
+            return False
+        if ending.ended_by == EndedBy.TRAINER:
+            ending = Ending(ending.state, f"{what}: {ending.reason}", EndedBy.AGENT)
+        elif process.name not in ending.reason:
+            ending = ending._replace(reason=f"{ending.reason} during the {what}")
+        self._ending = ending
+        return True
+
+    def _begin(
+        self,
+        process: Process,
+        folder: str,
+        variables: dict[str, str],
+        container: Container | None,
+    ) -> None:
+        if self._streamer is not None:
+            self._begun.append(process)
+            process.start_script(self._home / folder, variables, self._streamer, container)
+
+    def _supervise(self, process: Process) -> Ending:
+        assert self._control is not None  # noqa: S101 - made before any process
+        return supervise(process, self._control, self._store, self._most_grace, self._events)
 
     def _note(self, text: str) -> None:
         if self._trainer is not None and self._streamer is not None:
@@ -206,9 +198,10 @@ class Run:
         ending = self._ending or Ending(
             State.FAILED, f"the supervisor failed: {type(error).__name__}: {error}", EndedBy.AGENT
         )
-        if self._trainer is not None and self._ending is None:
-            self._trainer.stop(10)
-            self._trainer.drain()
+        if self._ending is None:
+            for process in self._begun[-1:]:  # the others are over
+                process.stop(10)
+                process.drain()
         if self._streamer is not None:
             self._streamer.end()
         if self._environment is not None:
@@ -219,7 +212,7 @@ class Run:
             deadline = self._control.deadline
         if self._watch is not None:
             self._watch.finish()
-        warnings = list(self._trainer.warnings) if self._trainer else []
+        warnings = [warning for process in self._begun for warning in process.warnings]
         warnings += self._store.finish(max(now, deadline) + END_SECONDS)
         if self._streamer is not None:
             self._streamer.join(max(5.0, now + STREAM_SECONDS - time.time()))

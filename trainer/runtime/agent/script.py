@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from .words import RunError
 
+SETUP, SETUP_DIR = "setup", "PARRIS_SETUP_DIR"
+"""The folder that a setup leaves, below the machine's, and the variable that says where it is."""
 TOO_MANY = "Too many arguments."
 """What systemd says to `poweroff now`, with status 1 (systemctl-compat-halt.c)."""
 
@@ -31,6 +33,8 @@ def trainer_environment(home: Path, receipt: dict[str, Any], resumed: bool) -> d
     }
     if resumed:
         values["PARRIS_RESUMED"] = "1"
+    if receipt.get("setup"):
+        values[SETUP_DIR] = str(home / SETUP)
     for name, value in receipt.get("parameters", {}).items():
         values["PARRIS_PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())] = str(value)
     return values

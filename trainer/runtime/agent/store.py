@@ -9,6 +9,7 @@ import stat
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -17,13 +18,14 @@ from .aws import Answer, Aws
 from .limits import HUNG_SECONDS, RETRY_SECONDS, TICK_SECONDS
 from .samples import MACHINE
 from .watch import LAST
+from .whole import NAME as NOTED
 from .whole import Whole
 from .words import say
 
 FOLDERS = ("output", "checkpoints")
 LOG = "log.txt"
 PACKAGES = "packages.txt"
-OURS = (LAST, MACHINE, PACKAGES)
+OURS = (LAST, MACHINE, PACKAGES, NOTED)
 """What the agent itself says of the run."""
 
 
@@ -64,6 +66,7 @@ class Store:
         self._alive, self._whole = Alive(aws, uri), Whole(aws, uri)
         self._attempt: int | None = None  # none before the trainer runs
         self._owed: set[Path] = set()  # of what the run goes on from, what its folder lacks
+        self._at_stop: Optional[dict[Path, FileState]] = None  # from then on all is in doubt
 
     def start(self, interval: float, attempt: int, restored: bool) -> None:
         """Store what changed every `interval` seconds, until `finish`.
@@ -73,6 +76,8 @@ class Store:
             restored: the run goes on from what lies here. It is stored at once, since before that
                 no other machine could go on from this one.
         """
+        with contextlib.suppress(OSError):
+            (self._home / NOTED).unlink()  # of the machine of its image
         self._owed = set(self._files()) if restored else set()
         self._attempt = attempt
 
@@ -99,17 +104,34 @@ class Store:
     def sync_now(self, wait: float, give_up: float) -> None:
         """Store what changed, while the trainer runs; return when that is done, or after `wait`.
 
+        Before the trainer runs there is nothing new to store.
+
         Args:
             wait: seconds; the upload goes on behind them.
             give_up: seconds from now at which it is killed if it still goes on, since the last
                 upload, of what is newer, is to have its time.
         """
+        if self._attempt is None:
+            return
         timer = threading.Timer(give_up, self._given_up.set)
         timer.daemon = True
         timer.start()
         self._asked.set()
         self._wake.set()
         self._synced.wait(wait)
+
+    def doubt(self) -> None:
+        """Take no checkpoint as whole that changes from now on: the trainer is about to be asked
+        to end, and if it has to be killed, it may have been writing."""
+        self._at_stop = self._files()
+
+    def trust(self) -> None:
+        """Doubt no more: nothing of the trainer was left to kill."""
+        self._at_stop = None
+
+    def _in_doubt(self, path: Path, state: FileState) -> bool:
+        at_stop = self._at_stop
+        return at_stop is not None and at_stop.get(path) != state
 
     def _say_alive(self) -> None:
         if self._attempt is not None and not self._owed:
@@ -130,6 +152,9 @@ class Store:
         self._end_began = time.monotonic()
         self._ending.set()
         self._wake.set()
+        names = self._checkpoints(p for p, s in self._files().items() if self._in_doubt(p, s))
+        if names:
+            self._whole.cut_short(names.values(), self._home)
         pause = 1.0
         while True:
             answer = self._upload(cut_off - time.time())
@@ -200,14 +225,19 @@ class Store:
 
     def _see_whole(self, before: dict[Path, FileState], sent: list[Path]) -> None:
         """See which checkpoints were sent whole: those that nobody wrote from before till now."""
-        checkpoints = self._home / "checkpoints"
-        names = {
-            path: str(path.relative_to(self._home)) for path in sent if checkpoints in path.parents
-        }
-        if names:
+        if names := self._checkpoints(sent):
             after = self._files()
-            whole = {name for path, name in names.items() if after.get(path) == before[path]}
+            whole = {
+                name
+                for path, name in names.items()
+                if after.get(path) == before[path] and not self._in_doubt(path, before[path])
+            }
             self._whole.sent(names.values(), whole)
+
+    def _checkpoints(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Return those of `paths` that are checkpoints, with their names in a machine's folder."""
+        above = self._home / "checkpoints"
+        return {path: str(path.relative_to(self._home)) for path in paths if above in path.parents}
 
     def _send(self, paths: list[Path], until: float, given_up: Optional[threading.Event]) -> Answer:
         """Send files in one call however many they are: as links, which the aws CLI follows."""

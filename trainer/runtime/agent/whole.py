@@ -6,6 +6,7 @@ one. The bucket keeps versions, so that one is still there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from .words import say
 
 NAME = "whole.json"
 """In a machine's folder: the ETag of each checkpoint's last whole version, by its path there."""
+CUT_SHORT = "cut-short"
+"""Beside them: the checkpoints that a trainer was writing, maybe, when it had to be killed."""
 DENIED = "(AccessDenied)"
 """What is said, by the aws CLI, of a call that will never do."""
 
@@ -37,18 +40,30 @@ class Whole:
         self._new: set[str] = set()
         self._etags: dict[str, str] = {}
         self._denied = False
+        self._noting = threading.Lock()
 
     def sent(self, names: Iterable[str], whole: set[str]) -> None:
         """Take what an upload has sent; of what is not `whole`, the earlier version stays noted."""
         self._new = (self._new - set(names)) | whole
+
+    def cut_short(self, names: Iterable[str], home: Path) -> None:
+        """Let the last upload store which checkpoints are not to be taken as whole.
+
+        Whoever notes meanwhile has been told to stop.
+        """
+        with self._noting, contextlib.suppress(OSError):  # a full disk has no room for it
+            (home / NAME).write_text(json.dumps({**self._etags, CUT_SHORT: sorted(names)}))
 
     def note(self, stop: threading.Event) -> None:
         """Store which are whole. What fails is done with the next upload: it is needed by none.
 
         Nobody may send checkpoints meanwhile who does not set `stop` before.
         """
-        if not self._new or self._denied:
-            return
+        with self._noting:
+            if self._new and not self._denied:
+                self._note(stop)
+
+    def _note(self, stop: threading.Event) -> None:
         bucket, prefix = split_uri(self._uri)
         call = ("s3api", "list-objects-v2", "--bucket", bucket, "--output", "json")
         query = ("--prefix", f"{prefix}/checkpoints/", "--query", "Contents[].[Key,ETag]")
@@ -101,14 +116,18 @@ def mend(aws: Aws, uri: str, folder: Path, given_up: threading.Event) -> Mended:
     Args:
         uri: the folder of a machine, of which all is in `folder`. It stores no more.
     """
-    known = _read(folder / NAME)
-    if known is None or (folder / "outcome.json").exists():  # at its end it has stored everything
+    noted = _read(folder / NAME)
+    is_over = (folder / "outcome.json").exists()  # and at its end it has stored everything
+    if noted is None or (is_over and not noted.cut_short):
         return Mended()
+    known = noted.whole
     names = [
         str(path.relative_to(folder))
         for path in (folder / "checkpoints").rglob("*")
         if path.is_file()
     ]
+    if is_over:
+        names = [name for name in names if name in noted.cut_short]
     bucket, prefix = split_uri(uri)
     call = ("s3api", "list-object-versions", "--bucket", bucket, "--output", "json")
     query = ("--query", "Versions[].[Key,ETag,VersionId,IsLatest]")
@@ -146,7 +165,14 @@ def mend(aws: Aws, uri: str, folder: Path, given_up: threading.Event) -> Mended:
     return Mended(fetched, len(torn) - len(found), problem)
 
 
-def _read(path: Path) -> Optional[dict[str, str]]:
+class Noted(NamedTuple):
+    """What a machine has noted of its checkpoints."""
+
+    whole: dict[str, str]
+    cut_short: frozenset[str]
+
+
+def _read(path: Path) -> Optional[Noted]:
     """Return what a machine has noted; None if it has not, or nothing sound."""
     try:
         noted = json.loads(path.read_bytes())
@@ -154,7 +180,10 @@ def _read(path: Path) -> Optional[dict[str, str]]:
         return None
     if not isinstance(noted, dict):
         return None
-    return {name: etag for name, etag in noted.items() if isinstance(etag, str)}
+    cut = noted.get(CUT_SHORT)
+    names = [name for name in cut if isinstance(name, str)] if isinstance(cut, list) else []
+    whole = {name: etag for name, etag in noted.items() if isinstance(etag, str)}
+    return Noted(whole, frozenset(names))
 
 
 def _rows(answer: Answer) -> Optional[list[Any]]:

@@ -1,4 +1,4 @@
-"""The training itself: a process group, its output, how it ended."""
+"""What runs for a person on the machine: a process group, its output, how it ended."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from parris.contract import EndedBy, State
 
+from .container import NOT_RUN, Container
 from .limits import DRAIN_SECONDS
 from .log import MAX_MESSAGE_BYTES, LogStreamer
-from .script import NAMES_POWER_OFF, TOO_MANY, trainer_command, trainer_environment
+from .script import NAMES_POWER_OFF, TOO_MANY, trainer_command
 from .store import LOG
 from .words import UNKNOWN, Ending, Events, RunError
 
@@ -40,11 +41,19 @@ def living(group: int) -> Iterator[Path]:
                 yield path.parent
 
 
-class Trainer:
-    """The person's script, in a process group of its own, its output in log.txt."""
+class Process:
+    """A command of a person's, in a process group of its own, its output in log.txt."""
 
-    def __init__(self, home: Path, receipt: dict[str, Any], events: Events) -> None:
-        self._home, self._receipt, self._events = home, receipt, events
+    def __init__(self, home: Path, name: str, called: str, events: Events) -> None:
+        """Make ready to start it.
+
+        Args:
+            name: of the script, or of what else a reason says that it ended.
+            called: what it is called while it runs.
+        """
+        self._home, self._events = home, events
+        self.name, self.called = name, called
+        self._container: Container | None = None
         self.ended = threading.Event()
         self.warnings: list[str] = []
         self.started: float | None = None
@@ -62,7 +71,7 @@ class Trainer:
         self._reading, self._pipe = False, -1
 
     def note(self, text: str, streamer: LogStreamer) -> None:
-        """Put a line of ours into the log before the trainer's, behind those of earlier attempts.
+        """Put a line of ours into the log, behind those of earlier attempts.
 
         Raises:
             OSError: if log.txt cannot be made.
@@ -74,32 +83,50 @@ class Trainer:
             log.write(text.encode() + b"\n")
         streamer.add([text.encode()])
 
-    def start(self, streamer: LogStreamer, resumed: bool, secrets: dict[str, str]) -> None:
-        """Start the script.
+    def start_script(
+        self,
+        folder: Path,
+        variables: Mapping[str, str],
+        streamer: LogStreamer,
+        container: Container | None = None,
+    ) -> None:
+        """Start the script of this name in `folder`.
 
         Args:
-            resumed: whether there are checkpoints to go on from.
-            secrets: further variables of its environment.
+            variables: of its environment, beside the machine's own.
+            container: that it runs in; on the machine itself without one.
 
         Raises:
             RunError: if it cannot be started.
             OSError: if log.txt cannot be made.
         """
-        script = self._receipt["script"]
-        command, self.warnings = trainer_command(self._home / "source", script)
-        content = (self._home / "source" / script).read_bytes()
-        self.names_power_off = bool(NAMES_POWER_OFF.search(content))
+        command, self.warnings = trainer_command(folder, self.name)
+        self.names_power_off = bool(NAMES_POWER_OFF.search((folder / self.name).read_bytes()))
+        environ = {**os.environ, **variables}
+        if container is not None:
+            self._container = container
+            command = container.command(command, folder, variables)
+        self.start(command, folder, environ, streamer)
+
+    def start(
+        self, command: Sequence[str], cwd: Path, environ: Mapping[str, str], streamer: LogStreamer
+    ) -> None:
+        """Start it.
+
+        Args:
+            environ: all of its environment.
+
+        Raises:
+            RunError: if it cannot be started.
+            OSError: if log.txt cannot be made.
+        """
         log = (self._home / LOG).open("ab", buffering=0)  # the reader closes it
         self._began = time.monotonic()
         try:
             process = subprocess.Popen(
                 command,
-                cwd=self._home / "source",
-                env={
-                    **os.environ,
-                    **secrets,
-                    **trainer_environment(self._home, self._receipt, resumed),
-                },
+                cwd=cwd,
+                env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -107,7 +134,7 @@ class Trainer:
             )
         except OSError as error:
             hint = "; does the image have the interpreter its first line names?"
-            raise RunError(f"{script} cannot be started: {error.strerror}{hint}") from error
+            raise RunError(f"{self.name} cannot be started: {error.strerror}{hint}") from error
         self.started, self._group = time.time(), process.pid
         self._pipe = pipe = process.stdout.fileno()  # type: ignore[union-attr] # as asked for above
         with contextlib.suppress(OSError):  # 1 MiB, Linux's limit, so that it never waits for us
@@ -122,18 +149,26 @@ class Trainer:
         """The id of its process group; 0 before it has begun."""
         return self._group or 0
 
-    def stop(self, grace: float) -> None:
-        """End everything in the trainer's group: SIGTERM, `grace` seconds, SIGKILL."""
+    def stop(self, grace: float) -> bool:
+        """End everything in its group: SIGTERM, `grace` seconds, SIGKILL.
+
+        Returns:
+            Whether something of it was left to kill, which may have been writing.
+        """
         if self._group is None:
-            return
+            return False
         if grace > 0:
             self._signal(signal.SIGTERM)
             # The group and not its leader: bash dies at once, while its child saves its work.
             until = time.monotonic() + grace
             while time.monotonic() < until and not (self.ended.is_set() and self._is_empty()):
                 time.sleep(0.1)
+        killed = not self._is_empty()
         self._signal(signal.SIGKILL)
         self.ended.wait(10)
+        if self._container is not None:
+            self._container.remove()
+        return killed
 
     def drain(self) -> None:
         """Take what is left in the pipe; whoever left the group and holds it is not waited for."""
@@ -150,14 +185,17 @@ class Trainer:
         return False
 
     def judge(self) -> Ending:
-        """Return how a trainer ended by itself."""
-        script, status = self._receipt["script"], self.exit_status or 0
+        """Return how it ended by itself."""
+        script, status = self.name, self.exit_status or 0
         if status == 1 and self.last_line == TOO_MANY and self.names_power_off:
             reason = f"{script} exited with status 1, as systemd refused its own power-off"
             return Ending(State.INTERRUPTED, f"{reason} ({TOO_MANY}): {UNKNOWN}", EndedBy.TRAINER)
         if status == 0:
             return Ending(State.SUCCEEDED, f"{script} exited with status 0", EndedBy.TRAINER)
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+        if status == NOT_RUN and self._container is not None:
+            engine, image = self._container.engine, self._container.image
+            how += f", with which {engine} says that it could not start {image}"
         if status in (-signal.SIGKILL, 128 + signal.SIGKILL) and oom_kills() > self._oom_kills:
             how += ": the machine ran out of memory, choose a larger instance-type"
         last = f"; its last line: {self.last_line}" if self.last_line else ""
@@ -222,6 +260,6 @@ class Trainer:
         )
         self.exit_status = process.returncode
         # KiB on Linux (getrusage(2)); at least what this agent held when it started the child.
-        self.peak_memory = usage.ru_maxrss * 1024
+        self.peak_memory = None if self._container else usage.ru_maxrss * 1024
         self.ended.set()
         self._events.put("exit")

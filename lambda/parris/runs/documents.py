@@ -1,0 +1,148 @@
+"""What Parris writes of a run, as types: ``run.json`` and ``outcome.json`` (docs/contracts.md).
+
+For the type checker alone: no zip has this module. A key may be missing wherever an older version
+wrote the document, or `stored_receipt` and `outcome` left out what was not of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+PriceRecord = TypedDict(
+    "PriceRecord",
+    {
+        "hourly-usd": str,
+        "instance-hourly-usd": str,
+        "volume-hourly-usd": str,
+        "public-ipv4-hourly-usd": str,
+        "on-demand-hourly-usd": str,
+        "source": str,
+        "read": str,
+    },
+    total=False,
+)
+"""What an hour of a machine costs, in US dollars."""
+
+RungRecord = TypedDict("RungRecord", {"instance-type": str, "market": str, "subnet-id": str})
+EndingRecord = TypedDict("EndingRecord", {"state": str, "reason": str, "ended-by": str})
+
+AttemptRecord = TypedDict(
+    "AttemptRecord",
+    {
+        "number": int,
+        "instance-type": str,
+        "market": str,
+        "subnet-id": str,
+        "zone": str,
+        "began": str | None,
+        "ended": str | None,
+        "state": str | None,
+        "reason": str | None,
+        "ended-by": str | None,
+        "hourly-usd": str | None,
+        "cost-usd": float | None,
+        "instance-id": str | None,
+        "machine": str | None,
+        "refusal": str | None,
+    },
+    total=False,
+)
+"""One machine of a run that has had several."""
+
+
+class SetupRecord(TypedDict, total=False):
+    script: str
+    inputs: Sequence[str]
+    earlier: str
+
+
+"""What runs before the trainer, and where what an earlier machine made of it lies."""
+
+Receipt = TypedDict(
+    "Receipt",
+    {
+        "schema": int,
+        "run-id": str,
+        "job": str,
+        "deployment": str,
+        "stack-name": str,
+        "stack-id": str,
+        "state": str,
+        "reason": str,
+        "claimed": str,
+        "deadline": str,
+        "run-deadline": str,
+        "termination-method": str,
+        "time-limit-minutes": int | None,
+        "cost-limit-usd": str | None,
+        "price": PriceRecord | None,
+        "reserved-usd": str,
+        "trigger": Mapping[str, str],
+        "attempt": int,
+        "attempt-began": str,
+        "earlier-attempt": str | None,
+        "instance-type": str,
+        "market": str,
+        "subnet-id": str,
+        "ladder": Mapping[str, Any],
+        "retry": Mapping[str, Any],
+        "volume-size-gb": int,
+        "image": str | None,
+        "keep-stack": str,
+        "script": str,
+        "parameters": Mapping[str, str],
+        "setup": SetupRecord,
+        "container": str,
+        "secrets": Mapping[str, str],
+        "data": Sequence[Mapping[str, str]],
+        "sync-interval-seconds": int,
+        "stop-grace-seconds": int,
+        "idle-gpu-minutes": int | None,
+        "log-group": str,
+        "log-stream": str,
+        "parris-version": str,
+        "resumes": str,
+        "restore": str,
+        "rerun-of": str,
+        "git": Mapping[str, Any],
+        "stop": Mapping[str, str],
+    },
+    total=False,
+)
+"""A run's ``run.json``, its machine's orders."""
+
+Outcome = TypedDict(
+    "Outcome",
+    {
+        "schema": int,
+        "run-id": str,
+        "job": str,
+        "state": str,
+        "reason": str,
+        "ended-by": str,
+        "exit-status": int | None,
+        "instance-id": str | None,
+        "instance-type": str | None,
+        "image": str | None,
+        "booted": str | None,
+        "started": str | None,
+        "finished": str | None,
+        "trainer-seconds": float | None,
+        "peak-memory-bytes": int | None,
+        "cost-usd": float | None,
+        "bytes-stored": int | None,
+        "warnings": Sequence[str],
+        "parris-version": str | None,
+        "metrics": Mapping[str, float | str],
+        "usage": Mapping[str, Any],
+        "last-log-line": str | None,
+        "console": str | None,
+        "machine": str | None,
+        "log-stream": str | None,
+        "zone": str,
+        "attempts": Sequence[AttemptRecord],
+    },
+    total=False,
+)
+"""How a run ended, its ``outcome.json``."""
