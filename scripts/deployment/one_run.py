@@ -10,6 +10,7 @@ from typing import Any
 from parris.contract import State
 from parris.errors import plain
 from parris.runs.attempt import spent_usd
+from parris.runs.attempts import last_attempt
 from parris.runs.budget import cost
 from parris.runs.documents import Outcome, Receipt
 from parris.runs.messages_of_ends import goes_on
@@ -114,7 +115,9 @@ def describe(
 
 def attempts_of(run: Run) -> list[str]:
     """Return a line for each machine that a run has had, and each refusal, if there is more."""
-    records = (run.outcome or {}).get("attempts") or [one.record() for one in run.attempts]
+    records = list((run.outcome or {}).get("attempts") or [one.record() for one in run.attempts])
+    if run.attempts and run.outcome is not None and "attempts" not in run.outcome:
+        records.append(last_attempt(run.receipt, run.outcome))  # as its machine says, for now
     lines = []
     for one in records:
         places = (

@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from parris.runs.attempt import read_attempts
+from parris.runs.times import iso
 from scripts.deployment.one_run import attempts_of, describe
 from scripts.deployment.runs import Run
 from tests.ledger import table_of
@@ -82,6 +83,12 @@ def test_the_timeline_of_a_run_that_goes_on_ends_with_the_machine_it_has() -> No
     assert "limit     $0.1000 by its deadline" in lines
     limited = replace(run, receipt=said | {"cost-limit-usd": "0.5"})
     assert "limit     $0.5000 by its cost-limit" in describe(limited, machine, "results", now)
+    heard: Any = {"state": "succeeded", "reason": "done", "ended-by": "trainer", "cost-usd": 0.06}
+    heard |= {"instance-id": "i-2", "booted": "2026-11-24T12:31:00Z", "finished": iso(now)}
+    assert attempts_of(replace(run, outcome=heard))[1:] == [
+        "2: i-2, t3.medium on-demand, 2026-11-24T12:31:00Z to 2026-11-24T13:00:00Z, $0.0600, "
+        "succeeded: done"
+    ]
     between = replace(run, state="relaunching")
     assert sum(line.startswith("attempt") for line in describe(between, machine, "b", now)) == 1
 

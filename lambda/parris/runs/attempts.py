@@ -19,7 +19,7 @@ from .refusals import CAUSES, LATER, Cause
 from .times import iso
 
 if TYPE_CHECKING:
-    from .documents import AttemptRecord, Outcome
+    from .documents import AttemptRecord, Outcome, Receipt
 
 MOST = 100
 """Machines of a run, with those that EC2 refused: a record and an outcome hold them all."""
@@ -109,9 +109,16 @@ def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
     earlier = record.attempts
     if record.state == State.RELAUNCHING:
         return {**outcome, **of_all(earlier)}
-    receipt = record.receipt
+    last = last_attempt(record.receipt, outcome, zone)
+    every = [*(attempt.record() for attempt in earlier), last]
+    spent = spent_usd(earlier) + (outcome.get("cost-usd") or 0.0)
+    return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
+
+
+def last_attempt(receipt: Receipt, outcome: Outcome, zone: str = "") -> AttemptRecord:
+    """Return the attempt of a run's last machine, by what its ``outcome.json`` says of it."""
     rung = read_rung(receipt)
-    last: AttemptRecord = {
+    return {
         "number": int(receipt.get("attempt", 1)),
         "instance-type": rung.instance_type,
         "market": rung.market,
@@ -128,9 +135,6 @@ def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
         "zone": zone,
         "refusal": None,
     }
-    every = [*(attempt.record() for attempt in earlier), last]
-    spent = spent_usd(earlier) + (outcome.get("cost-usd") or 0.0)
-    return {**outcome, "cost-usd": round(spent, 4), "attempts": every}
 
 
 def of_all(attempts: Sequence[Attempt]) -> Outcome:
