@@ -30,6 +30,7 @@ ORIGINAL_TEMPLATE = "cloudformation.json"
 
 COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-cost"
 TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
+OUR_TEMPLATES = ("", ORIGINAL_TEMPLATE)
 MAX_STACK_NAME = 128
 """Characters (CloudFormation API reference, CreateStack, StackName)."""
 SUFFIX_DIGITS = 8
@@ -38,6 +39,9 @@ LONGEST_OF_SEVERAL = MAX_STACK_NAME - SUFFIX_DIGITS - 1
 """Characters of such a job's own name."""
 MARKETS = (ON_DEMAND, SPOT)
 KEEP_STACK = ("never", "on-failure", "always")
+MOST_NODES = 16
+"""Machines of a run at once. Each is a RunInstances of its own, of which an account may begin five
+at once and two a second (EC2 API reference, "Request throttling"): 16 take six seconds."""
 
 
 _FILE = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/-]{1,200}"
@@ -102,6 +106,7 @@ FIELDS: Mapping[str, Field] = {
         allowed="an image id (ami-…) or a public SSM parameter (/aws/service/…)",
     ),
     "volume-size-gb": Whole(minimum=8, maximum=16384, unit="GiB"),
+    "nodes": Whole(minimum=1, maximum=MOST_NODES, unit="machines", default=1),
     "market": Several(
         field=Choice(values=MARKETS, default=""),
         default=(ON_DEMAND,),
@@ -145,6 +150,8 @@ class TrainingConfig:
     keep_stack: str
     image: str
     volume_size_gb: int | None
+    nodes: int
+    """Machines that train together; the first is the head."""
     markets: tuple[str, ...]
     retry: Retry
     setup_script: str
@@ -189,6 +196,8 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
     if read["several-at-once"]:
         problems += _problems_of_several(read)
+    if read["nodes"] != 1 and read["cloudformation-template-filename"] not in OUR_TEMPLATES:
+        problems.append("nodes: a job's own template makes one machine; leave one of them out")
     if problems:
         raise InvalidConfig(source, problems)
     return TrainingConfig(
@@ -208,6 +217,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         keep_stack=read["keep-stack"],
         image=read["image"],
         volume_size_gb=read["volume-size-gb"],
+        nodes=read["nodes"],
         markets=read["market"],
         retry=Retry(
             on=again["on"],

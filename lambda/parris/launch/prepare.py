@@ -27,7 +27,7 @@ from ..runs.plan import RunPlan, plan_run
 from ..runs.priced import with_share, within_budget, without_price
 from ..runs.record import RunRecord
 from ..settings import Settings
-from . import render
+from . import nodes, render
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -137,7 +137,7 @@ def prepare(
 
 
 def read_price(plan: RunPlan, clients: Clients) -> Price:
-    return prices.read_price(
+    one = prices.read_price(
         clients.pricing,
         clients.ec2,
         instance_type=plan.rung.instance_type,
@@ -146,6 +146,7 @@ def read_price(plan: RunPlan, clients: Clients) -> Price:
         subnet_id=plan.rung.subnet_id,
         region=plan.region,
     )
+    return replace(one, nodes=plan.config.nodes)
 
 
 def read_most_hourly(plan: RunPlan, clients: Clients) -> Mapping[str, Decimal]:
@@ -174,7 +175,8 @@ def shared(plan: RunPlan, on_demand: Mapping[str, Decimal], grace: timedelta) ->
     most = plan.price.hourly_usd
     if on_demand:
         volume = plan.price.parts["volume"]
-        most = max(most, max(on_demand.values()) + volume + prices.PUBLIC_IPV4_HOURLY)
+        dearest = max(on_demand.values()) + volume + prices.PUBLIC_IPV4_HOURLY
+        most = max(most, plan.config.nodes * dearest)
     return with_share(plan, most, grace)
 
 
@@ -222,6 +224,7 @@ def stack_call(
     user_data = render.render_user_data(machine.user_data, plan)
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
     template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
+    template, user_data = nodes.with_nodes(template, user_data, plan.config.nodes)
     return StackCall(
         name=plan.stack_name,
         run_id=plan.run_id,

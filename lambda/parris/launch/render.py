@@ -55,6 +55,8 @@ def render_user_data(script: str, plan: RunPlan) -> str:
         "PARRIS_ROLE": plan.role,
         "AWS_DEFAULT_REGION": plan.region,
     }
+    if plan.config.nodes > 1:
+        values["PARRIS_NODES"] = str(plan.config.nodes)
     first, _, rest = script.partition("\n")
     exports = "\n".join(f"export {name}={quote(value)}" for name, value in values.items())
     text = f"{first}\n{exports}\n{rest}"

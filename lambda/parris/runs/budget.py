@@ -17,20 +17,23 @@ MINIMUM_MINUTES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What a run's machine costs, as far as it is known when it is launched."""
+    """What a run's machines cost together, as far as it is known when it is launched."""
 
     parts: Mapping[str, Decimal]
-    """US dollars per hour of ``instance``, ``volume`` and ``public-ipv4``."""
+    """US dollars per hour of ``instance``, ``volume`` and ``public-ipv4`` of one machine."""
     source: str
     read: datetime
     """Aware UTC."""
     spot: bool
     on_demand: Decimal | None = None
     """The on-demand price of the same instance, US dollars an hour; None where it is not known."""
+    nodes: int = 1
+    """How many such machines the run has at once."""
 
     @property
     def hourly_usd(self) -> Decimal:
-        return sum(self.parts.values(), Decimal(0))
+        """Of all machines together."""
+        return self.nodes * sum(self.parts.values(), Decimal(0))
 
     @property
     def max_spot_price(self) -> str:
@@ -39,14 +42,15 @@ class Price:
 
     def record(self) -> PriceRecord:
         """Return the price as ``run.json`` holds it (docs/contracts.md)."""
-        parts: Any = {f"{name}-hourly-usd": f"{part:.6f}" for name, part in self.parts.items()}
+        all_of: Any = {name: self.nodes * part for name, part in self.parts.items()}
+        parts: Any = {f"{name}-hourly-usd": f"{part:.6f}" for name, part in all_of.items()}
         known: PriceRecord = {
             "hourly-usd": f"{self.hourly_usd:.6f}",
             "source": self.source,
             "read": f"{self.read:%Y-%m-%dT%H:%M:%SZ}",
         }
         if self.on_demand is not None:
-            whole = self.hourly_usd - self.parts["instance"] + self.on_demand
+            whole = self.hourly_usd + self.nodes * (self.on_demand - self.parts["instance"])
             known["on-demand-hourly-usd"] = f"{whole:.6f}"
         known.update(parts)
         return known

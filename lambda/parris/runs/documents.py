@@ -88,6 +88,7 @@ Receipt = TypedDict(
         "ladder": Mapping[str, Any],
         "retry": Mapping[str, Any],
         "volume-size-gb": int,
+        "nodes": int,
         "image": str | None,
         "keep-stack": str,
         "script": str,

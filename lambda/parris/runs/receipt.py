@@ -54,6 +54,8 @@ def receipt(plan: RunPlan) -> Receipt:
         known["setup"] = {"script": script, "inputs": list(plan.config.setup_inputs)}
         if plan.setup_from:
             known["setup"]["earlier"] = plan.setup_from
+    if plan.config.nodes > 1:
+        known["nodes"] = plan.config.nodes
     if plan.config.container:
         known["container"] = plan.config.container
     if plan.reserved_usd is not None:

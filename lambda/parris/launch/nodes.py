@@ -1,0 +1,76 @@
+"""A run of several machines in its template: a head, and workers that know the head's address.
+
+CloudFormation makes all of them or none. They have one launch template, and user data of their own,
+which go before those of the template (EC2 API reference, RunInstances, LaunchTemplate). They begin
+with the node's rank and, of a worker, the head's address (``Fn::GetAtt``). The rest is the same for
+all: it stands once, compressed, as a mapping, since 16 copies would be longer than a template may be.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+NODES_SLOT = "      # {{nodes}}\n"
+"""Where a template takes what only a run of several machines has: the end of the head's properties,
+which is also the end of the resources."""
+
+NODE_TAG = "parris:node"
+"""Of each instance of a run of several: its rank; the head's is 0."""
+
+_NODE = """      Tags:
+        - {{ Key: "{tag}", Value: "{rank}" }}
+      UserData:
+        Fn::Base64: !Join
+          - ""
+          - - "#!/bin/bash\\nnode='export PARRIS_NODE_RANK={rank}"
+{head}            - !FindInMap [Nodes, Boot, Script]
+"""
+_HEAD = """            - " PARRIS_HEAD="
+            - !GetAtt Instance.PrivateIp
+"""
+# Without a subnet EC2 chooses a zone for each, and between zones traffic is slow and costs.
+_WORKER = """
+  Worker{rank}:
+    Type: AWS::EC2::Instance
+    Properties:
+      LaunchTemplate:
+        LaunchTemplateId: !Ref Machine
+        Version: !GetAtt Machine.LatestVersionNumber
+      SubnetId: !If [HasSubnet, !Ref SubnetId, !Ref AWS::NoValue]
+      AvailabilityZone: !If [HasSubnet, !Ref AWS::NoValue, !GetAtt Instance.AvailabilityZone]
+"""
+_BOOT = """
+Mappings:
+  Nodes:
+    Boot:
+      Script: {script}
+"""
+# A machine that cannot unpack its boot has no power-off of its own yet, and so goes off at once.
+_UNPACK = """'
+set -o pipefail
+boot="$(mktemp)" && {{
+  echo "${{node}}"
+  base64 --decode <<<{packed} | gunzip
+}} >"${{boot}}" && exec bash "${{boot}}"
+{off}
+"""
+_OFF = "shutdown --poweroff now || poweroff --force"
+
+
+def with_nodes(template: str, user_data: str, count: int) -> tuple[str, str]:
+    """Return a template with the slot of nodes filled, and what its launch template boots.
+
+    Args:
+        user_data: of a run's machine, as `render.render_user_data` returns it.
+    """
+    if count == 1:
+        return template.replace(NODES_SLOT, ""), user_data
+    packed = base64.b64encode(gzip.compress(user_data.encode(), mtime=0)).decode()
+    script = json.dumps(_UNPACK.format(packed=packed, off=_OFF))
+    resources = _NODE.format(tag=NODE_TAG, rank=0, head="")
+    for rank in range(1, count):
+        resources += _WORKER.format(rank=rank) + _NODE.format(tag=NODE_TAG, rank=rank, head=_HEAD)
+    whole = template.replace(NODES_SLOT, resources) + _BOOT.format(script=script)
+    return whole, f"#!/bin/bash\n{_OFF}\n"
