@@ -51,6 +51,7 @@ class EndedBy(Word):
     STOP = "stop"
     SPOT = "spot"
     IDLE = "idle"
+    NODE = "node"
     USER_DATA = "user-data"
     SCHEDULE = "schedule"
     REAP = "reap"
@@ -68,7 +69,7 @@ MACHINE_STATES = (
 )
 MACHINE_ENDS = (
     *(EndedBy.TRAINER, EndedBy.AGENT, EndedBy.SHUTDOWN, EndedBy.STOP, EndedBy.SPOT),
-    *(EndedBy.USER_DATA, EndedBy.IDLE),
+    *(EndedBy.USER_DATA, EndedBy.IDLE, EndedBy.NODE),
 )
 """What a machine may say of its own run."""
 

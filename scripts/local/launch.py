@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import zlib
 from typing import Any
 
 from ministack.core.responses import new_uuid
@@ -63,6 +64,7 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
         iam_profile=profile,
     )
     record |= {
+        "PrivateIpAddress": loopback_address(record["InstanceId"]),
         "Placement": {**record["Placement"], "AvailabilityZone": placement.zone_of(subnet)},
         "Architecture": images.architecture(request["ImageId"]),
         "MetadataOptions": _METADATA_DEFAULTS | (request.get("MetadataOptions") or {}),
@@ -102,6 +104,15 @@ def _checked(request: dict[str, Any]) -> bytes:
     if len(user_data) > USER_DATA_LIMIT:
         raise InvalidLaunch(f"User data is limited to {USER_DATA_LIMIT} bytes")
     return user_data
+
+
+def loopback_address(instance_id: str) -> str:
+    """Return an address of an instance's own on which its machine, a process here, can be reached.
+
+    All of 127.0.0.0/8 is the host itself (RFC 1122, 3.2.1.3), on Linux without more ado.
+    """
+    number = zlib.crc32(instance_id.encode())
+    return f"127.{64 + (number >> 16) % 64}.{(number >> 8) % 256}.{1 + number % 254}"
 
 
 def is_true(value: Any) -> bool:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from ..runs.ending import DEAD
 from ..runs.lifecycle import Machine
+from ..runs.names import NODE_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
 def list_machines(ec2: EC2Client, deployment: str) -> dict[str, Machine]:
-    """Return the machines of `deployment` by run id; of several the newest."""
+    """Return the machines of `deployment` by run id; of several the newest, of nodes the head."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": "tag:parris:deployment", "Values": [deployment]}]
     )
@@ -26,14 +29,33 @@ def list_machines(ec2: EC2Client, deployment: str) -> dict[str, Machine]:
         for reservation in page["Reservations"]
         for instance in reservation["Instances"]
     ]
-    found.sort(key=lambda instance: instance["LaunchTime"])
-    return {_tags(instance).get("parris:run-id", ""): _machine(instance) for instance in found}
+    return _heads(found)
+
+
+def _heads(found: Sequence[Mapping[str, Any]]) -> dict[str, Machine]:
+    """Return the newest head among instances, by run id, and whether a worker of its is over."""
+    lost = {
+        _tags(instance).get("parris:stack"): f"node {_rank(instance)} of it "
+        f"({instance['InstanceId']}) is {instance['State']['Name']}, and its head says nothing"
+        for instance in found
+        if _rank(instance) != "0" and instance["State"]["Name"] in DEAD
+    }
+    return {
+        _tags(instance).get("parris:run-id", ""): replace(
+            _machine(instance), lost=lost.get(_tags(instance).get("parris:stack"), "")
+        )
+        for instance in sorted(found, key=lambda instance: instance["LaunchTime"])
+        if _rank(instance) == "0"
+    }
 
 
 def read_machine(
     ec2: EC2Client, instance_id: str, deployment: str
 ) -> tuple[Machine, Mapping[str, str]] | None:
-    """Return a machine of `deployment` and its tags; None if it is not one."""
+    """Return a machine of `deployment`, of a worker its head, and its tags; None if it is not one.
+
+    A worker whose head EC2 no longer lists is not one.
+    """
     try:
         answer = ec2.describe_instances(InstanceIds=[instance_id])
     except ClientError as error:
@@ -43,8 +65,25 @@ def read_machine(
     for reservation in answer["Reservations"]:
         for instance in reservation["Instances"]:
             if _tags(instance).get("parris:deployment") == deployment:
+                if _rank(instance) != "0":
+                    return _head_of(ec2, instance, deployment)
                 return _machine(instance), _tags(instance)
     return None
+
+
+def _head_of(
+    ec2: EC2Client, worker: Mapping[str, Any], deployment: str
+) -> tuple[Machine, Mapping[str, str]] | None:
+    tags = _tags(worker)
+    answer = ec2.describe_instances(
+        Filters=[
+            {"Name": "tag:parris:stack", "Values": [tags.get("parris:stack", "")]},
+            {"Name": "tag:parris:deployment", "Values": [deployment]},
+        ]
+    )
+    found = [instance for each in answer["Reservations"] for instance in each["Instances"]]
+    head = _heads(found).get(tags.get("parris:run-id", ""))
+    return (head, tags) if head else None
 
 
 def read_console(ec2: EC2Client, instance_id: str) -> str:
@@ -111,6 +150,10 @@ def _ended(said: str) -> datetime | None:
     """Return the time in a StateTransitionReason: "User initiated (2026-11-24 12:00:00 GMT)"."""
     found = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)", said)
     return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
+
+
+def _rank(instance: Mapping[str, Any]) -> str:
+    return _tags(instance).get(NODE_TAG, "0")
 
 
 def _tags(instance: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 CloudFormation makes all of them or none. They have one launch template, and user data of their own,
 which go before those of the template (EC2 API reference, RunInstances, LaunchTemplate). They begin
 with the node's rank and, of a worker, the head's address (``Fn::GetAtt``). The rest is the same for
-all: it stands once, compressed, as a mapping, since 16 copies would be longer than a template may be.
+all: it stands once, compressed, as a mapping, since 16 copies would not go into a template.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import base64
 import gzip
 import json
 
+from ..runs.names import NODE_TAG
+
 NODES_SLOT = "      # {{nodes}}\n"
 """Where a template takes what only a run of several machines has: the end of the head's properties,
 which is also the end of the resources."""
-
-NODE_TAG = "parris:node"
-"""Of each instance of a run of several: its rank; the head's is 0."""
 
 _NODE = """      Tags:
         - {{ Key: "{tag}", Value: "{rank}" }}

@@ -225,6 +225,11 @@ class Recorder:
             return None
         return self.storage.find_machine_folder(_prefix(tags), instance_id)
 
+    def last_sign(self, tags: Mapping[str, str], machine: Machine) -> datetime | None:
+        """Return when a machine stored something last; None if it never did."""
+        folder = self._folder(tags, machine)
+        return self.storage.last_write(f"{_prefix(tags)}machines/{folder}/") if folder else None
+
     def _last_folder(self, tags: Mapping[str, str]) -> str | None:
         """Return the folder of the last machine of a run that has begun to train."""
         return last_folder(self.record(tags).attempts)

@@ -91,6 +91,9 @@ class Relaunches:
             return self._between(stack, record)
         if stack["StackStatus"].startswith("DELETE_") or not read_retry(record.receipt).on:
             return None
+        if stack["StackStatus"] == "ROLLBACK_IN_PROGRESS" and record.receipt.get("nodes", 1) > 1:
+            # What is taken from the head, and it says of that, is no end of the run.
+            return Decision(delete=False, why="not all of its nodes could be had")
         if stack_attempt(stack) < _current(record) and not _is_refused(stack, record):
             return Decision(delete=False, why="it was listed before its run's next machine")
         over = self._over(stack, tags, record, machine, decision, said)
@@ -220,6 +223,9 @@ class Relaunches:
             every = attempts if record.attempts else ()
             return Over(ending=then, attempts=every, machine=machine)
         updatable = stack["StackStatus"] in UPDATABLE and (machine is not None or over.refusal)
+        # Of a run of several machines all go, before others are asked for: UpdateStack would make
+        # the new ones beside the old.
+        updatable = updatable and record.receipt.get("nodes", 1) == 1
         if updatable and machine is not None and machine.state not in DEAD:
             return Decision(delete=False, why="its machine is going, and another one is to follow")
         if Attempts(self.ledger.table).end(record, attempts, then, over.reason, self.now):

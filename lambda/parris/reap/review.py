@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..aws.stacks import delete_stack, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy, State
 from ..errors import ParrisError
+from ..runs.ending import DEAD
 from ..runs.lifecycle import Decision, Facts, Machine, judge
 from ..runs.names import KEEP_TAG
 from ..runs.times import read_time
 from ..settings import ReapSettings
 from .recorder import Recorder, names_a_run, run_tags, without_machines
+from .relaunch import SILENT
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -163,8 +165,16 @@ class Review:
             machine=machine,
             outcome_state=None if outcome is None else str(outcome["state"]),
             over_since=read_time((outcome or {}).get("finished")),
+            lost=self._lost(tags, machine),
         )
         return judge(facts, self.now, self.settings.overdue), outcome, only_said
+
+    def _lost(self, tags: Mapping[str, str], machine: Machine | None) -> str:
+        """Return which node of a run is over, if its head has not ended it, and is silent."""
+        if machine is None or not machine.lost or machine.state in DEAD:
+            return ""
+        at = self.recorder.last_sign(tags, machine) or machine.launched
+        return machine.lost if self.now - at > SILENT else ""
 
 
 def _run_of(stack: Mapping[str, Any] | None) -> tuple[str, datetime] | None:

@@ -147,7 +147,8 @@ def of_all(attempts: Sequence[Attempt]) -> Outcome:
 def _wanted(last: Attempt, retry: Retry, exit_status: int | None) -> bool:
     if last.refusal is not None:
         return CAPACITY in retry.on and bool(last.refusal)
-    if last.state == State.INTERRUPTED and last.ended_by in (EndedBy.SPOT, EndedBy.EC2):
+    taken = (EndedBy.SPOT, EndedBy.EC2, EndedBy.NODE)
+    if last.state == State.INTERRUPTED and last.ended_by in taken:
         return INTERRUPTION in retry.on
     if last.state == State.FAILED and FAILURE in retry.on:
         return not retry.exit_statuses or exit_status in retry.exit_statuses

@@ -43,6 +43,8 @@ class Machine:
     ended: datetime | None = None
     """When it was told to end, if EC2 says so."""
     zone: str = ""
+    lost: str = ""
+    """Which other node of the same stack is over, and why; "" while all are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ class Facts:
     """How the run ended, by its outcome.json; None while there is none."""
     over_since: datetime | None
     """When it ended, by its own word."""
+    lost: str = ""
+    """What node of it is over, if the head, which should have ended the run, is silent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,9 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
         return _unless_kept(facts, facts.outcome_state, now, None)
     if facts.machine is not None and facts.machine.state in DEAD and settled:
         ending = vanished(facts.machine, facts.deadline, now)
+        return _unless_kept(facts, ending.state, now, ending)
+    if facts.lost and settled:
+        ending = Ending(state=State.INTERRUPTED, reason=facts.lost, ended_by=EndedBy.NODE)
         return _unless_kept(facts, ending.state, now, ending)
     if facts.machine is None and settled and now - facts.changed > APPEARING:
         ending = Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)

@@ -3,6 +3,9 @@
 KEEP_TAG = "parris:keep-stack"
 """What a stack says of itself, so that the reap function needs no other word to delete it."""
 
+NODE_TAG = "parris:node"
+"""Of each instance of a run of several: its rank; the head's is 0."""
+
 
 def run_prefix(job: str, run_id: str) -> str:
     """Return where in the results bucket everything about a run lies."""

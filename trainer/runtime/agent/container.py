@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 from .aws import Aws
 from .limits import ENGINE_SECONDS
+from .ranks import node_rank
 from .words import RunError, say
 
 ENGINES = ("docker", "podman")
@@ -58,6 +59,7 @@ def container_of(receipt: Mapping[str, Any]) -> Optional[Container]:
             '"image" that has one (docs/reference.md, "Containers")'
         )
     name = f"parris-{receipt['run-id']}-{receipt.get('attempt', 1)}"
+    name += f"-{node_rank()}" if node_rank() else ""
     return Container(engine, image, name)
 
 

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from parris.contract import EndedBy, State
 
@@ -44,6 +44,11 @@ class Control:
         threading.Thread(target=self._poll, daemon=True, name="control").start()
         if self._receipt.get("market") == "spot":
             threading.Thread(target=self._watch_spot, daemon=True, name="spot").start()
+
+    def lower(self, deadline: float) -> None:
+        """Let the machine be off at `deadline`, if that is earlier."""
+        with self._lock:
+            self.deadline = min(self.deadline, deadline)
 
     def end(self) -> None:
         """Obey nothing more; if the price is still unknown, begin to read it once again."""
@@ -128,3 +133,42 @@ class Control:
         say(f"warning: {ending.reason}")
         self._over.set()
         self._events.put(ending)
+
+
+class WorkerControl(Control):
+    """What is asked of a worker of a run of several machines: EC2's notice.
+
+    All else its head is asked, and says to all. So the worker's own clock ends nothing.
+
+    Attributes:
+        deadline: EC2's; it has none of its own.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        home: Path,
+        receipt: dict[str, Any],
+        events: Events,
+        report: Callable[[Ending, float], None],
+    ) -> None:
+        super().__init__(aws, home, "", receipt, events)
+        self.deadline, self._report = math.inf, report
+
+    def start(self) -> None:
+        if self._receipt.get("market") == "spot":
+            threading.Thread(target=self._watch_spot, daemon=True, name="spot").start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._over.set()
+        self.deadline = min(self.deadline, time.time())
+
+    def cost(self, booted: str | None) -> float | None:  # noqa: ARG002
+        """Return nothing: the head's word is of all machines."""
+        return None
+
+    def _end_run(self, ending: Ending) -> None:
+        say(f"warning: {ending.reason}")
+        self._over.set()
+        self._report(ending, self.deadline - time.time())

@@ -52,6 +52,12 @@ SPOT_SECONDS = 5
 notices"); only a spot machine asks."""
 LAST_READ_SECONDS = 1
 """The most that a price is waited for once all else is stored."""
+NODES_SECONDS = 300
+"""How long the nodes of a run wait for each other to appear: CloudFormation makes the workers when
+it has the head, whose address they need, and machines boot at their own pace."""
+NODE_BEAT_SECONDS, NODE_SILENT_SECONDS = 5, 20
+"""How often nodes speak to each other, and after how long a silent one is gone: within 30 seconds
+of a machine's end the others know."""
 NOLOGIN_MINUTES = 5
 """How long before a power-off logins are refused (shutdown(8))."""
 ALIVE_SECONDS = 120

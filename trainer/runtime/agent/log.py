@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 from .aws import Answer, Aws
 from .limits import FAILURE_PAUSE, FIRST_PAUSE, LONGEST_PAUSE
+from .ranks import log_stream
 
 # CloudWatch Logs API reference, PutLogEvents: 1 MiB a batch, 26 bytes counted for each event on
 # top, 10,000 events a batch, 256 KB an event.
@@ -38,7 +38,7 @@ class LogStreamer(threading.Thread):
         self._group = receipt["log-group"]
         # Whoever knows a stream's name can write to it, so it is not in the receipt, which every
         # machine can read; those of runs before this version have it.
-        self._stream = os.environ["PARRIS_LOG_STREAM"]
+        self._stream = log_stream()
         self._events: list[dict[str, Any]] = []
         self._bytes, self._last_time, self._failures = 0, 0, 0
         self._created = False

@@ -14,8 +14,9 @@ import sys
 import threading
 from pathlib import Path
 
+from .leftovers import store_leftovers
 from .machine import force_later, power_off
-from .run import Run, store_leftovers
+from .run import Run
 from .words import Events
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from parris.contract import EndedBy, State
 
@@ -69,6 +69,8 @@ class Process:
         self._group: int | None = None  # of processes, once it has begun
         self._reader: threading.Thread | None = None
         self._reading, self._pipe = False, -1
+        self.asked: Callable[[float], None] = lambda _grace: None
+        """What else is done when it is asked to end."""
 
     def note(self, text: str, streamer: LogStreamer) -> None:
         """Put a line of ours into the log, behind those of earlier attempts.
@@ -158,6 +160,7 @@ class Process:
         if self._group is None:
             return False
         if grace > 0:
+            self.asked(grace)
             self._signal(signal.SIGTERM)
             # The group and not its leader: bash dies at once, while its child saves its work.
             until = time.monotonic() + grace

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 from . import alive
 from .aws import Aws
 from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
+from .ranks import node_rank
 from .store import FOLDERS, LOG
 from .whole import mend
 from .words import Events, disk_reason, say
@@ -46,7 +47,7 @@ def source_of(receipt: dict[str, Any]) -> Optional[Source]:
     """Return where what the run begins with lies; None if it begins with nothing."""
     earlier, restore = receipt.get("earlier-attempt"), receipt.get("restore")
     if earlier:
-        return Source(earlier)
+        return Source(earlier, ("output/*", LOG) if node_rank() else ())
     if not restore:
         return None
     folder, run = restore.removesuffix("checkpoints/"), receipt["resumes"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import threading
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from parris.contract import EndedBy, State
 
 from .aws import Aws
 from .container import Container, container_of
-from .control import Control
+from .control import Control, WorkerControl
 from .environment import Environment
 from .inputs import Inputs
 from .limits import (
@@ -27,14 +26,18 @@ from .limits import (
 )
 from .log import LogStreamer
 from .machine import read_identity
+from .nodes import Node, node_environment, node_of
 from .process import Process
+from .ranks import node_rank
 from .restore import Restore, source_of
 from .script import SETUP_DIR, trainer_environment
 from .setup import Setup
 from .steps import Step, Work, fetch_first, supervise
 from .store import FOLDERS, Store
+from .usage import GpuCount
 from .watch import Watch
 from .words import Ending, Events, RunError, disk_reason, iso, say
+from .worker import Worker
 
 TOLD = "outcome-stored"
 """A file that is there once the outcome is in S3."""
@@ -48,7 +51,9 @@ class Run:
         self._uri = os.environ.get("PARRIS_RUN_URI", "")
         self._own_uri = os.environ["PARRIS_MACHINE_URI"]
         self._aws = Aws()
-        self._store = Store(self._aws, home, self._own_uri)
+        # What a run makes is its head's; of a worker there are its log and its samples.
+        self._store = Store(self._aws, home, self._own_uri, () if node_rank() else FOLDERS)
+        self._node: Node | None = None
         self._identity: dict[str, str] = {}
         self._version: str | None = None
         self._control: Control | None = None
@@ -64,17 +69,21 @@ class Run:
         """Run the trainer until it is over."""
         identity = threading.Thread(target=read_identity, args=(self._identity,), daemon=True)
         identity.start()
+        counting = GpuCount()
         receipt = json.loads((self._home / "run.json").read_text())
         self._version = receipt.get("parris-version")
         self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
-        self._control = Control(self._aws, self._home, self._uri, receipt, self._events)
         self._trainer = Process(self._home, receipt["script"], "the trainer", self._events)
+        self._node = node_of(receipt, self._home, self._trainer, self._events)
+        self._control = self._control_of(receipt)
         try:
             for name in FOLDERS:
                 (self._home / name).mkdir(exist_ok=True)
             self._most_grace = float(receipt["stop-grace-seconds"])
             self._control.start()
+            if self._node is not None:
+                self._node.start(self._control)
             resumed, source = False, source_of(receipt)
             if source is not None:
                 fetch = Restore(self._aws, self._home, self._uri, receipt, source)
@@ -91,9 +100,12 @@ class Run:
                 identity.join(IDENTITY_SECONDS)
                 if self._is_over_in_setup(receipt, container, inputs.secrets):
                     return
+            if self._node and self._is_over_after(Work("arrival", "all nodes", self._node.wait)):
+                return
             variables = {
                 **inputs.secrets,
                 **trainer_environment(self._home, receipt, resumed),
+                **node_environment(self._node, counting.result()),
             }
             self._begin(self._trainer, "source", variables, container)
             self._environment = Environment(self._home)
@@ -108,6 +120,15 @@ class Run:
             interval = float(receipt["sync-interval-seconds"])
             self._store.start(interval, receipt.get("attempt", 1), restored=source is not None)
             self._ending = self._supervise(self._trainer)
+            if self._node is not None:
+                self._ending = self._node.explain(self._ending)
+
+    def _control_of(self, receipt: dict[str, Any]) -> Control:
+        """Return what is asked of this machine's run: by its receipt, or by its head."""
+        if isinstance(self._node, Worker):
+            report = self._node.report
+            return WorkerControl(self._aws, self._home, receipt, self._events, report)
+        return Control(self._aws, self._home, self._uri, receipt, self._events)
 
     def _is_over_after(self, step: Step) -> bool:
         """Return whether the run has ended during a step that comes before the trainer."""
@@ -147,6 +168,8 @@ class Run:
         self._begin(process, setup.workplace.name, variables, container)
         if self._is_over_with(process, "setup"):
             return True
+        if node_rank():
+            return False  # the head's is enough
         seconds = process.seconds or 0.0
         return self._is_over_after(
             Work("storage", what, lambda given_up: setup.store(given_up, seconds))
@@ -202,6 +225,8 @@ class Run:
             for process in self._begun[-1:]:  # the others are over
                 process.stop(10)
                 process.drain()
+        if self._node is not None:
+            self._node.finish(ending, self._most_grace)
         if self._streamer is not None:
             self._streamer.end()
         if self._environment is not None:
@@ -262,29 +287,3 @@ class Run:
             **(self._watch.outcome() if self._watch else {}),
             "parris-version": self._version,
         }
-
-
-ENDS = {
-    "restarted": Ending(
-        State.INTERRUPTED,
-        "the machine was restarted, and a run does not go on after that",
-        EndedBy.SHUTDOWN,
-    ),
-    "died": Ending(
-        State.FAILED, "the supervisor was killed, and the trainer with it", EndedBy.AGENT
-    ),
-}
-"""How a run ended whose supervisor could not say so, by who calls for it (user-data.sh)."""
-
-
-def store_leftovers(home: Path, how: str) -> None:
-    """Store what a run has left whose supervisor is no more, and its outcome if there is none."""
-    if (home / TOLD).exists():
-        return
-    ending = ENDS[how]
-    if detail := os.environ.get("EXIT_STATUS"):  # systemd.exec(5): a signal's name, or a number
-        ending = ending._replace(reason=f"{ending.reason} ({detail})")
-    say(f"warning: {ending.reason}")
-    run = Run(home, queue.SimpleQueue())
-    run.take_over(ending)
-    run.keep(None)

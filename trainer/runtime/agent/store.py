@@ -51,8 +51,8 @@ class Store:
     clocks of S3 and of the files' owners do not count, and a file's change time nobody can set.
     """
 
-    def __init__(self, aws: Aws, home: Path, uri: str) -> None:
-        self._aws, self._home, self._uri = aws, home, uri
+    def __init__(self, aws: Aws, home: Path, uri: str, own: tuple[str, ...] = FOLDERS) -> None:
+        self._aws, self._home, self._uri, self._names = aws, home, uri, (*own, LOG, *OURS)
         self._lock = threading.Lock()
         self._stored: dict[Path, FileState] = {}
         self._seen: dict[Path, tuple[FileState, float]] = {}
@@ -295,6 +295,6 @@ class Store:
                 if path.is_symlink():
                     strange.append(path)  # else it went away meanwhile
 
-        for name in (*FOLDERS, LOG, *OURS):
+        for name in self._names:
             take(self._home / name, ())
         return found, strange

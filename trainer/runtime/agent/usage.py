@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -133,6 +134,23 @@ class Nvidia:
             process.kill()
             self._hung = process  # it may be one that cannot be killed (state D, proc_pid_stat(5))
         return read_gpus(output.decode(errors="replace")) if status == 0 else []
+
+
+class GpuCount(threading.Thread):
+    """Counts the machine's GPUs, beside what else is done before a trainer begins."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True, name="gpu-count")
+        self._count = 0
+        self.start()
+
+    def run(self) -> None:
+        self._count = len(Nvidia().gpus())
+
+    def result(self) -> int:
+        """Return how many there are; 0 if nvidia-smi is not there, or does not say."""
+        self.join(NVIDIA_SECONDS)
+        return self._count
 
 
 class Usage:
