@@ -39,11 +39,11 @@ without a body, which any client tries again (failing_calls.py).
 ``capacity`` is a list of rules, of which the first that fits refuses a launch with one of EC2's
 errors (capacity.py). ``instance-type``, ``market``, ``zone`` and ``subnet`` are patterns as of a
 shell, and what a rule leaves out is anything. ``times`` is how many launches it refuses, counted
-since the file was written; without it, all. A launch that names neither zone nor subnet is refused
-only where each zone refuses it. ``not-offered`` says in which zones a type cannot be had, and
-``spot-usd`` what a spot machine costs an hour now, everywhere or in one zone. ``quotas`` is how
-many vCPUs Service Quotas says of a quota, by its code; no launch is refused for it, which is what
-``capacity`` does.
+since the file was written; without it, all. ``after`` is how many it lets pass before. A launch
+that names neither zone nor subnet is refused only where each zone refuses it. ``not-offered`` says
+in which zones a type cannot be had, and ``spot-usd`` what a spot machine costs an hour now,
+everywhere or in one zone. ``quotas`` is how many vCPUs Service Quotas says of a quota, by its code;
+no launch is refused for it, which is what ``capacity`` does.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ _NAME = "faults.json"
 logger = logging.getLogger("faults")
 _home: Path | None = None
 _struck: Counter[tuple[int, int]] = Counter()  # by when the file was written, and the rule's place
+_granted: Counter[tuple[int, int]] = Counter()  # the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +159,22 @@ def of_capacity(launch: Mapping[str, str]) -> CapacityRule | None:
     for number, rule in enumerate(_read().get("capacity") or []):
         place = (written, number)
         spent = "times" in rule and _struck[place] >= rule["times"]
-        if not spent and all(fnmatchcase(launch[n], rule.get(n, "*")) for n in _PATTERNS):
+        due = _granted[place] >= rule.get("after", 0)
+        if due and not spent and _fits(rule, launch):
             return CapacityRule(error=rule["error"], place=place)
     return None
+
+
+def _fits(rule: Mapping[str, Any], launch: Mapping[str, str]) -> bool:
+    return all(fnmatchcase(launch[name], rule.get(name, "*")) for name in _PATTERNS)
+
+
+def grant(launch: Mapping[str, str]) -> None:
+    """Count a launch for the rules that begin after so many."""
+    written = _written()
+    for number, rule in enumerate(_read().get("capacity") or []):
+        if "after" in rule and _fits(rule, launch):
+            _granted[written, number] += 1
 
 
 def strike(rule: CapacityRule) -> None:
@@ -237,7 +251,7 @@ def _check(faults: Mapping[str, Any]) -> None:
 
 
 def _check_capacity(rule: Mapping[str, Any]) -> None:
-    if unknown := set(rule) - {*_PATTERNS, "error", "times"}:
+    if unknown := set(rule) - {*_PATTERNS, "after", "error", "times"}:
         raise UnknownFault(f"no such faults of capacity: {', '.join(sorted(unknown))}")
     if rule.get("error") not in REFUSALS:
         raise UnknownFault(f"no such fault of capacity: {rule.get('error')}")

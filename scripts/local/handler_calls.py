@@ -41,6 +41,8 @@ def permissions(kind: str, step: str, used: Sequence[str]) -> list[str]:
         used: names of the properties that are set or, in an update, change.
     """
     needs = _FACTS["only-with"].get(kind, {})
+    if step == "create":
+        needs = {**needs, **_FACTS["on-create"].get(kind, {})}
     return [
         action
         for action in _FACTS["handlers"][kind][step]

@@ -40,6 +40,7 @@ def subnet_for(request: Request) -> str:
     obstacles = {subnet: _obstacle(request, subnet) for subnet in candidates}
     for subnet, obstacle in obstacles.items():
         if obstacle is None:
+            faults.grant(_launch(request, subnet))
             return subnet
     subnet, obstacle = next(iter(obstacles.items()))
     assert obstacle is not None  # noqa: S101  # else it was returned above
@@ -94,19 +95,24 @@ def _zone(request: Request) -> str:
 
 
 def _obstacle(request: Request, subnet: str) -> _Obstacle | None:
-    kind, zone = instance_type(request), zone_of(subnet)
+    launch = _launch(request, subnet)
+    kind, market, zone = launch["instance-type"], launch["market"], launch["zone"]
     if not faults.is_offered(kind, zone):
         return _Obstacle(code="Unsupported")
-    market = "spot" if is_spot(request) else "on-demand"
-    rule = faults.of_capacity(
-        {"instance-type": kind, "market": market, "zone": zone, "subnet": subnet}
-    )
+    rule = faults.of_capacity(launch)
     if rule is not None:
         return _Obstacle(code=rule.error, rule=rule)
     price, most = spot_usd(kind, zone), _most(request)
     if market == "spot" and price is not None and most is not None and most < price:
         return _Obstacle(code="SpotMaxPriceTooLow")
     return None
+
+
+def _launch(request: Request, subnet: str) -> dict[str, str]:
+    """Return what the rules of a fault go by."""
+    market = "spot" if is_spot(request) else "on-demand"
+    kind = instance_type(request)
+    return {"instance-type": kind, "market": market, "zone": zone_of(subnet), "subnet": subnet}
 
 
 def instance_type(request: Request) -> str:

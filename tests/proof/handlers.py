@@ -17,7 +17,11 @@ USED: Mapping[str, tuple[str, ...]] = {
     "AWS::EC2::LaunchTemplate": ("LaunchTemplateData", "TagSpecifications"),
     "AWS::Scheduler::Schedule": (),
 }
-"""The properties that training-stack.yaml sets."""
+"""The properties that training-stack.yaml sets.
+
+Of several machines also UserData and Tags, which no update changes: it replaces the machine. What
+their creation takes is RunInstances alone (``on-create`` in handler_permissions.json).
+"""
 
 
 def needed(data: Mapping[str, Any]) -> set[str]:

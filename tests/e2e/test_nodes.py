@@ -1,0 +1,270 @@
+"""Runs of several machines, with both functions, their rules and their events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.local import faults
+from tests.e2e.conftest import Clone, wait_for
+from tests.e2e.test_attempts import (
+    Trace,
+    assert_nothing_is_left,
+    home,
+    is_over,
+    stack_events,
+    sweep,
+    take,
+)
+
+EPOCHS = 20
+SCRIPT = '#!/bin/bash\nexec python3 train.py "${PARRIS_PARAM_EPOCHS}" "${PARRIS_PARAM_TRACE}"\n'
+TRAINER = '''
+"""All nodes add up a number each epoch, over sockets; the head keeps the sum."""
+import json, os, pathlib, socket, sys, time
+
+epochs, trace = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+nodes, rank = int(os.environ["PARRIS_NODES"]), int(os.environ["PARRIS_NODE_RANK"])
+place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+saved = pathlib.Path(os.environ["PARRIS_CHECKPOINT_DIR"], "state.json")
+state = json.loads(saved.read_text()) if saved.exists() else {"epoch": 0, "sum": 0}
+print("rank", rank, "of", nodes, "begins after", state, flush=True)
+peers = []
+if rank == 0:
+    server = socket.create_server(place)
+    for _ in range(nodes - 1):
+        connection = server.accept()[0]
+        peers.append(connection.makefile("rw"))
+else:
+    while not peers:
+        try:
+            peers.append(socket.create_connection(place).makefile("rw"))
+        except OSError:
+            time.sleep(0.2)
+
+def said(peer):
+    line = peer.readline()
+    if not line:
+        sys.exit("a peer is gone")
+    return int(line)
+
+def tell(peer, number):
+    print(number, file=peer, flush=True)
+
+while state["epoch"] < epochs:
+    epoch = state["epoch"] + 1
+    own = (rank + 1) * epoch
+    if rank == 0:
+        total = own + sum(map(said, peers))
+        for peer in peers:
+            tell(peer, total)
+    else:
+        tell(peers[0], own)
+        total = said(peers[0])
+    state = {"epoch": epoch, "sum": state["sum"] + total}
+    if rank == 0:
+        saved.with_suffix(".new").write_text(json.dumps(state))
+        saved.with_suffix(".new").replace(saved)
+        with trace.open("a") as file:
+            print(os.environ["PARRIS_ATTEMPT"], epoch, file=file)
+    print("epoch", epoch, flush=True)
+    time.sleep(1)
+output = pathlib.Path(os.environ["PARRIS_OUTPUT_DIR"])
+(output / "sum").write_text(str(state["sum"]))
+(output / "nodes").write_text(os.environ["PARRIS_NODE_IPS"])
+'''
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    return Trace(tmp_path / "trace")
+
+
+@pytest.fixture(autouse=True)
+def _sound_again(clone: Clone) -> Iterator[None]:
+    yield
+    faults.write(home(clone), {})
+
+
+def total(nodes: int, epochs: int = EPOCHS) -> str:
+    return str(sum(range(1, nodes + 1)) * sum(range(1, epochs + 1)))
+
+
+def begin(clone: Clone, job: str, trace: Trace, *, epochs: int = EPOCHS, **config: Any) -> Any:
+    """Launch a run of a new job of several nodes; return the launch function's answer."""
+    whole = {
+        "training-job-name": f"e2e-{job}",
+        "sync-interval-seconds": 5,
+        "stop-grace-seconds": 2,
+        "nodes": 2,
+        "parameters": {"epochs": epochs, "trace": str(trace.path)},
+        **config,
+    }
+    texts = {
+        "training-config.json": json.dumps(whole),
+        "trainer-script.sh": SCRIPT,
+        "train.py": TRAINER,
+    }
+    for name, text in texts.items():
+        clone.client("s3").put_object(
+            Bucket=clone.outputs["config_bucket"], Key=f"jobs/{job}/{name}", Body=text.encode()
+        )
+    answer = clone.invoke({"job": job})
+    assert "errorMessage" not in answer, answer
+    return answer
+
+
+class Watch:
+    """The machines of a run while it goes on, by attempt and rank, looked at again and again."""
+
+    def __init__(self, clone: Clone, job: str) -> None:
+        self._clone, self._job = clone, job
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.nodes: dict[tuple[str, str], str] = {}
+        """Ids by stack and rank."""
+        self.stacks: list[str] = []
+        self.ended: dict[str, float] = {}
+        """When each machine was terminated, time.monotonic()."""
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.is_set():
+            for one in self._clone.instances(self._job):
+                tags = {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+                stack = tags["parris:stack"]
+                if stack not in self.stacks:
+                    self.stacks.append(stack)
+                self.nodes.setdefault((stack, tags["parris:node"]), one["InstanceId"])
+                if is_over(one):
+                    self.ended.setdefault(one["InstanceId"], time.monotonic())
+            time.sleep(0.2)
+
+    def node(self, attempt: int, rank: int) -> str:
+        """Wait for a node of the attempt of that number, from 1; return its id."""
+
+        def found() -> str | None:
+            stacks = self.stacks[attempt - 1 : attempt]
+            return self.nodes.get((stacks[0], str(rank))) if stacks else None
+
+        return str(wait_for(found, 120))
+
+
+def logs(clone: Clone, job: str, run_id: str) -> dict[str, str]:
+    """Return the logs that machines have stored, by instance id."""
+    s3, bucket = clone.client("s3"), clone.outputs["results_bucket"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{job}/{run_id}/machines/")
+    keys = [item["Key"] for item in listed.get("Contents", []) if item["Key"].endswith("log.txt")]
+    return {
+        key.split("/")[4].rpartition(":")[2]: s3.get_object(Bucket=bucket, Key=key)["Body"]
+        .read()
+        .decode()
+        for key in keys
+    }
+
+
+def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
+    clone: Clone, trace: Trace
+) -> None:
+    with Watch(clone, "pair") as watch:
+        answer = begin(clone, "pair", trace, epochs=3)
+        outcome = clone.outcome("pair", answer["run-id"], 120)
+        assert_nothing_is_left(clone, answer)
+    assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer"), outcome
+    assert outcome["instance-id"] == watch.node(1, 0)
+    assert clone.read("pair", answer["run-id"], "run.json")
+    s3, bucket = clone.client("s3"), clone.outputs["results_bucket"]
+    folder = f"runs/pair/{answer['run-id']}/machines/{outcome['machine']}/"
+    made = s3.get_object(Bucket=bucket, Key=f"{folder}output/sum")["Body"].read().decode()
+    assert made == total(2, 3)
+    said = logs(clone, "pair", answer["run-id"])
+    assert set(said) == {watch.node(1, 0), watch.node(1, 1)}
+    for rank in (0, 1):
+        assert f"rank {rank} of 2 begins" in said[watch.node(1, rank)]
+    assert float(answer["hourly-usd"]) == pytest.approx(2 * (0.0416 + 0.0033 + 0.005), rel=0.2)
+
+
+def test_a_node_that_dies_ends_the_attempt_and_the_run_goes_on_from_its_checkpoint(
+    clone: Clone, trace: Trace
+) -> None:
+    with Watch(clone, "worker-dies") as watch:
+        answer = begin(clone, "worker-dies", trace)
+        first = [watch.node(1, rank) for rank in (0, 1)]
+        trace.wait(1, 8)
+        killed = time.monotonic()
+        take(clone, first[1])
+        wait_for(lambda: len(watch.ended) >= 2, 60)
+        assert max(watch.ended[one] for one in first) - killed < 30
+        outcome = clone.outcome("worker-dies", answer["run-id"], 240)
+        assert_nothing_is_left(clone, answer)
+    assert outcome["state"] == "succeeded", outcome
+    attempts = outcome["attempts"]
+    assert [one["state"] for one in attempts] == ["interrupted", "succeeded"]
+    assert attempts[0]["ended-by"] == "node"
+    assert "node 1 (" in attempts[0]["reason"]
+    assert 0 <= trace.epochs(1)[-1] - trace.epochs(2)[0] + 1 <= 11
+    folder = f"runs/worker-dies/{answer['run-id']}/machines/{outcome['machine']}/"
+    s3, bucket = clone.client("s3"), clone.outputs["results_bucket"]
+    made = s3.get_object(Bucket=bucket, Key=f"{folder}output/sum")["Body"].read().decode()
+    assert made == total(2)
+
+
+def test_a_head_that_dies_takes_its_workers_along(clone: Clone, trace: Trace) -> None:
+    with Watch(clone, "head-dies") as watch:
+        answer = begin(clone, "head-dies", trace)
+        first = [watch.node(1, rank) for rank in (0, 1)]
+        trace.wait(1, 8)
+        killed = time.monotonic()
+        take(clone, first[0])
+        wait_for(lambda: len(watch.ended) >= 2, 60)
+        assert max(watch.ended[one] for one in first) - killed < 30
+        outcome = clone.outcome("head-dies", answer["run-id"], 240)
+        assert_nothing_is_left(clone, answer)
+    assert outcome["state"] == "succeeded", outcome
+    assert [one["state"] for one in outcome["attempts"]] == ["interrupted", "succeeded"]
+    assert trace.epochs(2)[0] > 1
+
+
+def test_capacity_for_two_of_three_is_capacity_for_none(clone: Clone, trace: Trace) -> None:
+    wanted: Any = {"nodes": 3, "instance-type": ["c5.large", "m5.large"]}
+    rule = {"instance-type": "c5.large", "error": "InsufficientInstanceCapacity", "after": 2}
+    faults.write(home(clone), {"capacity": [rule]})
+    with Watch(clone, "short-of-one") as watch:
+        began = time.monotonic()
+        answer = begin(clone, "short-of-one", trace, epochs=2, **wanted)
+        first = [watch.node(1, rank) for rank in (0, 1)]
+        wait_for(lambda: all(one in watch.ended for one in first), 60)
+        assert time.monotonic() - began < 60
+        outcome = clone.outcome("short-of-one", answer["run-id"], 240)
+        assert_nothing_is_left(clone, answer)
+    assert outcome["state"] == "succeeded", outcome
+    *refused, last = outcome["attempts"]
+    assert {one["refusal"] for one in refused} == {"capacity"}
+    assert refused[0]["cost-usd"] > 0
+    assert last["instance-type"] == "m5.large"
+    assert stack_events(clone, answer["stack-id"], "ROLLBACK_COMPLETE") != []
+
+
+def test_a_stop_ends_all_nodes_gently(clone: Clone, trace: Trace) -> None:
+    with Watch(clone, "stopped-pair") as watch:
+        answer = begin(clone, "stopped-pair", trace, epochs=600)
+        trace.wait(1, 2)
+        clone.make("stop", "LOCAL=1", f"RUN={answer['run-id']}")
+        outcome = clone.outcome("stopped-pair", answer["run-id"], 90)
+        assert_nothing_is_left(clone, answer)
+    assert (outcome["state"], outcome["ended-by"]) == ("stopped", "stop"), outcome
+    assert len(watch.stacks) == 1
+    sweep(clone)
