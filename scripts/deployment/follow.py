@@ -90,7 +90,7 @@ def conclude(run: Run) -> int:
 
 
 class LogTail:
-    """What CloudWatch Logs has of one run, as it grows.
+    """What CloudWatch Logs has of one run, as it grows; of several nodes each line with its rank.
 
     All machines of a run write to one stream, whose name its stack's tag holds. Where that tag was
     lost with its stack, the next machine has a stream of its own.
@@ -111,15 +111,26 @@ class LogTail:
         """
         stream = log_stream(run) or self._stream
         if self._stream not in ("", stream):
-            yield from self._read(self._stream)  # what its last machine said meanwhile
+            said = self._read(self._stream)  # by its last machine, meanwhile
+            yield from (line for _, line in said)
             attempt = stack_tags(run.stack or {}).get("parris:attempt") or run.receipt.get(
                 "attempt"
             )
             yield f"parris: what follows is of another machine, attempt {attempt}"
         self._stream = stream
-        yield from self._read(stream)
+        nodes = run.receipt.get("nodes", 1)
+        if nodes == 1:
+            yield from (line for _, line in self._read(stream))
+            return
+        found = [
+            (moment, f"[{rank}] {line}")
+            for rank in range(nodes)
+            for moment, line in self._read(f"{stream}-{rank}" if rank and stream else stream)
+        ]
+        yield from (line for _, line in sorted(found, key=lambda each: each[0]))
 
-    def _read(self, stream: str) -> Iterator[str]:
+    def _read(self, stream: str) -> Iterator[tuple[int, str]]:
+        """Yield what has come to a stream since it was read last, with the time of each line."""
         while stream:
             token = self._tokens.get(stream)
             more: dict[str, Any] = {"nextToken": token} if token else {}
@@ -136,7 +147,7 @@ class LogTail:
                     raise
                 return
             for event in page["events"]:
-                yield event["message"].rstrip("\n")
+                yield event["timestamp"], event["message"].rstrip("\n")
             # The same token again means there is no more for now (API reference, GetLogEvents).
             if page["nextForwardToken"] == token:
                 return
@@ -159,7 +170,8 @@ def read_log(deployment: Deployment, run: Run, since: datetime | None = None) ->
     if since is not None:
         yield from streamed
         return
-    begun = next(streamed, None) if not run.is_over else None
+    several = run.receipt.get("nodes", 1) > 1  # what is stored is the head's alone
+    begun = next(streamed, None) if several or not run.is_over else None
     if begun is not None:
         yield begun
         yield from streamed

@@ -206,6 +206,8 @@ def _trigger(trigger: Mapping[str, Any] | None) -> str:
 def _machine(receipt: Receipt, outcome: Outcome, instance: Mapping[str, Any]) -> str:
     name = outcome.get("instance-id") or instance["InstanceId"] or "none"
     kind = f"{receipt.get('instance-type', '?')} {receipt.get('market', '?')}"
+    if (nodes := receipt.get("nodes", 1)) > 1:
+        kind = f"the head of {nodes} nodes, {kind}"
     state = instance["State"]["Name"]
     return f"{name}, {kind}" + ("" if state == "none" else f", {state}")
 

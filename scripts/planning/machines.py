@@ -61,9 +61,10 @@ def _kind(
     where = None
     if zones is not None and offers is not None:
         where = rungs.zones_of(each, zones, offers)
-    over = None
+    over, nodes = None, run.config.nodes
     if standing is not None and said is not None:
-        over = quotas.refusal(rung.instance_type, said.vcpus, standing, run.region)
+        what = f"{nodes} x {rung.instance_type}" if nodes > 1 else rung.instance_type
+        over = quotas.refusal(what, nodes * said.vcpus, standing, run.region)
     offered = where is None or bool(where)
     refusal = over or ""
     if not offered:
@@ -73,7 +74,7 @@ def _kind(
         instance_type=rung.instance_type,
         market=rung.market,
         rungs=each,
-        vcpus=said.vcpus if said else None,
+        vcpus=nodes * said.vcpus if said else None,
         gpus=said.gpus if said else "",
         zones=where,
         price=price if isinstance(price, Price) else None,

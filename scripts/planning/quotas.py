@@ -129,7 +129,12 @@ def types_in(machines: Iterable[tuple[str, str]], quota_codes: Iterable[str]) ->
 
 
 def refusal(kind: str, needed: int, standing: Standing, region: str) -> str | None:
-    """Return why EC2 would refuse a machine for its quota, with the cure; None if it would not."""
+    """Return why EC2 would refuse machines for their quota, with the cure; None if it would not.
+
+    Args:
+        kind: what they are called.
+        needed: vCPUs of all of them.
+    """
     if needed <= standing.free:
         return None
     quota, runs = standing.quota, f", of which {standing.used} run" if standing.used else ""

@@ -25,6 +25,7 @@ class Kind:
     rungs: tuple[Rung, ...]
     """As EC2 would be asked for them."""
     vcpus: int | None
+    """Of all nodes, as its prices are."""
     gpus: str
     """Such as "1 x A10G"; empty without any."""
     zones: tuple[str, ...] | None

@@ -87,8 +87,10 @@ def writes(plan: JobPlan) -> Iterator[str]:
     yield f"the run and its slot in the ledger; its id begins with {run.run_id[:8]}"
     names = f"run.json, {AGENT_KEY}, source/ ({counted(len(plan.files), 'file')})"
     yield f"s3://{run.results_bucket}/{run.prefix.split(run.run_id)[0]}<run id>/: {names}"
+    nodes = run.config.nodes
+    instances = "instance" if nodes == 1 else f"{nodes} instances, each"
     yield (
-        f"stack {run.stack_name}: launch template, instance with {run.volume_size_gb} GiB, "
+        f"stack {run.stack_name}: launch template, {instances} with {run.volume_size_gb} GiB, "
         "schedule that deletes it"
     )
 

@@ -40,7 +40,12 @@ def summary_of(run: RunPlan, most_usd: Decimal | None) -> str:
     hourly = f"{run.price.hourly_usd:.4f}" if run.price else None
     most = None if most_usd is None else f"{most_usd:.4f}"
     said = {"hourly-usd": hourly, "most-usd": most}
-    return summary(said, run.rung.instance_type, run.rung.market, iso(run.deadline))
+    return summary(said, _machines(run), run.rung.market, iso(run.deadline))
+
+
+def _machines(run: RunPlan) -> str:
+    nodes = f"{run.config.nodes} x " if run.config.nodes > 1 else ""
+    return nodes + run.rung.instance_type
 
 
 def summaries(deployment: Deployment, folders: Mapping[str, Path]) -> dict[str, str]:
@@ -62,7 +67,7 @@ def summaries(deployment: Deployment, folders: Mapping[str, Path]) -> dict[str, 
         except ParrisError as error:
             return f"would not be launched: {error}"
         said = costs(receipt(run))
-        return summary(said, run.rung.instance_type, run.rung.market, iso(run.deadline))
+        return summary(said, _machines(run), run.rung.market, iso(run.deadline))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         return dict(zip(folders, pool.map(read, folders), strict=True))

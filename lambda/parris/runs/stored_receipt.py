@@ -66,6 +66,7 @@ def _is_dollars(value: object) -> bool:
 
 _KINDS: Mapping[str, Callable[[object], bool]] = {
     "schema": lambda value: type(value) is int,
+    "nodes": lambda value: type(value) is int and 1 <= value <= 100,
     **dict.fromkeys(
         ("state", "reason", "stack-id", "stack-name", "log-stream", "keep-stack"), _is_text
     ),
