@@ -43,6 +43,7 @@ data "aws_iam_policy_document" "stack" {
       "ec2:DescribeLaunchTemplateVersions",
       "ec2:DescribeLaunchTemplates",
       "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSecurityGroupRules",
       "ec2:DescribeSecurityGroups",
       "ec2:DescribeSubnets",
       "ec2:DescribeVolumes",
@@ -117,15 +118,46 @@ data "aws_iam_policy_document" "stack" {
     }
   }
 
+  # Of a run of several machines: a security group of their own, which lets only itself in.
+  statement {
+    sid       = "CreateGroupsOfNodes"
+    actions   = ["ec2:CreateSecurityGroup"]
+    resources = ["${local.ec2_arn}:security-group/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
+  statement {
+    sid       = "CreateThemWhereTheSubnetIs"
+    actions   = ["ec2:CreateSecurityGroup"]
+    resources = ["${local.ec2_arn}:vpc/*"] # the subnet is the job's to choose
+  }
+
+  statement {
+    sid       = "KeepOurGroupsOfNodes"
+    actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup"]
+    resources = ["${local.ec2_arn}:security-group/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/parris:deployment"
+      values   = [var.name_prefix]
+    }
+  }
+
   statement {
     sid       = "TagWhatItMakes"
     actions   = ["ec2:CreateTags"]
-    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template"] : "${local.ec2_arn}:${type}/*"]
+    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template", "security-group"] : "${local.ec2_arn}:${type}/*"]
 
-    condition { # only as a part of these two calls, never on what is there already
+    condition { # only as a part of these calls, never on what is there already
       test     = "StringEquals"
       variable = "ec2:CreateAction"
-      values   = ["CreateLaunchTemplate", "RunInstances"]
+      values   = ["CreateLaunchTemplate", "CreateSecurityGroup", "RunInstances"]
     }
 
     condition {

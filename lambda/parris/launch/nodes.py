@@ -14,6 +14,9 @@ import json
 
 from ..runs.names import NODE_TAG
 
+TYPES = ("AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress")
+"""What the template of a run of several machines may make besides."""
+
 NODES_SLOT = "      # {{nodes}}\n"
 """Where a template takes what only a run of several machines has: the end of the head's properties,
 which is also the end of the resources."""
@@ -40,6 +43,33 @@ _WORKER = """
       SubnetId: !If [HasSubnet, !Ref SubnetId, !Ref AWS::NoValue]
       AvailabilityZone: !If [HasSubnet, !Ref AWS::NoValue, !GetAtt Instance.AvailabilityZone]
 """
+# Of their own, so that nothing of another run gets in. A rule that names its own group cannot stand
+# within the group: it would depend on itself.
+_GROUP = """
+  Nodes:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: !Sub "Nodes of run ${{RunId}}, which let each other in and nobody else"
+{vpc}      Tags:
+        - {{ Key: Name, Value: !Sub "${{AWS::StackName}} ${{RunId}}" }}
+        - {{ Key: "parris:deployment", Value: !Ref Deployment }}
+        - {{ Key: "parris:job", Value: !Ref Job }}
+        - {{ Key: "parris:run-id", Value: !Ref RunId }}
+        # {{{{tags}}}}
+
+  NodesIn:
+    Type: AWS::EC2::SecurityGroupIngress
+    Properties:
+      GroupId: !GetAtt Nodes.GroupId
+      IpProtocol: "-1"
+      SourceSecurityGroupId: !GetAtt Nodes.GroupId
+"""
+_GROUPS = ('- !Split [",", !Ref SecurityGroupId]\n          - !Ref AWS::NoValue\n',)
+_GROUPS += (
+    '- !Split [",", !Join [",", [!GetAtt Nodes.GroupId, !Ref SecurityGroupId]]]\n'
+    "          - [!GetAtt Nodes.GroupId]\n",
+)
+"""What a machine alone has for its security groups, and what nodes have."""
 _BOOT = """
 Mappings:
   Nodes:
@@ -58,18 +88,21 @@ boot="$(mktemp)" && {{
 _OFF = "shutdown --poweroff now || poweroff --force"
 
 
-def with_nodes(template: str, user_data: str, count: int) -> tuple[str, str]:
+def with_nodes(template: str, user_data: str, count: int, vpc: str) -> tuple[str, str]:
     """Return a template with the slot of nodes filled, and what its launch template boots.
 
     Args:
         user_data: of a run's machine, as `render.render_user_data` returns it.
+        vpc: where they are to be; "" for the default one.
     """
     if count == 1:
         return template.replace(NODES_SLOT, ""), user_data
     packed = base64.b64encode(gzip.compress(user_data.encode(), mtime=0)).decode()
     script = json.dumps(_UNPACK.format(packed=packed, off=_OFF))
+    template = template.replace(*_GROUPS)
     resources = _NODE.format(tag=NODE_TAG, rank=0, head="")
     for rank in range(1, count):
         resources += _WORKER.format(rank=rank) + _NODE.format(tag=NODE_TAG, rank=rank, head=_HEAD)
+    resources += _GROUP.format(vpc=f"      VpcId: {vpc}\n" if vpc else "")
     whole = template.replace(NODES_SLOT, resources) + _BOOT.format(script=script)
     return whole, f"#!/bin/bash\n{_OFF}\n"

@@ -218,23 +218,32 @@ def read_template(
     return storage.read_job_file(plan.job, name).text
 
 
+def read_vpc(plan: RunPlan, clients: Clients) -> str:
+    """Return where the security group of several machines is to be; "" for the default VPC."""
+    if plan.config.nodes == 1 or not plan.rung.subnet_id:
+        return ""
+    found = clients.ec2().describe_subnets(SubnetIds=[plan.rung.subnet_id])
+    return found["Subnets"][0]["VpcId"]
+
+
 def stack_call(
-    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine
+    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine, vpc: str = ""
 ) -> StackCall:
     user_data = render.render_user_data(machine.user_data, plan)
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
+    template, user_data = nodes.with_nodes(template, user_data, plan.config.nodes, vpc)
     template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
-    template, user_data = nodes.with_nodes(template, user_data, plan.config.nodes)
+    types = render.RESOURCE_TYPES + (nodes.TYPES if plan.config.nodes > 1 else ())
     return StackCall(
         name=plan.stack_name,
         run_id=plan.run_id,
         attempt=plan.attempt,
         deployment=plan.deployment,
-        template=render.render_template(template, user_data, plan.attempt, source),
+        template=render.render_template(template, user_data, plan.attempt, source, types),
         parameters=render.stack_parameters(
             plan, image, settings.scheduler_role_arn, settings.schedule_group
         ),
         tags=render.stack_tags(plan, settings.stack_tags),
         role_arn=settings.stack_role_arn,
-        resource_types=render.RESOURCE_TYPES,
+        resource_types=types,
     )

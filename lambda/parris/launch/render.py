@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from shlex import quote
 
@@ -68,13 +68,22 @@ def render_user_data(script: str, plan: RunPlan) -> str:
     return text
 
 
-def render_template(template: str, user_data: str, attempt: int, source: str) -> str:
+def render_template(
+    template: str,
+    user_data: str,
+    attempt: int,
+    source: str,
+    types: Sequence[str] = RESOURCE_TYPES,
+) -> str:
     """Return the template body with the machine's first boot in its slot, and its number.
+
+    Args:
+        types: of the resources that it may make.
 
     Raises:
         InvalidConfig: if the template has no slot, or is longer than CloudFormation takes.
     """
-    problems = template_problems(template)
+    problems = template_problems(template, types)
     body = template.replace(USER_DATA_SLOT, base64.b64encode(user_data.encode()).decode())
     body = body.replace(ATTEMPT_SLOT, str(attempt))
     size = len(body.encode())
@@ -85,7 +94,7 @@ def render_template(template: str, user_data: str, attempt: int, source: str) ->
     return body
 
 
-def template_problems(template: str) -> list[str]:
+def template_problems(template: str, types: Sequence[str] = RESOURCE_TYPES) -> list[str]:
     """Return why a job's own template could not or may not run a training, without asking AWS.
 
     No YAML library is at hand, so this reads words, escapes undone, and rather refuses too much.
@@ -102,7 +111,7 @@ def template_problems(template: str) -> list[str]:
             f"out cloudformation_template_filename (the original's {ORIGINAL_TEMPLATE} is not "
             "needed)"
         )
-    for kind in sorted(set(_TYPE.findall(text)) - set(RESOURCE_TYPES)):
+    for kind in sorted(set(_TYPE.findall(text)) - set(types)):
         problems.append(
             f"resource type {kind}: the stack's role may only make {', '.join(RESOURCE_TYPES)}"
         )
