@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
+from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
-from scripts.local import instance_resource, run_instances, schedules
+from scripts.local import instance_resource, run_instances, schedules, security_group_rule
 
 Properties = Mapping[str, Any]
 
@@ -116,6 +117,35 @@ def _schedule_calls(step: str, arguments: Sequence[Any]) -> Iterator[Call]:
             yield Call(action=action, resource=place)
 
 
+def _group_calls(step: str, arguments: Sequence[Any]) -> Iterator[Call]:
+    identifier, former, wanted = _steps(step, arguments)
+    place = f"arn:aws:ec2:{get_region()}:{get_account_id()}"
+    ours, tags = f"{place}:security-group/{identifier or '*'}", _tags(wanted)
+    for action in permissions(security_group_rule.GROUP, step, _used(step, former, wanted)):
+        context = run_instances.request_tags(tags)
+        if action.startswith("ec2:Describe"):
+            yield Call(action=action)
+        elif action == "ec2:CreateSecurityGroup":
+            yield Call(action=action, resource=ours, context=context)
+            vpc = wanted.get("VpcId") or ec2._DEFAULT_VPC_ID
+            yield Call(action=action, resource=f"{place}:vpc/{vpc}")
+        elif step == "create" and action == "ec2:CreateTags":
+            context["ec2:CreateAction"] = "CreateSecurityGroup"
+            yield Call(action=action, resource=ours, context=context)
+        elif action in ("ec2:CreateTags", "ec2:DeleteTags"):
+            yield from _tag_changes(action, ours, _tags(former), tags)
+        else:
+            yield Call(action=action, resource=ours)
+
+
+def _rule_calls(step: str, arguments: Sequence[Any]) -> Iterator[Call]:
+    _, former, wanted = _steps(step, arguments)
+    place = f"arn:aws:ec2:{get_region()}:{get_account_id()}:security-group"
+    for action in permissions(security_group_rule.TYPE, step, _used(step, former, wanted)):
+        described = action.startswith("ec2:Describe")
+        yield Call(action=action, resource="*" if described else f"{place}/{wanted['GroupId']}")
+
+
 def _tag_changes(
     action: str, resource: str, before: Mapping[str, str], after: Mapping[str, str]
 ) -> Iterator[Call]:
@@ -138,5 +168,7 @@ CALLS: dict[str, Callable[[str, Sequence[Any]], Iterator[Call]]] = {
     instance_resource.TYPE: _instance_calls,
     "AWS::EC2::LaunchTemplate": _template_calls,
     schedules.TYPE: _schedule_calls,
+    security_group_rule.GROUP: _group_calls,
+    security_group_rule.TYPE: _rule_calls,
 }
 """By resource type: the calls of a step, given the arguments of MiniStack's handler."""

@@ -53,6 +53,11 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
         raise InvalidLaunch(message[1].decode() if message else "Invalid IAM Instance Profile")
     interface = (request.get("NetworkInterfaces") or [{}])[0]
     subnet = placement.subnet_for(request)
+    for group in request.get("SecurityGroupIds") or []:
+        if ec2._security_groups[group]["VpcId"] != ec2._subnets[subnet]["VpcId"]:
+            raise InvalidLaunch(
+                f"Security group {group} and subnet {subnet} belong to different networks."
+            )
     (record,) = ec2._launch_instances_internal(
         image_id=request["ImageId"],
         instance_type=placement.instance_type(request),

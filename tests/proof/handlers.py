@@ -15,6 +15,8 @@ DATA = ROOT / "scripts/local/handler_permissions.json"
 USED: Mapping[str, tuple[str, ...]] = {
     "AWS::EC2::Instance": ("LaunchTemplate", "SubnetId"),
     "AWS::EC2::LaunchTemplate": ("LaunchTemplateData", "TagSpecifications"),
+    "AWS::EC2::SecurityGroup": ("GroupDescription", "VpcId"),
+    "AWS::EC2::SecurityGroupIngress": ("GroupId", "IpProtocol", "SourceSecurityGroupId"),
     "AWS::Scheduler::Schedule": (),
 }
 """The properties that training-stack.yaml sets.

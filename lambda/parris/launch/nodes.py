@@ -27,7 +27,7 @@ _NODE = """      Tags:
         Fn::Base64: !Join
           - ""
           - - "#!/bin/bash\\nnode='export PARRIS_NODE_RANK={rank}"
-{head}            - !FindInMap [Nodes, Boot, Script]
+{head}            - !FindInMap [NodeBoot, Rest, Script]
 """
 _HEAD = """            - " PARRIS_HEAD="
             - !GetAtt Instance.PrivateIp
@@ -72,8 +72,8 @@ _GROUPS += (
 """What a machine alone has for its security groups, and what nodes have."""
 _BOOT = """
 Mappings:
-  Nodes:
-    Boot:
+  NodeBoot:
+    Rest:
       Script: {script}
 """
 # A machine that cannot unpack its boot has no power-off of its own yet, and so goes off at once.

@@ -18,6 +18,8 @@ _INSTANCE = f"{_EC2}:instance/i-0123456789abcdef0"
 _VOLUME = f"{_EC2}:volume/vol-0123456789abcdef0"
 _SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule"
 _SPOT = f"{_EC2}:spot-instances-request/sir-0"
+_GROUP = f"{_EC2}:security-group/sg-0123456789abcdef0"
+_IN_VPC = "service authorization reference, CreateSecurityGroup: the VPC is a resource of its own"
 _INTERFACE = f"{_EC2}:network-interface/eni-0"
 _IMAGE = "arn:aws:ec2:{region}::image/ami-0"
 _ROLE = "arn:aws:iam::{account}:role"
@@ -52,6 +54,7 @@ NEEDS: Rows = [
             "ec2:DescribeLaunchTemplateVersions",
             "ec2:DescribeLaunchTemplates",
             "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroupRules",
             "ec2:DescribeSecurityGroups",
             "ec2:DescribeSubnets",
             "ec2:DescribeVolumes",
@@ -123,6 +126,24 @@ NEEDS: Rows = [
     ),
     ("ec2:CreateTags", _INSTANCE, _TAGS_LATER, {**_BORN, **OURS}),
     ("ec2:CreateTags", _INSTANCE, _TAGS_LATER, {**OURS, "aws:TagKeys": ["Name"]}),
+    ("ec2:CreateSecurityGroup", _GROUP, _HANDLERS, _BORN),
+    ("ec2:CreateSecurityGroup", f"{_EC2}:vpc/vpc-0", _IN_VPC),
+    (
+        [
+            "ec2:AuthorizeSecurityGroupIngress",
+            "ec2:RevokeSecurityGroupIngress",
+            "ec2:DeleteSecurityGroup",
+        ],
+        _GROUP,
+        _HANDLERS,
+        OURS,
+    ),
+    (
+        "ec2:CreateTags",
+        _GROUP,
+        _HANDLERS,
+        {**_BORN, "ec2:CreateAction": "CreateSecurityGroup"},
+    ),
     (_ENCRYPTS, _KEYS, _VOLUMES, _BY_EC2, NO_KEY),
     ("kms:CreateGrant", _KEYS, _VOLUMES, _GRANT, NO_KEY),
     ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS),
@@ -193,6 +214,23 @@ REFUSALS: Rows = [
         "what is no launch template",
         OURS,
     ),
+    ("ec2:CreateSecurityGroup", _GROUP, "another's at birth", _BORN_ANOTHERS),
+    ("ec2:CreateSecurityGroup", _GROUP, "nobody's at birth"),
+    *(
+        (
+            [
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:RevokeSecurityGroupIngress",
+                "ec2:DeleteSecurityGroup",
+            ],
+            _GROUP,
+            why,
+            whose,
+        )
+        for why, whose in (("another's group", ANOTHERS), ("nobody's group", {}))
+    ),
+    ("ec2:AuthorizeSecurityGroupEgress", _GROUP, "what no run changes", OURS),
+    ("ec2:CreateTags", _GROUP, "a group that is there becomes ours", _BORN),
     ("ec2:CreateTags", _INSTANCE, "what is there already becomes ours", _BORN),
     ("ec2:CreateTags", _INSTANCE, "another's becomes ours", {**_BORN, **ANOTHERS}),
     ("ec2:CreateTags", _INSTANCE, "ours is given away", {**_BORN_ANOTHERS, **OURS}),
