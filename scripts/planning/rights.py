@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parris.jobs.retry import SPOT
-from parris.launch.render import RESOURCE_TYPES, stack_tags
+from parris.launch.render import resource_types, stack_tags
 from parris.runs.plan import RunPlan
 from parris.settings import Settings
 
@@ -71,7 +71,7 @@ def questions(
         resources=(f"arn:{partition}:cloudformation:{here}:stack/{plan.stack_name}/*",),
         context={
             **born,
-            "cloudformation:ResourceTypes": RESOURCE_TYPES,
+            "cloudformation:ResourceTypes": resource_types(plan),
             "cloudformation:RoleArn": settings.stack_role_arn,
         },
     )
@@ -105,6 +105,17 @@ def questions(
         resources=made,
         context={**born, "ec2:CreateAction": "RunInstances"},
     )
+    if plan.config.nodes > 1:
+        group = (f"{ec2}:security-group/*",)
+        yield Question(
+            role_arn=stack, actions=("ec2:CreateSecurityGroup",), resources=group, context=born
+        )
+        yield Question(
+            role_arn=stack,
+            actions=("ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteSecurityGroup"),
+            resources=group,
+            context=ours,
+        )
     yield Question(
         role_arn=stack,
         actions=("scheduler:CreateSchedule",),

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from hcl2 import SerializationOptions
 
-from parris.launch.render import RESOURCE_TYPES
+from parris.launch.render import NODE_TYPES, RESOURCE_TYPES
 from parris.runs.record import LEASE
 from parris.settings import REAP_VARIABLES, VARIABLES
 from scripts import package_lambda
@@ -191,7 +191,7 @@ def test_a_launch_passes_exactly_the_parameters_of_the_template() -> None:
 
 def test_a_launch_may_name_exactly_the_types_that_it_names() -> None:
     [values] = [block["resource_types"] for block in hcl("launch.tf")["locals"]]
-    assert values == list(RESOURCE_TYPES)
+    assert values == [*RESOURCE_TYPES, *NODE_TYPES]
 
 
 def test_terraform_asks_before_it_destroys_anything_of_the_deployment() -> None:

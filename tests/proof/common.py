@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parris.launch.render import RESOURCE_TYPES
+from parris.launch.render import NODE_TYPES, RESOURCE_TYPES
 from tests.proof.table import Context, Rows
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/parris-digits/0"
@@ -15,7 +15,7 @@ TAGGED_AS_OURS: Context = {
     "aws:RequestTag/parris:deployment": "{deployment}",
     "aws:TagKeys": ["parris:deployment", "parris:job", "parris:run-id"],
 }
-OF_OUR_TYPES: Context = {"cloudformation:ResourceTypes": list(RESOURCE_TYPES)}
+OF_OUR_TYPES: Context = {"cloudformation:ResourceTypes": [*RESOURCE_TYPES, *NODE_TYPES]}
 OF_ANOTHER_TYPE: Context = {"cloudformation:ResourceTypes": [*RESOURCE_TYPES, "AWS::IAM::Role"]}
 
 

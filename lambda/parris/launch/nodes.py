@@ -14,9 +14,6 @@ import json
 
 from ..runs.names import NODE_TAG
 
-TYPES = ("AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress")
-"""What the template of a run of several machines may make besides."""
-
 NODES_SLOT = "      # {{nodes}}\n"
 """Where a template takes what only a run of several machines has: the end of the head's properties,
 which is also the end of the resources."""

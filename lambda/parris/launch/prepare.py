@@ -233,7 +233,7 @@ def stack_call(
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
     template, user_data = nodes.with_nodes(template, user_data, plan.config.nodes, vpc)
     template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
-    types = render.RESOURCE_TYPES + (nodes.TYPES if plan.config.nodes > 1 else ())
+    types = render.resource_types(plan)
     return StackCall(
         name=plan.stack_name,
         run_id=plan.run_id,

@@ -27,7 +27,10 @@ MAX_TEMPLATE_BYTES = 51_200
 """CloudFormation user guide, "Understand CloudFormation quotas": template body in a request."""
 
 RESOURCE_TYPES = ("AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule")
-"""What a template may make. The stack's role may create nothing else."""
+"""What a template may make."""
+NODE_TYPES = ("AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress")
+"""What that of a run of several machines may make besides. The stack's role may create nothing
+else."""
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U000([0-9a-fA-F]{5}))")
 _FOLD = re.compile(r"\\\r?\n[ \t]*")
@@ -92,6 +95,11 @@ def render_template(
     if problems:
         raise InvalidConfig(source, problems)
     return body
+
+
+def resource_types(plan: RunPlan) -> tuple[str, ...]:
+    """Return what the stack of a run may hold."""
+    return RESOURCE_TYPES + (NODE_TYPES if plan.config.nodes > 1 else ())
 
 
 def template_problems(template: str, types: Sequence[str] = RESOURCE_TYPES) -> list[str]:

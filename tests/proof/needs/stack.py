@@ -18,6 +18,11 @@ _INSTANCE = f"{_EC2}:instance/i-0123456789abcdef0"
 _VOLUME = f"{_EC2}:volume/vol-0123456789abcdef0"
 _SCHEDULE = "arn:aws:scheduler:{region}:{account}:schedule"
 _SPOT = f"{_EC2}:spot-instances-request/sir-0"
+_GROUP_CALLS = [
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:DeleteSecurityGroup",
+    "ec2:RevokeSecurityGroupIngress",
+]
 _GROUP = f"{_EC2}:security-group/sg-0123456789abcdef0"
 _IN_VPC = "service authorization reference, CreateSecurityGroup: the VPC is a resource of its own"
 _INTERFACE = f"{_EC2}:network-interface/eni-0"
@@ -129,11 +134,7 @@ NEEDS: Rows = [
     ("ec2:CreateSecurityGroup", _GROUP, _HANDLERS, _BORN),
     ("ec2:CreateSecurityGroup", f"{_EC2}:vpc/vpc-0", _IN_VPC),
     (
-        [
-            "ec2:AuthorizeSecurityGroupIngress",
-            "ec2:RevokeSecurityGroupIngress",
-            "ec2:DeleteSecurityGroup",
-        ],
+        _GROUP_CALLS,
         _GROUP,
         _HANDLERS,
         OURS,
@@ -218,16 +219,19 @@ REFUSALS: Rows = [
     ("ec2:CreateSecurityGroup", _GROUP, "nobody's at birth"),
     *(
         (
-            [
-                "ec2:AuthorizeSecurityGroupIngress",
-                "ec2:RevokeSecurityGroupIngress",
-                "ec2:DeleteSecurityGroup",
-            ],
+            _GROUP_CALLS,
             _GROUP,
             why,
             whose,
         )
         for why, whose in (("another's group", ANOTHERS), ("nobody's group", {}))
+    ),
+    ("ec2:CreateSecurityGroup", _INSTANCE, "what is no group", _BORN),
+    (
+        _GROUP_CALLS,
+        _INSTANCE,
+        "what is no group",
+        OURS,
     ),
     ("ec2:AuthorizeSecurityGroupEgress", _GROUP, "what no run changes", OURS),
     ("ec2:CreateTags", _GROUP, "a group that is there becomes ours", _BORN),
