@@ -226,7 +226,7 @@ def test_the_sample_jobs_are_sound() -> None:
     from scripts.jobs import jobs
 
     folders = jobs.job_folders()
-    assert set(folders) == {"default", "monte-carlo"}
+    assert set(folders) == {"ddp", "default", "monte-carlo"}
     for job, folder in folders.items():
         assert jobs.check_job(job, folder)[1] == []
     # The keys of a template that people copy stay those that a launch passes.
