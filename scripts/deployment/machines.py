@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.runs.lifecycle import APPEARING
+from parris.runs.names import NODE_TAG
 from scripts.deployment.outputs import Deployment
 
 _VALUES = 200
@@ -14,17 +15,26 @@ _VALUES = 200
 
 
 def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
-    """Return a run's newest instance; its state is "none" if EC2 does not know one (any more)."""
+    """Return a run's newest instance, of several nodes the newest head.
+
+    Its state is "none" if EC2 does not know one (any more).
+    """
     answer = deployment.client("ec2").describe_instances(
         Filters=[
             {"Name": "tag:parris:run-id", "Values": [run_id]},
             {"Name": "tag:parris:deployment", "Values": [deployment.deployment]},
         ]
     )
-    found = [found for each in answer["Reservations"] for found in each["Instances"]]
+    every = [found for each in answer["Reservations"] for found in each["Instances"]]
+    found = [one for one in every if _rank(one) == "0"]
     # A run may have had several, of which EC2 lists the last for about an hour after its end.
     found.sort(key=lambda instance: instance["LaunchTime"])
     return dict(found[-1]) if found else {"InstanceId": "", "State": {"Name": "none"}}
+
+
+def _rank(instance: Mapping[str, Any]) -> str:
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return tags.get(NODE_TAG, "0")
 
 
 def instance_of(stack: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parris.jobs.config import COST, FIELDS, FIXED_TIME, LIMITS, LONGEST_OF_SEVERAL, RETRY
+from parris.jobs.config import (
+    COST,
+    FIELDS,
+    FIXED_TIME,
+    LIMITS,
+    LONGEST_OF_SEVERAL,
+    OUR_TEMPLATES,
+    RETRY,
+)
 from parris.jobs.config import OPTIONS as GROUPS
 from parris.jobs.fields import (
     MOST,
@@ -158,6 +166,7 @@ def schema() -> dict[str, Any]:
             _needs(FIXED_TIME, "time-limit"),
             _needs(COST, "cost-limit"),
             _several_at_once(),
+            _nodes(),
         ],
     }
 
@@ -200,11 +209,11 @@ def _not_in_both_places() -> list[dict[str, Any]]:
 
 
 def _is(key: str, chosen: Any) -> dict[str, Any]:
-    return {
-        "anyOf": [
-            {"required": [name], "properties": {name: {"const": chosen}}} for name in spellings(key)
-        ]
-    }
+    return _fits(key, {"const": chosen})
+
+
+def _fits(key: str, kind: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [{"required": [name], "properties": {name: kind}} for name in spellings(key)]}
 
 
 def _needs(method: str, limit: str) -> dict[str, Any]:
@@ -223,6 +232,12 @@ def _several_at_once() -> dict[str, Any]:
             "properties": dict.fromkeys(spellings("training-job-name"), name),
         },
     }
+
+
+def _nodes() -> dict[str, Any]:
+    several = _fits("nodes", {"type": "integer", "minimum": 2})
+    own = _fits("cloudformation-template-filename", {"not": {"enum": list(OUR_TEMPLATES)}})
+    return {"not": {"allOf": [several, own]}}
 
 
 def _has(key: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from parris.errors import InvalidConfig
-from parris.jobs.config import FIELDS, LIMITS, RETRY, read_config
+from parris.jobs.config import FIELDS, LIMITS, OUR_TEMPLATES, RETRY, read_config
 from parris.jobs.config import OPTIONS as GROUPS
 from parris.jobs.fields import (
     MOST,
@@ -198,7 +198,9 @@ def test_both_accept_what_is_sound(config: dict[str, Any]) -> None:
     both = any(config.get(name) for name in spellings("several-at-once")) and any(
         config.get(name) for name in spellings("stack-replacement")
     )
-    assert accepted(config) == (not missing and not both)
+    template = {config.get(name) for name in spellings("cloudformation-template-filename")}
+    own = config.get("nodes", 1) > 1 and bool(template - {None, *OUR_TEMPLATES})
+    assert accepted(config) == (not missing and not both and not own)
 
 
 @settings(max_examples=6 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])

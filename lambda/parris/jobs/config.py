@@ -196,7 +196,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
     if read["several-at-once"]:
         problems += _problems_of_several(read)
-    if read["nodes"] != 1 and read["cloudformation-template-filename"] not in OUR_TEMPLATES:
+    if read["nodes"] > 1 and read["cloudformation-template-filename"] not in OUR_TEMPLATES:
         problems.append("nodes: a job's own template makes one machine; leave one of them out")
     if problems:
         raise InvalidConfig(source, problems)
