@@ -88,7 +88,7 @@ def test_it_is_called_from_anywhere_under_any_path_and_by_a_link(
     link.symlink_to(os.path.relpath(clone / "parris", link.parent))
     for program in (clone / "parris", link):
         done = parris("upload", "--check", program=program, cwd=elsewhere)
-        assert done.stdout == "ddp, default, monte-carlo: no problem found\n", done.stderr
+        assert done.stdout == "default, ddp, monte-carlo: no problem found\n", done.stderr
         assert done.returncode == 0
 
 
