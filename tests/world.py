@@ -61,7 +61,8 @@ EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
 
 def start_machine(stack_id: str, tags: Mapping[str, str], at: datetime) -> str:
     """Start the machine that a run's stack would hold, whose tags are given; return its id."""
-    known = {name: tags[name] for name in ("parris:deployment", "parris:job", "parris:run-id")}
+    names = ("parris:deployment", "parris:job", "parris:run-id", "parris:node")
+    known = {name: tags[name] for name in names if name in tags}
     named: Any = [{"Key": key, "Value": value} for key, value in known.items()]
     [instance] = boto3.client("ec2", region_name="us-east-1").run_instances(
         ImageId=IMAGE,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,35 +57,44 @@ def losses(clone: Clone, job: str, outcome: dict[str, Any]) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in lines}
 
 
-def test_two_nodes_and_a_run_that_loses_one_come_to_the_loss_of_one_machine(
-    clone: Clone, tmp_path: Path
+def stored(clone: Clone, job: str, run_id: str) -> bool:
+    """Return whether a checkpoint of a run is stored.
+
+    Raises:
+        AssertionError: if the run is over.
+    """
+    outcome = clone.read(job, run_id, "outcome.json")
+    assert outcome is None, outcome.decode()
+    content = clone.client("s3").list_objects_v2(
+        Bucket=clone.outputs["results_bucket"], Prefix=f"runs/{job}/{run_id}/machines/"
+    )
+    return any(one["Key"].endswith("checkpoint.pt") for one in content.get("Contents", []))
+
+
+def test_a_run_that_loses_a_node_and_one_of_two_nodes_come_to_the_loss_of_one_machine(
+    clone: Clone,
 ) -> None:
-    del tmp_path
     found = {}
-    for job, nodes in (("ddp-one", 1), ("ddp-two", 2)):
-        answer = begin(clone, job, nodes)
-        outcome = clone.outcome(job, answer["run-id"], 240)
-        assert outcome["state"] == "succeeded", outcome
-        assert_nothing_is_left(clone, answer)
-        found[job] = losses(clone, job, outcome)
     with Watch(clone, "ddp-killed") as watch:
         answer = begin(clone, "ddp-killed", 2, pause=4)
         worker = watch.node(1, 1)
-
-        def stored() -> bool:
-            content = clone.client("s3").list_objects_v2(
-                Bucket=clone.outputs["results_bucket"],
-                Prefix=f"runs/ddp-killed/{answer['run-id']}/machines/",
-            )
-            return any(one["Key"].endswith("checkpoint.pt") for one in content.get("Contents", []))
-
-        wait_for(stored, 180)
+        try:
+            wait_for(lambda: stored(clone, "ddp-killed", answer["run-id"]), 180)
+        except AssertionError as error:
+            error.add_note(clone.make("logs", "LOCAL=1", f"RUN={answer['run-id']}").stdout[-4000:])
+            raise
         take(clone, worker)
         outcome = clone.outcome("ddp-killed", answer["run-id"], 300)
         assert_nothing_is_left(clone, answer)
     assert outcome["state"] == "succeeded", outcome
     assert [one["ended-by"] for one in outcome["attempts"]] == ["node", "trainer"]
     found["ddp-killed"] = losses(clone, "ddp-killed", outcome)
+    for job, nodes in (("ddp-one", 1), ("ddp-two", 2)):
+        answer = begin(clone, job, nodes)
+        outcome = clone.outcome(job, answer["run-id"], 240)
+        assert outcome["state"] == "succeeded", outcome
+        assert_nothing_is_left(clone, answer)
+        found[job] = losses(clone, job, outcome)
     for job in ("ddp-two", "ddp-killed"):
         assert set(found[job]) == set(found["ddp-one"]) == set(range(1, 7))
         for epoch, loss in found["ddp-one"].items():

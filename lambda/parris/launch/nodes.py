@@ -12,6 +12,8 @@ import base64
 import gzip
 import json
 
+from ..errors import InvalidConfig
+from ..jobs.config import ORIGINAL_TEMPLATE
 from ..runs.names import NODE_TAG
 
 NODES_SLOT = "      # {{nodes}}\n"
@@ -91,11 +93,16 @@ def with_nodes(template: str, user_data: str, count: int, vpc: str) -> tuple[str
     Args:
         user_data: of a run's machine, as `render.render_user_data` returns it.
         vpc: where they are to be; "" for the default one.
+
+    Raises:
+        InvalidConfig: if it is a job's own.
     """
     if count == 1:
         return template.replace(NODES_SLOT, ""), user_data
     packed = base64.b64encode(gzip.compress(user_data.encode(), mtime=0)).decode()
     script = json.dumps(_UNPACK.format(packed=packed, off=_OFF))
+    if NODES_SLOT not in template:  # the job has a file of the name that ours had
+        raise InvalidConfig(ORIGINAL_TEMPLATE, ["nodes: a job's own template makes one machine"])
     template = template.replace(*_GROUPS)
     resources = _NODE.format(tag=NODE_TAG, rank=0, head="")
     for rank in range(1, count):
