@@ -1,7 +1,7 @@
 """A small network learns a function on several machines: DistributedDataParallel by gloo or NCCL.
 
 The batch of all processes together is always the same 64 samples, in an order that follows from the
-epoch alone, so one, two and four machines come to the same loss. Rank 0 saves a checkpoint after
+epoch alone, so one, two and four machines come to the same loss. The head saves a checkpoint after
 each epoch; whoever begins later goes on from it.
 """
 
@@ -21,6 +21,8 @@ SAMPLES, BATCH = 512, 64
 EPOCHS = int(os.environ.get("PARRIS_PARAM_EPOCHS", "10"))
 PAUSE = float(os.environ.get("PARRIS_PARAM_PAUSE", "0"))  # seconds an epoch, for a look at it
 OUTPUT = Path(os.environ["PARRIS_OUTPUT_DIR"])
+# torchrun gives ranks of its own, by which rank 0 may be on any machine: c10d sorts them by name.
+WRITES = os.environ.get("PARRIS_NODE_RANK", "0") == "0" and os.environ["LOCAL_RANK"] == "0"
 CHECKPOINT = Path(os.environ["PARRIS_CHECKPOINT_DIR"]) / "checkpoint.pt"
 
 
@@ -68,7 +70,7 @@ def main() -> None:
             total += loss.detach()
         distributed.all_reduce(total)
         mean = float(total) / world / (SAMPLES // BATCH)
-        if rank == 0:
+        if WRITES:
             save(network, optimizer, epoch)
             with (OUTPUT / "metrics.jsonl").open("a") as file:
                 print(json.dumps({"step": epoch, "loss": mean}), file=file)
