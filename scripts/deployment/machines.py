@@ -34,7 +34,7 @@ def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
 
 def _rank(instance: Mapping[str, Any]) -> str:
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    return tags.get(NODE_TAG, "0")
+    return str(tags.get(NODE_TAG, "0"))
 
 
 def instance_of(stack: Mapping[str, Any] | None) -> str:

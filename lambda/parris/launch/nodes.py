@@ -63,8 +63,8 @@ _GROUP = """
       IpProtocol: "-1"
       SourceSecurityGroupId: !GetAtt Nodes.GroupId
 """
-_GROUPS = ('- !Split [",", !Ref SecurityGroupId]\n          - !Ref AWS::NoValue\n',)
-_GROUPS += (
+_GROUPS = (
+    '- !Split [",", !Ref SecurityGroupId]\n          - !Ref AWS::NoValue\n',
     '- !Split [",", !Join [",", [!GetAtt Nodes.GroupId, !Ref SecurityGroupId]]]\n'
     "          - [!GetAtt Nodes.GroupId]\n",
 )
