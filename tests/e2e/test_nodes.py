@@ -181,6 +181,17 @@ def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
 ) -> None:
     with Watch(clone, "pair") as watch:
         answer = begin(clone, "pair", trace, epochs=3)
+        wait_for(lambda: len(watch.nodes) == 2, 60)
+        groups = [one["SecurityGroups"] for one in clone.instances("pair")]
+        group = groups[0][0]["GroupId"]
+        assert [[one["GroupId"] for one in each] for each in groups] == [[group], [group]]
+        ec2 = clone.client("ec2")
+        [rule] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
+            "IpPermissions"
+        ]
+        assert rule["IpProtocol"] == "-1"
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [group]
+        assert rule["IpRanges"] == []
         outcome = clone.outcome("pair", answer["run-id"], 120)
         assert_nothing_is_left(clone, answer)
     assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer"), outcome

@@ -20,7 +20,7 @@ from parris.aws.instances import _heads, read_machine
 from parris.errors import InvalidConfig
 from parris.jobs.config import MOST_NODES, read_config
 from parris.launch import prepare
-from parris.launch.render import MAX_TEMPLATE_BYTES
+from parris.launch.render import MAX_TEMPLATE_BYTES, NODE_TYPES, RESOURCE_TYPES
 from parris.runs.budget import Price
 from parris.runs.lifecycle import Facts, Machine, judge
 from parris.runs.priced import within_budget
@@ -84,6 +84,38 @@ def test_what_is_rendered_for_nodes_is_sound(nodes: int, tmp_path: Path) -> None
     lint = [ROOT / ".venv/bin/python", ROOT / ".venv/bin/cfn-lint", path]
     done = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_nodes_are_in_a_group_of_their_own_in_the_vpc_of_the_subnet() -> None:
+    subnet = plan('{"nodes": 2, "subnet-id": "subnet-0123456789abcdef0"}')
+    asked: list[Any] = []
+
+    def describe_subnets(**words: Any) -> Any:
+        asked.append(words)
+        return {"Subnets": [{"VpcId": "vpc-1"}]}
+
+    clients: Any = SimpleNamespace(ec2=lambda: SimpleNamespace(describe_subnets=describe_subnets))
+    assert prepare.read_vpc(subnet, clients) == "vpc-1"
+    assert asked == [{"SubnetIds": ["subnet-0123456789abcdef0"]}]
+    for without in (plan('{"nodes": 2}'), plan('{"subnet-id": "subnet-0123456789abcdef0"}')):
+        assert prepare.read_vpc(without, clients) == ""
+    call = prepare.stack_call(subnet, SETTINGS, MACHINE.template, IMAGE, MACHINE, "vpc-1")
+    assert "      VpcId: vpc-1\n" in call.template
+    assert "VpcId" not in template(2)
+    # Its own group, and those that are named beside it.
+    groups = call.template.partition("SecurityGroupIds:")[2].splitlines()[1:4]
+    assert [line.strip() for line in groups] == [
+        "- HasSecurityGroup",
+        '- !Split [",", !Join [",", [!GetAtt Nodes.GroupId, !Ref SecurityGroupId]]]',
+        "- [!GetAtt Nodes.GroupId]",
+    ]
+    assert call.resource_types == (*RESOURCE_TYPES, *NODE_TYPES)
+
+
+def test_a_template_of_the_jobs_own_that_bears_our_name_is_refused() -> None:
+    own = MACHINE.template.replace("      # {{nodes}}\n", "")
+    with pytest.raises(InvalidConfig, match="a job's own template makes one machine"):
+        prepare.stack_call(plan('{"nodes": 2}'), SETTINGS, own, IMAGE, MACHINE)
 
 
 def test_a_node_boots_what_a_machine_alone_boots_with_its_rank_and_the_heads_address(
