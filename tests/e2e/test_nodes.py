@@ -249,6 +249,20 @@ def test_a_head_that_dies_takes_its_workers_along(clone: Clone, trace: Trace) ->
     assert trace.epochs(2)[0] > 1
 
 
+def test_all_nodes_may_be_taken_at_once(clone: Clone, trace: Trace) -> None:
+    with Watch(clone, "all-taken") as watch:
+        answer = begin(clone, "all-taken", trace, epochs=12, market="spot")
+        first = [watch.node(1, rank) for rank in (0, 1)]
+        trace.wait(1, 3)
+        for one in first:
+            take(clone, one, notice=15)
+        outcome = clone.outcome("all-taken", answer["run-id"], 240)
+        assert_nothing_is_left(clone, answer)
+    assert outcome["state"] == "succeeded", outcome
+    assert [one["ended-by"] for one in outcome["attempts"]] == ["spot", "trainer"]
+    assert trace.epochs(2)[0] == trace.epochs(1)[-1] + 1  # on notice nothing is lost
+
+
 def test_capacity_for_two_of_three_is_capacity_for_none(clone: Clone, trace: Trace) -> None:
     wanted: Any = {"nodes": 3, "instance-type": ["c5.large", "m5.large"]}
     rule = {"instance-type": "c5.large", "error": "InsufficientInstanceCapacity", "after": 2}
