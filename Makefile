@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 VERBS := demo drill init deploy local-up local-down local-env local-mail bucket plan upload-config \
-  launch status costs logs shell results report stop extend rerun compare jobs schedules fire clean-stacks \
+  launch grid status costs logs shell results report stop extend rerun compare jobs schedules fire clean-stacks \
   destroy
 DEVELOPER := help test test-fast coverage test-boot test-report check check-image prove faults bench package \
   format lock venv \
@@ -87,6 +87,7 @@ results: ## fetch a run's results to results/<job>/<run-id>/; ONLY=…
 report: ## write one HTML file with runs, curves and costs; RUNS=a,b
 stop: ## end a run early, its results stored first; RUN=id
 extend: ## give a run more time, within the caps; RUN=id MINUTES=30
+grid: ## start many runs of a job, and find the best; JOB=name
 rerun: ## start a run again as it was; RUN=id, by default the newest
 compare: ## show what differs between runs; RUNS=a,b DIFF=1
 jobs: ## list the jobs: where each is, its last run, what starts it

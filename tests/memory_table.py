@@ -5,10 +5,9 @@ It understands the conditions that `Table.change` is given. `test_month_holds` c
 
 from __future__ import annotations
 
-import copy
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +18,7 @@ _PATTERNS = (
     (r"attribute_exists\(\{([^{}]*)\}\)", r'has("\1")'),
     (r"size\(\{([^{}]*)\}\) < :(\w+)", r'size("\1", values["\2"])'),
     (r"\{([^{}]*)\} <= :(\w+)", r'at_most("\1", values["\2"])'),
+    (r"\{([^{}]*)\} < :(\w+)", r'less("\1", values["\2"])'),
     (r"\{([^{}]*)\} = :(\w+)", r'same("\1", values["\2"])'),
     (r"\bAND\b", "and"),
     (r"\bOR\b", "or"),
@@ -34,13 +34,14 @@ class MemoryTable(Table):
 
     def get(self, pk: str, sk: str) -> Item | None:
         with self.lock:
-            return copy.deepcopy(self.items.get((pk, sk)))
+            held: Item | None = _copy(self.items.get((pk, sk)))
+            return held
 
     def put_new(self, pk: str, sk: str, item: Mapping[str, Any]) -> Item | None:
         with self.lock:
             if held := self.get(pk, sk):
                 return held
-            self.items[pk, sk] = copy.deepcopy({"pk": pk, "sk": sk, **item})
+            self.items[pk, sk] = _copy({"pk": pk, "sk": sk, **item})
             return None
 
     def change(
@@ -55,7 +56,7 @@ class MemoryTable(Table):
         with self.lock:
             before = self.items.get((pk, sk))
             if not _holds(condition, before or {}, values):
-                return False, copy.deepcopy(before)
+                return False, _copy(before)
             item = self.items.setdefault((pk, sk), {"pk": pk, "sk": sk})
             for path, value in changes.items():
                 *steps, last = path.split("/")
@@ -65,10 +66,26 @@ class MemoryTable(Table):
                 if value is None:
                     inner.pop(last, None)
                 else:
-                    inner[last] = copy.deepcopy(value)
+                    inner[last] = _copy(value)
             for name, more in (adds or {}).items():
                 item[name] = item.get(name, 0) + more
-            return True, copy.deepcopy(item)
+            return True, _copy(item)
+
+    def query(self, pk: str, **how: Any) -> Iterator[Item]:
+        """Return the items of a partition of the table, or of one of its indexes."""
+        attribute, sought = how.get("index") or "pk", how.get("begins_with", "")
+        with self.lock:
+            found = [item for item in self.items.values() if item.get(attribute) == pk]
+            found = [item for item in found if str(item["sk"]).startswith(sought)]
+            found.sort(key=lambda item: str(item["sk"]), reverse=how.get("page") is not None)
+            return iter([_copy(item) for item in found])
+
+
+def _copy(value: Any) -> Any:
+    """Return a copy of what an item may hold: text, whole numbers, and maps of these."""
+    if isinstance(value, dict):
+        return {name: _copy(inner) for name, inner in value.items()}
+    return value
 
 
 def _holds(condition: str, item: Item, values: Mapping[str, Any]) -> bool:
@@ -82,6 +99,7 @@ def _holds(condition: str, item: Item, values: Mapping[str, Any]) -> bool:
         "has": lambda path: look(path) is not None,
         "size": lambda path, most: look(path) is not None and len(look(path)) < most,
         "at_most": lambda path, most: look(path) is not None and look(path) <= most,
+        "less": lambda path, value: look(path) is not None and look(path) < value,
         "same": lambda path, value: look(path) is not None and look(path) == value,
         "values": values,
     }

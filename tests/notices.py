@@ -43,7 +43,7 @@ class Topic:
         ).get("Messages"):
             for message in messages:
                 body = json.loads(message["Body"])
-                record = json.loads(body["Message"]) | {"subject": body["Subject"]}
+                record = json.loads(body["Message"]) | {"subject": body.get("Subject", "")}
                 self._heard.append(record)
                 self._sqs.delete_message(
                     QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"]
@@ -51,5 +51,5 @@ class Topic:
         return [
             record
             for record in self._heard
-            if event in (None, record["event"]) and job in (None, record["job"])
+            if event in (None, record.get("event")) and job in (None, record.get("job"))
         ]

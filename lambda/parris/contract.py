@@ -33,6 +33,7 @@ class State(Word):
     QUEUED = "queued"
     SKIPPED = "skipped"
     LAUNCH_FAILED = "launch-failed"
+    GRID = "grid"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed-out"

@@ -59,6 +59,10 @@ class StackInTheWay(LaunchRefused):
         self.run_id, self.job, self.kept = run_id, job, kept
 
 
+class NoRoom(LaunchRefused):
+    """Others are under way, or what is left of a budget does not do; later there may be room."""
+
+
 class LaunchFailed(ParrisError):
     """AWS did not accept the launch."""
 

@@ -12,8 +12,8 @@ from parris.errors import meant
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LENGTH = re.compile(r"(\d{1,6})\s?(s|m|min|h|d|w)")
-STATES = tuple(str(state) for state in State if state is not State.ACCEPTED)
-"""What a run may be called: ``accepted`` is the ledger's own word."""
+STATES = tuple(str(state) for state in State if state not in (State.ACCEPTED, State.GRID))
+"""What a run may be called: ``accepted`` and ``grid`` are the ledger's own words."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,15 @@ def whole(minimum: int, maximum: int, unit: str) -> Callable[[str], int]:
     return read
 
 
+def amount(value: str) -> str:
+    """Return a text that is a number above 0."""
+    dollars, dot, rest = value.partition(".")
+    sound = value.isascii() and dollars.isdigit() and (rest.isdigit() or not dot)
+    if sound and float(value) > 0:
+        return value
+    raise argparse.ArgumentTypeError(f"{value} is not an amount above 0, such as 25 or 0.5")
+
+
 def month(value: str) -> str:
     """Return a month as ``2026-11``."""
     year, dash, number = value.partition("-")

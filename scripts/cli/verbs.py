@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from scripts.cli import (
     verbs_of_deployments,
+    verbs_of_grids,
     verbs_of_jobs,
     verbs_of_past_runs,
     verbs_of_runs,
@@ -17,6 +18,7 @@ VERBS: Mapping[str, Verb] = {
     verb.name: verb
     for verb in (
         *verbs_of_runs.VERBS,
+        *verbs_of_grids.VERBS,
         *verbs_of_jobs.VERBS,
         *verbs_of_past_runs.VERBS,
         *verbs_of_deployments.VERBS,

@@ -85,6 +85,11 @@ VERBS = (
             job("only runs of this job", first=True),
             named("run", "this run in full: its id or the beginning of it", value="run"),
             named(
+                "grid",
+                "this grid and its trials: its id, the beginning of it, or last",
+                value="grid",
+            ),
+            named(
                 "state",
                 "only runs that stand so: running, failed, …; several with commas between",
                 read=states,
@@ -120,7 +125,11 @@ VERBS = (
             '"refused": [the same of launches that were refused], '
             '"stacks": [{"stack-name", "status", "job", "run-id", "deadline"}]}`; with `--run` '
             'one of `runs`, and of it `"metrics"`, `"attempts"`, `"files": [{"name", "bytes"}]`, '
-            '`"all-files"`: whether these are all'
+            '`"all-files"`: whether these are all; with `--grid` `{"job", "grid", "is-over", '
+            '"trials", "ended": {<state>: <number>}, "under-way", "not-begun", "metric", "goal", '
+            '"best": {"run-id", "trial", "value", "parameters"}, "spent-usd", "reserved-usd", '
+            '"cost-limit-usd", "reason", "runs": [{"trial", "run-id", "state", "reason", '
+            '"parameters", "metrics", "cost-usd"}]}`'
         ),
     ),
     Verb(
@@ -185,8 +194,14 @@ VERBS = (
         name="stop",
         help="end a run early, gently: its results are stored first",
         example="stop 20261124-05 --wait",
-        options=(_OF_A_RUN, _OF_JOB, WAIT),
+        options=(
+            _OF_A_RUN,
+            _OF_JOB,
+            named("grid", "this grid and its trials: its id, the beginning, or last", value="grid"),
+            WAIT,
+        ),
         answer=(
+            "of a grid the launch function's answer; else "
             '`{"job", "run-id", "state"}`, as it was asked or, with `--wait`, as it ended; a run '
             "between two machines ends at once"
         ),

@@ -17,7 +17,7 @@ LOCAL_HOME = Path(
 TURNED_BY_LOCAL = (
     *("init", "deploy", "destroy", "plan", "upload-config", "launch", "status", "jobs", "logs"),
     *("costs", "shell", "results", "report", "stop", "extend", "rerun", "compare", "schedules"),
-    *("fire", "clean-stacks", "bucket"),
+    *("fire", "clean-stacks", "bucket", "grid"),
 )
 """The make targets that go to the embedded cloud with LOCAL=1, and to an account without."""
 

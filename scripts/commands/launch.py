@@ -60,6 +60,10 @@ def main(argv: list[str]) -> int:
 def send(deployment: Deployment, event: dict[str, Any], options: Namespace) -> int:
     """Send an event that launches, show what came of it, and follow it with --wait."""
     answer = invoke(deployment, event)
+    if "grid" in answer:  # the job has a grid.json
+        from scripts.deployment import grids
+
+        return grids.send_off(deployment, answer, wait=options.wait, as_json=options.json)
     show(answer)
     status, ended = 0, dict[str, Any]()
     if options.wait:

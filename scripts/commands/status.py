@@ -21,7 +21,7 @@ from scripts.cli.plain_text import one_line
 from scripts.cli.verb import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
-from scripts.deployment import ranking
+from scripts.deployment import grids, ranking
 from scripts.deployment.machines import find_machine
 from scripts.deployment.newest import Wanted, read_newest
 from scripts.deployment.objects import described, list_files
@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
     deployment = read_deployment()
     if options.watch:
         return _watch(deployment, options)
+    if options.grid:
+        return _show_grid(deployment, options)
     if options.best and options.run:
         raise Refused("BEST= ranks runs, and RUN= shows one: leave one of them out")
     if options.run:
@@ -83,6 +85,18 @@ def main(argv: list[str]) -> int:
         stand = "stacks of runs that are over still stand"
         removes = "make clean-stacks removes " + ("it" if len(over) == 1 else "them")
         print(hint(f"{counted(len(over), stands, stand)}; {removes}"))
+    return 0
+
+
+def _show_grid(deployment: Deployment, options: Namespace) -> int:
+    others = ("run", "best", "watch", "state", "since")
+    if given := [name.upper() for name in others if getattr(options, name)]:
+        raise Refused(f"GRID= shows one grid: leave {', '.join(given)} out")
+    grid = grids.find_grid(deployment, options.job or None, options.grid)
+    if options.json:
+        console.print_json(grids.plain(deployment, grid))
+    else:
+        grids.show(deployment, grid, options.count)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from datetime import UTC, datetime
 
 from parris.contract import State
@@ -12,6 +13,7 @@ from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import RUN_FAILED, Refused
 from scripts.cli.which_cloud import hint
+from scripts.deployment import grids
 from scripts.deployment.follow import follow
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import Run, change_receipt, find_run
@@ -23,6 +25,8 @@ def main(argv: list[str]) -> int:
     """Ask a run to stop: its machine ends the trainer, stores the results and terminates."""
     options = parse("stop", argv)
     deployment = read_deployment()
+    if options.grid:
+        return _stop_grid(deployment, options)
     run = pick_run_to_change(deployment, options.job or None, options.run or None, "make stop")
     if run.is_over:
         raise Refused(f"run {run.run_id} of job {run.job} is over already: {run.state}")
@@ -51,6 +55,23 @@ def main(argv: list[str]) -> int:
         state = run.state if options.wait else state or run.state
         console.print_json({"job": run.job, "run-id": run.run_id, "state": state})
     return 0 if run.state == State.STOPPED or not options.wait else RUN_FAILED
+
+
+def _stop_grid(deployment: Deployment, options: Namespace) -> int:
+    if options.run:
+        raise Refused("RUN= ends one run, and GRID= a grid with all its trials: give one of them")
+    grid = grids.find_grid(deployment, options.job or None, options.grid)
+    answer = grids.stop(deployment, grid)
+    print(
+        f"grid {grid.grid_id} of job {grid.job} begins no more trials; the "
+        f"{answer['under-way']} under way are asked to stop, each within a minute or so"
+    )
+    if options.wait:
+        for now_is in grids.follow(deployment, grid):
+            print(grids.line_of(now_is), flush=True)
+    if options.json:
+        console.print_json(answer)
+    return 0
 
 
 def _between_machines(deployment: Deployment, run: Run) -> str:

@@ -14,7 +14,9 @@ from lark.exceptions import LarkError  # what python-hcl2 parses with, and raise
 from parris.errors import InvalidConfig, plain
 from parris.events.request import DEFAULT_JOB, JOB_NAME
 from parris.jobs.config import CONFIG_FILENAME, ORIGINAL_TEMPLATE, TrainingConfig, read_config
-from parris.jobs.files import decode, file_problems, scripts_problems
+from parris.jobs.files import GRID_FILENAME, decode, file_problems, scripts_problems
+from parris.jobs.grid import read_grid
+from parris.jobs.parameters import unknown_names
 from parris.launch.render import render_template
 from scripts.cli.console import Refused
 from scripts.deployment.outputs import ROOT
@@ -97,7 +99,22 @@ def check_job(job: str, folder: Path) -> tuple[TrainingConfig | None, list[str]]
     except InvalidConfig as error:
         return None, faults + [f"{error.source}: {problem}" for problem in error.problems]
     problems = scripts_problems(*config.scripts, sizes) + _check_template(config, files)
-    return config, faults + [f"{config_place(folder)}: {problem}" for problem in problems]
+    faults += [f"{config_place(folder)}: {problem}" for problem in problems]
+    return config, faults + _check_grid(job, config, files, place)
+
+
+def _check_grid(
+    job: str, config: TrainingConfig, files: Mapping[str, Path], place: str
+) -> list[str]:
+    """Return what is wrong with the grid that the job's events start, if it has one."""
+    if GRID_FILENAME not in files:
+        return []
+    source = f"{place}/{GRID_FILENAME}"
+    try:
+        names = read_grid(files[GRID_FILENAME].read_bytes(), source).names
+    except InvalidConfig as error:
+        return [f"{error.source}: {problem}" for problem in error.problems]
+    return [f"{source}: {problem}" for problem in unknown_names(names, config.parameters, job)]
 
 
 def _unreadable(files: Mapping[str, Path]) -> list[str]:

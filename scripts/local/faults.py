@@ -8,6 +8,7 @@ changed while the cloud runs; `write` does so, and ``down`` removes it::
       "scheduler": "down",
       "cloudformation": {"<stack>": "why its instance cannot be created"},
       "throttle": 3,
+      "failing": {"part": 0.05, "roles": "parris-*"},
       "capacity": [{"instance-type": "g5.*", "market": "spot", "zone": "us-east-1a",
                     "error": "InsufficientInstanceCapacity", "times": 2}],
       "not-offered": {"p5.*": ["us-east-1c"]},
@@ -31,7 +32,9 @@ Every key may be left out, and ``*`` is any stack. Faults of machines hold from 
 
 ``scheduler: down`` holds every schedule of EventBridge Scheduler back; one-time schedules that were
 missed fire when it is lifted. ``throttle: N`` answers every N-th call of CloudFormation with
-``Throttling``.
+``Throttling``. ``failing`` lets so large a part of all calls fail that roles of these names make,
+half of them after their effect, each with every retry of the next 20 seconds: HTTP status 500
+without a body, which any client tries again (failing_calls.py).
 
 ``capacity`` is a list of rules, of which the first that fits refuses a launch with one of EC2's
 errors (capacity.py). ``instance-type``, ``market``, ``zone`` and ``subnet`` are patterns as of a
@@ -64,7 +67,7 @@ from scripts.local.guest_faults import DISK_KIB, MACHINE_FAULTS, NAMESPACE
 
 __all__ = ["DISK_KIB", "MACHINE_FAULTS"]
 
-_KEYS = {"machines", "scheduler", "cloudformation", "throttle"}
+_KEYS = {"machines", "scheduler", "cloudformation", "throttle", "failing"}
 _KEYS |= {"capacity", "not-offered", "spot-usd", "quotas"}
 _PATTERNS = ("instance-type", "market", "zone", "subnet")
 _NAME = "faults.json"
@@ -119,6 +122,12 @@ def register(home: Path) -> None:
         return await handle(*request)
 
     app.SERVICE_HANDLERS["cloudformation"] = throttled
+
+
+def failing() -> tuple[float, str]:
+    """Return which part of all calls fails, and of which roles."""
+    said = _read().get("failing") or {}
+    return float(said.get("part", 0)), str(said.get("roles", "*"))
 
 
 def of_machine(stack: str) -> list[str]:
@@ -217,6 +226,8 @@ def _check(faults: Mapping[str, Any]) -> None:
                 raise UnknownFault(f"{stack}: no such fault of a machine: {name}")
     for rule in faults.get("capacity") or []:
         _check_capacity(rule)
+    if unknown := set(faults.get("failing") or {}) - {"part", "roles"}:
+        raise UnknownFault(f"no such faults of calls: {', '.join(sorted(unknown))}")
     for code, vcpus in (faults.get("quotas") or {}).items():
         if type(vcpus) is not int or vcpus < 0:
             raise UnknownFault(f"{code}: no such faults' quota: {vcpus}")

@@ -64,6 +64,7 @@ def register(home: Path, endpoint: str) -> None:
         ec2_actions,
         ec2_tags,
         events,
+        failing_calls,
         faults,
         images,
         instance_resource,
@@ -123,6 +124,7 @@ def register(home: Path, endpoint: str) -> None:
         resource_types,
         passed_roles,
         policy_variables,
+        failing_calls,
     ):
         module.register()
 

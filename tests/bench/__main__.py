@@ -15,6 +15,7 @@ from scripts.local import owners
 from tests.bench.clean import bench_clean_stacks
 from tests.bench.clone import deployed_clone
 from tests.bench.figures import Figure
+from tests.bench.grid import bench_calls, bench_grid_on_cloud, bench_grids
 from tests.bench.launch import PAIRS, bench_launch
 from tests.bench.ledger import bench_arrivals, bench_slots, bench_sweep
 from tests.bench.machine import bench_machine
@@ -25,6 +26,8 @@ from tests.bench.upload import bench_upload
 LIVE = 1_000
 ROUNDS = 1_000
 ARRIVALS = 100_000
+TRIALS = 100_000
+GRID_TRIALS = 1_000
 
 
 def main() -> int:
@@ -67,6 +70,8 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
         bench_status(),
         bench_slots(folder / "slots", ROUNDS // 50 if short else ROUNDS),
         bench_arrivals(folder / "arrivals", ARRIVALS // 100 if short else ARRIVALS),
+        bench_calls(),
+        bench_grids(TRIALS // 200, TRIALS // 50 if short else TRIALS),
     )
     if not short:
         with deployed_clone(folder / "clone") as clone:
@@ -74,6 +79,7 @@ def _figures(folder: Path, short: bool) -> Iterator[Figure]:
             yield from bench_setup(clone, *SCIKIT_LEARN)
         yield from bench_upload(folder / "upload")
         yield from bench_clean_stacks(folder / "cloud")
+        yield from bench_grid_on_cloud(folder / "grids", GRID_TRIALS)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ class Clone:
 
 
 @contextlib.contextmanager
-def deployed_clone(folder: Path) -> Iterator[Clone]:
-    """Make a clone in `folder`, start a cloud there, and deploy."""
+def deployed_clone(folder: Path, variables: str = "") -> Iterator[Clone]:
+    """Make a clone in `folder`, start a cloud there, and deploy with Terraform `variables`."""
     root = package_lambda.ROOT
     names = subprocess.run(
         ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
@@ -62,6 +62,8 @@ def deployed_clone(folder: Path) -> Iterator[Clone]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, folder / name)  # with its mode: make calls ./parris
     (folder / ".venv").symlink_to(root / ".venv")
+    if variables:
+        (folder / "terraform.tfvars").write_text(variables)
     clone = Clone(folder)
     try:
         clone.make("local-up", "LOCAL_PORT=0")

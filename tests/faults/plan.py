@@ -15,13 +15,14 @@ from tests import (
     quick_moto,  # noqa: F401 - before any moto
     reap_world,
 )
-from tests.faults import attempts, launches, sweeps
+from tests.faults import attempts, grids, launches, sweeps
 from tests.faults.case import Case
 from tests.faults.injector import KINDS, Call
+from tests.grid_world import GridWorld
 from tests.runs_world import Runs
 from tests.world import World
 
-SCENES = (*launches.KINDS, *sweeps.SCENES, *attempts.SCENES)
+SCENES = (*launches.KINDS, *sweeps.SCENES, *attempts.SCENES, *grids.SCENES)
 
 _ONCE = Config(retries={"max_attempts": 0})
 """So that a lost answer is lost; `sent-again` is the fault that botocore tries again."""
@@ -52,6 +53,8 @@ def run(case: Case) -> Case:
             return sweeps.play(replace(case), lambda: reap_world.World(config))
         if case.name in attempts.SCENES:
             return attempts.play(replace(case), lambda: Runs(config))
+        if case.name in grids.SCENES:
+            return grids.play(replace(case), lambda: GridWorld(config))
         return launches.play(replace(case), lambda: World(config))
 
 

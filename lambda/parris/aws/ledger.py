@@ -37,8 +37,14 @@ class Ledger:
         held = self.table.put_new(f"event#{job}", digest, {"run_id": run_id})
         return run_id if held is None else str(held["run_id"])
 
-    def claim(self, job: str, run_id: str, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
-        """Claim a run that nobody has claimed; return it, and whether it is this launch's."""
+    def claim(
+        self, job: str, run_id: str, nonce: str, now: datetime, trial: str = ""
+    ) -> tuple[RunRecord, bool]:
+        """Claim a run that nobody has claimed; return it, and whether it is this launch's.
+
+        Args:
+            trial: ``<grid id>/<number>``, of a run that is one.
+        """
         claimed = {
             "state": State.LAUNCHING,
             "open": "run",
@@ -46,6 +52,7 @@ class Ledger:
             "claims": 1,
             **_lease(nonce, now),
             **expiry(now),  # of what never becomes a plan
+            **({"trial": trial} if trial else {}),
         }
         held = self.table.put_new(_pk(job), run_id, claimed)
         if held is None or held.get("nonce") == nonce:  # its answer was lost, and it sent again
@@ -102,10 +109,12 @@ class Ledger:
     def hold(self, record: RunRecord, state: str, reason: str) -> bool:
         """Note why a claimed run has no stack; of a skipped or queued one that has yet to be told.
 
+        A claimed run that became a grid has none either.
+
         Returns:
             Whether it was still this launch's to say so.
         """
-        ended = {"open": None} if state == State.LAUNCH_FAILED else {}
+        ended = {"open": None} if state in (State.LAUNCH_FAILED, State.GRID) else {}
         changes = {"state": state, "reason": reason, **ended}
         condition = f"{_MINE} AND attribute_not_exists({{outcome}})"
         return self.table.change(*run_key(record), changes, condition, nonce=record.nonce)[0]

@@ -79,7 +79,7 @@ def tell_of_attempt(record: RunRecord, notifier: Notifier) -> bool:
 
     Of refusals one after another the first is told; `make status` shows the others.
     """
-    if not record.attempts:
+    if not record.attempts or record.trial is not None:  # of a grid only its own end is told
         return True
     over, before = record.attempts[-1], record.attempts[:-1]
     if over.refusal is not None and before and before[-1].refusal is not None:

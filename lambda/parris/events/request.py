@@ -21,6 +21,9 @@ JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}|r-[0-9a-f]{16}")
 """What `plan.run_id_for` returns; the second form is that of runs of older versions."""
 
+GRID_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+"""As of the run that its event would have been."""
+
 OVERLAPS = ("skip", "replace", "queue-one")
 """What a schedule may want when the last run is still going."""
 
@@ -43,6 +46,16 @@ ACTIONS = ("launch", "status", "stop")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Which trial of which grid a run is."""
+
+    grid_id: str
+    number: int
+    cost_limit_micros: int | None
+    """What all trials of the grid may cost, in millionths of a US dollar."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaunchRequest:
     """What one event asks for."""
 
@@ -50,13 +63,17 @@ class LaunchRequest:
     identity: str
     """Equal for two deliveries of one event, different for two events."""
     kind: str
-    """``direct``, ``schedule``, ``button``, ``device`` or ``data``."""
+    """``direct``, ``schedule``, ``button``, ``device`` or ``data``; of a trial ``grid``."""
     action: str = "launch"
     """One of ACTIONS."""
     resume: str = ""
     """The run whose checkpoints it begins with, or LAST; "" for none."""
     rerun: str = ""
     """The run that is to be run again as it was; "" for what the job is now."""
+    grid: Mapping[str, Any] | bool | None = None
+    """The grid that it starts; True for that of the job's grid.json, False for none, None for that
+    if there is one."""
+    trial: Trial | None = None
     overlap: str = ""
     """One of OVERLAPS, or "" for whoever asks without a choice and is refused."""
     time: datetime | None = None
@@ -111,6 +128,28 @@ def read_rerun(event: Mapping[str, Any]) -> str:
             "rerun: a run begins as another one did, or with what that one stored (resume); give "
             "one of the two"
         )
+    return value
+
+
+def read_grid(event: Mapping[str, Any]) -> Mapping[str, Any] | bool | None:
+    """Return the grid that an event asks for, as `LaunchRequest` has it."""
+    value = event.get("grid")
+    if value is None or isinstance(value, bool):
+        return value
+    if not isinstance(value, Mapping):
+        raise InvalidEvent(
+            f"grid: {shown(value)} is neither an object with parameters, nor true for the job's "
+            "grid.json, nor false for one run"
+        )
+    if event.get("resume") or event.get("rerun"):
+        raise InvalidEvent("grid: its trials begin anew; leave resume and rerun out")
+    return value
+
+
+def read_grid_id(event: Mapping[str, Any], key: str) -> str:
+    value = event.get(key)
+    if not isinstance(value, str) or not GRID_ID.fullmatch(value):
+        raise InvalidEvent(f"{key}: {shown(value)} is not the id of a grid")
     return value
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import NoneType
 from typing import Any, TypeGuard
 
 from ..errors import InvalidEvent, shown
@@ -11,6 +13,9 @@ from .request import (
     DEFAULT_JOB,
     OVERLAPS,
     LaunchRequest,
+    Trial,
+    read_grid,
+    read_grid_id,
     read_job,
     read_parameters,
     read_payload,
@@ -22,12 +27,15 @@ from .request import (
     unused_keys,
 )
 
-RULES = ("button", "device", "schedule", "data", "window", "relaunch")
+RULES = ("button", "device", "schedule", "data", "window", "relaunch", "trial")
 """What an event's ``rule`` may be: its rule's own literal (triggers.tf; `end_event`,
-`relaunch_event`)."""
+`relaunch_event`, `trial_event`)."""
+
+_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
+"""The time of a trial, which nobody reads: its id follows from its grid's."""
 
 _DIRECT_KEYS = {"rule", "job", "parameters", "event-id", "time", "schedule", "overlap"} | {
-    *("resume", "rerun")
+    *("resume", "rerun", "grid")
 }
 _DEVICE_KEYS = {"rule", "job", "payload", "topic", "traceid", "timestamp", "resume"}
 _DATA_KEYS = {"rule", "data-trigger", "job", "parameters", "window", "event-id", "time", "resume"}
@@ -98,6 +106,44 @@ def refused_event(job: str, run_id: str) -> dict[str, Any]:
     return {REFUSED: {"job": job, "run_id": run_id}}
 
 
+GRID = "grid"
+"""Of an event for the reap function: the grid to look after."""
+
+
+def grid_event(job: str, grid_id: str) -> dict[str, Any]:
+    """Return the event that asks the reap function to look after a grid."""
+    return {GRID: {"job": job, "grid_id": grid_id}}
+
+
+def is_trial(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` asks for a trial of a grid."""
+    return isinstance(event, dict) and event.get("rule") == "trial"
+
+
+STOP_GRID = "stop-grid"
+
+
+def stops_grid(event: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether `event` asks for the end of a grid, sent by who may invoke the function."""
+    return isinstance(event, dict) and STOP_GRID in event and rule_of(event) == "direct"
+
+
+def stop_grid_event(job: str, grid_id: str) -> dict[str, Any]:
+    return {"job": job, STOP_GRID: grid_id}
+
+
+def trial_event(job: str, trial: Trial, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the event that launches a trial of a grid, the same for each of its launches."""
+    return {
+        "rule": "trial",
+        "job": job,
+        "grid": trial.grid_id,
+        "trial": trial.number,
+        "cost-limit-micros": trial.cost_limit_micros,
+        "parameters": dict(parameters),
+    }
+
+
 def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequest:
     """Return what `event` asks for.
 
@@ -126,6 +172,8 @@ def read_request(event: object, request_id: str, buttons: Buttons) -> LaunchRequ
             return _data(event)
         case "eventbridge":
             return _scheduled_event(event)
+        case "trial":
+            return _trial(event)
         case _:
             return _direct(event, request_id)
 
@@ -146,11 +194,29 @@ def _direct(event: Mapping[str, Any], request_id: str) -> LaunchRequest:
         kind="schedule" if schedule else "direct",
         resume=read_resume(event),
         rerun=read_rerun(event),
+        grid=read_grid(event),
         overlap=overlap,
         time=time,
         parameters=read_parameters(event),
         origin={"schedule": schedule, "event-id": event_id} if schedule else {"event-id": event_id},
         ignored=unused_keys(event, _DIRECT_KEYS),
+    )
+
+
+def _trial(event: Mapping[str, Any]) -> LaunchRequest:
+    """A trial of a grid, whose identity is its number there."""
+    grid_id = read_grid_id(event, "grid")
+    number, limit = event.get("trial"), event.get("cost-limit-micros")
+    if type(number) is not int or type(limit) not in (int, NoneType):
+        raise InvalidEvent(f"trial: {shown(number)} is not a number, or its limit is none")
+    return LaunchRequest(
+        job=read_job(event.get("job")),
+        identity=f"grid:{grid_id}:{number}",
+        kind="grid",
+        time=_BEFORE,
+        trial=Trial(grid_id=grid_id, number=number, cost_limit_micros=limit),
+        parameters=read_parameters(event),
+        origin={"grid": grid_id, "trial": str(number)},
     )
 
 

@@ -177,13 +177,13 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     """
     given = read_object(text if isinstance(text, str) else decode(text, source), source)
     problems: list[str] = []
-    values = _canonical(given, FIELDS.keys() | OPTIONS.keys(), "", problems)
+    values = canonical(given, FIELDS.keys() | OPTIONS.keys(), "", problems)
     limits, retry = (_options(values.pop(name, {}), name, problems) for name in OPTIONS)
     for key in limits.keys() & values.keys():
         problems.append(f"{key}: given at the top and in termination-options; keep one")
     values.update(limits)
-    read = _read_fields(FIELDS, values, "", problems)
-    again = _read_fields(RETRY, retry, "retry.", problems)
+    read = read_fields(FIELDS, values, "", problems)
+    again = read_fields(RETRY, retry, "retry.", problems)
     for method, limit in ((FIXED_TIME, "time-limit"), (COST, "cost-limit")):
         if values.get("termination-method") == method and limit not in values:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
@@ -242,7 +242,7 @@ def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _canonical(
+def canonical(
     given: Mapping[str, Any], known: set[str] | Any, prefix: str, problems: list[str]
 ) -> dict[str, Any]:
     """Return `given` by hyphenated key, without the comments (keys that start with ``_``)."""
@@ -268,12 +268,12 @@ def _all(known: set[str]) -> str:
 
 def _options(options: Any, name: str, problems: list[str]) -> dict[str, Any]:
     if isinstance(options, dict):
-        return _canonical(options, set(OPTIONS[name]), f"{name}.", problems)
+        return canonical(options, set(OPTIONS[name]), f"{name}.", problems)
     problems.append(f"{name}: {found(options)} is not an object")
     return {}
 
 
-def _read_fields(
+def read_fields(
     fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
 ) -> dict[str, Any]:
     read: dict[str, Any] = {}

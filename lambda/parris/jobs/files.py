@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 from ..errors import InvalidConfig, found
 
+GRID_FILENAME = "grid.json"
+"""Beside a job's training-config.json: its events then start a grid."""
+
 MAX_JOB_FILES = 200
 """A job is a script and what stands beside it; a data set belongs in a bucket of its own."""
 

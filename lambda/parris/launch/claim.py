@@ -41,7 +41,8 @@ def claim_run(
     else:
         proposed = run_id_for(request, now)
         run_id = ledger.name_event(request.job, event_digest(request), proposed)
-    record, ours = ledger.claim(request.job, run_id, nonce, now)
+    trial = f"{request.trial.grid_id}/{request.trial.number}" if request.trial else ""
+    record, ours = ledger.claim(request.job, run_id, nonce, now, trial)
     if ours or not record.is_free(now):
         return record, ours
     name = record.receipt.get("stack-name")

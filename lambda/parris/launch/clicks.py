@@ -94,17 +94,25 @@ def _stop(
     go_on: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     now: datetime,
 ) -> list[str]:
-    """Ask the job's runs to end, in their receipts; return their ids.
+    """Ask the job's grids and runs to end, the runs in their receipts; return their ids.
+
+    A grid begins no more trials from then on, and a sweep sees to those that wait.
 
     A run that is between two machines may have no stack, but it counts against the deployment's
     limit; whoever is to begin its next machine finds that it is to end.
     """
+    from ..aws.grids import Grids  # an ordinary launch does not wait for it
+
+    grids = Grids(ledger.table)
+    asked = grids.going(request.job)
+    for grid_id in asked:
+        grids.stop(request.job, grid_id, "a button stopped it", by_hand=True)
     tags = [stack_tags(stack) for stack in stacks]
     standing = {one["parris:run-id"] for one in tags if one["parris:job"] == request.job}
     holders = [run.partition("/") for run in Slots(ledger.table).holders().values()]
     counting = {run_id for job, _, run_id in holders if job == request.job}
     by = f"button {request.origin.get('serial-number', '')}".strip()
-    ask, asked = partial(_asked, {"requested": iso(now), "by": by}), []
+    ask = partial(_asked, {"requested": iso(now), "by": by})
     for run_id in sorted(standing | counting):
         prefix, record = run_prefix(request.job, run_id), ledger.read(request.job, run_id)
         then = record.next if record else None

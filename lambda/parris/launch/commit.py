@@ -23,7 +23,7 @@ from ..aws.storage import Storage
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import State
-from ..errors import LaunchRefused, LaunchUnclear, ParrisError, StackInTheWay
+from ..errors import LaunchUnclear, NoRoom, ParrisError, StackInTheWay
 from ..runs import messages
 from ..runs.answer import answer_of, duplicate_of
 from ..runs.budget import Price
@@ -36,6 +36,7 @@ from . import prepare, room
 from .claim import Orders
 from .overlap import hold_back
 from .prepare import Clients, Machine
+from .trial import Place, comes_again
 
 if TYPE_CHECKING:
     from ..runs.documents import Receipt
@@ -62,6 +63,7 @@ class Commit:
     def __post_init__(self) -> None:
         self.orders = Orders(self.storage, self.plan.prefix)
         self.queue = Queue(self.ledger.table)
+        self.place = Place(self.ledger.table, self.record, self.plan)
 
     def run(self, pool: Executor, files: Mapping[str, int], machine: Machine) -> dict[str, Any]:
         """Make the stack of the run, and return the answer.
@@ -75,7 +77,7 @@ class Commit:
         ordering = pool.submit(self.orders.write, planned, first=self.record.claims == 1)
         noting = pool.submit(self._note_plan, planned)
         waiting: list[Future[None]] = [noting, *self._copying(pool, files)]
-        budgeted = self.settings.monthly_budget_usd is not None
+        budgeted = self.settings.monthly_budget_usd is not None or self.place.is_limited
         if not budgeted:
             waiting.append(pool.submit(self._take_room))
         try:
@@ -121,11 +123,12 @@ class Commit:
         """Count the run against the deployment's limits.
 
         Raises:
-            LaunchRefused: naming those that are under way, or what their month has cost.
+            NoRoom: naming those that are under way, or what their month or their grid has cost.
         """
+        self.place.take(self.plan)
         self.slot = room.take_room(self.ledger, self.plan, self.record, self.settings)
         if not self.slot.granted:
-            raise LaunchRefused(room.no_room(self.slot, self.plan, self.settings))
+            raise NoRoom(room.no_room(self.slot, self.plan, self.settings))
         if self.slot.previous and not self._replaces():
             job, _, run_id = self.slot.previous.partition("/")
             # Between two machines there may be no stack that has the name.
@@ -139,7 +142,7 @@ class Commit:
         """Copy the run's files and the agent to the run, within S3."""
         job, prefix = self.plan.job, self.plan.prefix
         copy = partial(self.storage.snapshot, job)
-        if earlier := self.plan.rerun_of:
+        if earlier := self.plan.files_of:
             copy = partial(self.storage.copy_source, run_prefix(job, earlier))
         copies = [pool.submit(copy, name, prefix) for name in files]
         agent = pool.submit(self.storage.copy_agent, prefix, self.settings.agent_version)
@@ -175,6 +178,8 @@ class Commit:
         held = None
         try:
             self._give_room_back(error)
+            if self.place.trial:
+                return self._without_stack_yet(error)
             held = hold_back(self.plan, self.storage, self.queue, self.event, error)
             state, reason = held or (State.LAUNCH_FAILED, str(error))
             if self.ledger.hold(self.record, state, reason):
@@ -192,7 +197,18 @@ class Commit:
             self.ledger.close(self.plan.job, self.plan.run_id)
         return {**self._answer(None), "held-back": state, "reason": reason}
 
+    def _without_stack_yet(self, error: Exception) -> dict[str, Any]:
+        """Let a trial wait, whose launch is asked for again, or raise what it cannot get over."""
+        state = State.QUEUED if comes_again(error) else State.LAUNCH_FAILED
+        if self.ledger.hold(self.record, state, str(error)):
+            self.orders.change({"state": state, "reason": str(error)})
+        if state != State.QUEUED:
+            raise error
+        return {**self._answer(None), "held-back": state, "reason": str(error)}
+
     def _give_room_back(self, error: Exception | None = None) -> None:
+        if error is not None:
+            self.place.leave(error)
         if self.slot is not None and self.slot.granted:
             previous = self.slot.previous
             if isinstance(error, StackInTheWay) and error.run_id:
@@ -216,7 +232,12 @@ class Commit:
         answer = self._answer(stack_id)
         key = told_key(self.plan.job, self.plan.run_id, "started")
         kind = self.plan.request.kind
-        telling = pool.submit(self.notifier.is_told, key, lambda: messages.started(answer, kind))
+        telling = pool.submit(
+            lambda: (
+                bool(self.place.trial)  # of a grid its beginning and its end are told
+                or self.notifier.is_told(key, lambda: messages.started(answer, kind))
+            )
+        )
         steps = [
             pool.submit(self.orders.change, facts),
             pool.submit(self.ledger.note_stack, self.record, stack_id, whole),

@@ -23,7 +23,8 @@ from ..aws.topic import Notifier
 from ..contract import State
 from ..errors import ParrisError
 from ..events.request import LaunchRequest
-from ..events.router import is_arrival, is_relaunch, is_settled, read_request
+from ..events.router import is_arrival, is_relaunch, is_settled, read_request, stops_grid
+from ..jobs.files import GRID_FILENAME
 from ..runs.answer import duplicate_of
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
@@ -31,10 +32,11 @@ from ..settings import Settings
 from . import clicks, windows
 from .claim import claim_run
 from .commit import Commit
-from .prepare import Clients, Machine, prepare, read_job
+from .prepare import Clients, JobFiles, Machine, prepare, read_job, read_source
 from .relaunch import relaunch
 from .rerun import read_earlier
 from .resume import find_resumed, last_machine
+from .trial import comes_again
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,10 @@ def launch(
 
     if is_relaunch(event):
         return go_on(event)
+    if stops_grid(event):
+        from . import grid
+
+        return grid.stop(event, settings, ledger, clients)
     if is_settled(event):
         return windows.end(event, settings, arrivals, storage, act)
     return act(event)
@@ -124,7 +130,11 @@ def _start(
     copy its files; create the stack."""
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:
         earlier = read_earlier(pool, ledger, storage, request) if request.rerun else None
-        files = earlier.files if earlier else read_job(pool, storage, request.job)
+        if request.trial:
+            whole = run_prefix(request.job, request.trial.grid_id)
+            files = read_source(pool, storage, whole)
+        else:
+            files = earlier.files if earlier else read_job(pool, storage, request.job)
         resuming = pool.submit(find_resumed, ledger, storage, request) if request.resume else None
         record, ours = claim_run(
             ledger,
@@ -138,6 +148,12 @@ def _start(
             return duplicate_of(record)
         secret = os.urandom(16).hex()
         try:
+            if _wants_grid(request, files):
+                from . import grid  # an ordinary launch does not wait for it
+
+                return grid.begin(
+                    pool, request, record, files, settings, storage, ledger, clients, now
+                )
             plan = prepare(
                 request,
                 files,
@@ -151,7 +167,7 @@ def _start(
             if plan.config.setup_script:
                 plan = replace(plan, setup_from=last_machine(ledger, request.job))
         except (ParrisError, ClientError, BotoCoreError) as error:
-            _free(ledger, record, error)
+            _free(ledger, record, error, again=bool(request.trial) and comes_again(error))
             raise
         commit = Commit(
             record=record,
@@ -166,10 +182,21 @@ def _start(
         return commit.run(pool, files.sizes, machine)
 
 
-def _free(ledger: Ledger, record: RunRecord, why: Exception) -> None:
-    """Let the event be sent again, if the ledger can be reached; else a sweep does so."""
+def _wants_grid(request: LaunchRequest, files: JobFiles) -> bool:
+    """Return whether a request starts a grid: its own, or that of the job's grid.json."""
+    if request.trial or request.resume or request.rerun or request.grid is False:
+        return False
+    return bool(request.grid) or GRID_FILENAME in files.listing.result()
+
+
+def _free(ledger: Ledger, record: RunRecord, why: Exception, *, again: bool) -> None:
+    """Let the event be sent again, if the ledger can be reached; else a sweep does so.
+
+    Args:
+        again: whether that comes by itself.
+    """
     try:
-        ledger.hold(record, State.LAUNCH_FAILED, str(why))
+        ledger.hold(record, State.QUEUED if again else State.LAUNCH_FAILED, str(why))
         if waited_for := record.receipt.get("stack-name"):
             Queue(ledger.table).leave(waited_for, record.run_id)
     except (ClientError, BotoCoreError):

@@ -91,6 +91,14 @@ def read_job(pool: Executor, storage: Storage, job: str) -> JobFiles:
     )
 
 
+def read_source(pool: Executor, storage: Storage, prefix: str) -> JobFiles:
+    """Read the files of a job as a run or a grid began with them."""
+    return JobFiles(
+        config=pool.submit(storage.read_source, prefix, CONFIG_FILENAME),
+        listing=pool.submit(storage.list_source, prefix),
+    )
+
+
 def prepare(
     request: LaunchRequest,
     files: JobFiles,
@@ -203,8 +211,8 @@ def read_template(
     name = plan.config.template
     if not name or (name == configuration.ORIGINAL_TEMPLATE and name not in files):
         return machine.template
-    if plan.rerun_of:
-        return storage.read_source(run_prefix(plan.job, plan.rerun_of), name).text
+    if plan.files_of:
+        return storage.read_source(run_prefix(plan.job, plan.files_of), name).text
     return storage.read_job_file(plan.job, name).text
 
 

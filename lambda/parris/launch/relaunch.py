@@ -230,7 +230,7 @@ def _within_budget(
         rests.append((plan.budget_usd, f"its {plan.capped_by}"))
     if reserved is not None:
         after = after_deadline_usd(price.hourly_usd, plan.delete_at - plan.deadline)
-        rests.append((Decimal(reserved) - after, "what its month's budget has for it"))
+        rests.append((Decimal(reserved) - after, "what is reserved for it"))
     rest, what = min(rests)
     try:
         minutes = minutes_for_budget(rest - Decimal(str(spent)), price.hourly_usd)

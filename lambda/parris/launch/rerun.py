@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from ..aws.ledger import Ledger
-from ..aws.storage import Storage, StoredFile
+from ..aws.storage import Storage
 from ..errors import LaunchRefused
 from ..events.request import LaunchRequest
 from ..jobs.config import CONFIG_FILENAME
@@ -17,7 +17,7 @@ from ..jobs.files import file_problems
 from ..runs.again import Then, read_then
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
-from .prepare import JobFiles
+from .prepare import JobFiles, read_source
 
 if TYPE_CHECKING:
     from ..runs.documents import Receipt
@@ -56,7 +56,11 @@ class Earlier:
                 f"RUN={run_id} ends it, and make status RUN={run_id} says when it is"
             )
         then = read_then(run_id, self.receipt.result())
-        if CONFIG_FILENAME not in self.files.listing.result():
+        listed = self.files.listing.result()
+        if problems := file_problems({name: file.size for name, file in listed.items()}):
+            where = f"{run_prefix(job, run_id)}source/"
+            raise LaunchRefused(f"rerun: {where}: {'; '.join(problems)}")
+        if CONFIG_FILENAME not in listed:
             raise LaunchRefused(
                 f"rerun: run {run_id} has no source/{CONFIG_FILENAME} any more (its files may have "
                 f"been deleted); make launch JOB={job} launches the job as it is now"
@@ -73,10 +77,7 @@ def read_earlier(
         request=request,
         record=pool.submit(ledger.read, request.job, request.rerun),
         receipt=pool.submit(_read_receipt, storage, prefix),
-        files=JobFiles(
-            config=pool.submit(storage.read_source, prefix, CONFIG_FILENAME),
-            listing=pool.submit(_list_source, storage, prefix),
-        ),
+        files=read_source(pool, storage, prefix),
     )
 
 
@@ -96,10 +97,3 @@ def _read_receipt(storage: Storage, prefix: str) -> Receipt:
             "in source/"
         )
     return receipt
-
-
-def _list_source(storage: Storage, prefix: str) -> dict[str, StoredFile]:
-    files = storage.list_source(prefix)
-    if problems := file_problems({name: file.size for name, file in files.items()}):
-        raise LaunchRefused(f"rerun: {prefix}source/: {'; '.join(problems)}")
-    return files

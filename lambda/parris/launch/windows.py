@@ -99,7 +99,7 @@ def end(
     except ParrisError:
         _finish(arrivals, name, window)
         raise
-    if answer["stack-id"] or not answer["duplicate"]:
+    if answer["stack-id"] or "grid" in answer or not answer["duplicate"]:
         _finish(arrivals, name, window)
     return answer
 

@@ -19,6 +19,7 @@ from ..errors import ParrisError
 from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
+from .grids import GridReaper
 from .launches import Launches
 from .money import Money
 from .open_runs import OpenRuns
@@ -84,6 +85,9 @@ def make_reaper(
     now: datetime,
 ) -> Reaper:
     """Return one invocation of the reap function, with all that it consists of."""
+    grids = GridReaper(
+        ledger=ledger, storage=storage, launches=launches, notifier=notifier, now=now
+    )
     recorder = Recorder(
         storage=storage,
         ledger=ledger,
@@ -93,6 +97,7 @@ def make_reaper(
         money=Money(
             ledger=ledger, notifier=notifier, now=now, budget_usd=settings.monthly_budget_usd
         ),
+        grids=grids,
         now=now,
     )
     relaunches = Relaunches(

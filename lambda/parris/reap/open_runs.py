@@ -24,7 +24,8 @@ from ..events.request import is_run_key
 from ..events.router import end_event
 from ..runs import messages, messages_of_ends
 from ..runs.answer import answer_of
-from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
+from ..runs.ending import DEAD
+from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced, vanished
 from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
@@ -86,10 +87,13 @@ class OpenRuns:
             careful(problem, _broken)
         waiting_ids = {one.run_id for one in waiting}
         for record in open_runs:
+            if record.trial and record.state == State.QUEUED and record.outcome is None:
+                careful(f"trial {record.name}", partial(self._let_wait, record))
+                continue
             waits = record.run_id in waiting_ids
             step = next_step(record, self.now, has_stack=record.run_id in held, waits=waits)
-            if step is Step.CONCLUDE and machines is None:
-                continue  # how it ended is for its machine to say
+            if step in (Step.CONCLUDE, Step.LOOK) and machines is None:
+                continue  # whether it began, and how it ended, is for its machine to say
             machine = (machines or {}).get(record.run_id)
             act = partial(self._settle, record, step, held, machine)
             careful(f"run {record.name}", act)
@@ -98,6 +102,12 @@ class OpenRuns:
         careful("month", partial(self.recorder.money.review, going))
         self._send_again(waiting, stacks, careful)
         self._end_windows(careful)
+        self.recorder.grids.sweep(careful)
+
+    def _let_wait(self, record: RunRecord) -> None:
+        """Leave a trial that waits to its grid, unless that has forgotten it."""
+        if not self.recorder.grids.holds(record):
+            self.ledger.hold(record, State.LAUNCH_FAILED, f"its grid is over; {record.reason}")
 
     def _end_windows(self, careful: Careful) -> None:
         """Send the ends of data triggers' windows again that have launched nothing."""
@@ -132,12 +142,18 @@ class OpenRuns:
         elif step is Step.COMPLETE:
             self._complete(record, held[record.run_id]["StackId"])
         elif step is Step.LOOK:
-            name = str(record.receipt.get("stack-name", ""))
+            name, prefix = record.receipt.get("stack-name"), run_prefix(record.job, record.run_id)
             stack_id = name and stack_of_run(self.cloudformation, name, record.run_id)
             if stack_id:  # it has come since the stacks were listed
                 self._complete(record, stack_id)
-            else:
+            elif outcome := self.storage.read_outcome(prefix):  # or it has come and gone
+                self.recorder.tell(record.tags, outcome)
+            elif machine is None:
                 self._give_up(record)
+            elif machine.state in DEAD:  # or nobody could write down how it ended
+                deadline = read_time(record.receipt.get("deadline")) or self.now
+                ending = vanished(machine, deadline, self.now)
+                self.recorder.conclude(record.tags, deadline, ending, machine)
         elif step is Step.TELL:
             now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind
             if now is not None and now.is_open and now.outcome is not None:
@@ -162,7 +178,9 @@ class OpenRuns:
         kind = str(receipt.get("trigger", {}).get("kind", ""))
         answer = answer_of(receipt, stack_id)
         key = told_key(record.job, record.run_id, "started")
-        started = self.recorder.notifier.is_told(key, lambda: messages.started(answer, kind))
+        started = record.trial is not None or self.recorder.notifier.is_told(
+            key, lambda: messages.started(answer, kind)
+        )
         if started and tell_of_attempt(record, self.recorder.notifier):
             self.ledger.accept(record)
 
@@ -171,19 +189,23 @@ class OpenRuns:
         record = self.ledger.read(known.job, known.run_id)
         if record is None or (record.nonce, record.state) != (known.nonce, known.state):
             return  # another launch has come, or its end
+        if self.recorder.grids.is_grid(record):
+            self.ledger.hold(record, State.GRID, "")
+            return
         why = _LOST_PLACE if record.state == State.QUEUED else _DIED
         key = told_key(record.job, record.run_id, f"launch-died-{record.claims}")
-        told = self.recorder.notifier.is_told(
+        told = record.trial is not None or self.recorder.notifier.is_told(
             key,
             lambda: messages_of_ends.launch_died(record.job, record.run_id, record.receipt, why),
         )
-        if not told or not self.ledger.hold(record, State.LAUNCH_FAILED, why):
+        state = State.LAUNCH_FAILED if record.trial is None else State.QUEUED  # its grid goes on
+        if not told or not self.ledger.hold(record, state, why):
             return
         if name := record.receipt.get("stack-name"):
             self._queue.leave(str(name), record.run_id)
             item = Slots(self.ledger.table).give_back(str(name), record.name)
             self.recorder.money.settle(item, record.name, None)
-        facts: Receipt = {"state": State.LAUNCH_FAILED, "reason": why}
+        facts: Receipt = {"state": state, "reason": why}
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):
             self.storage.change_receipt(prefix, lambda held: {**held, **facts})

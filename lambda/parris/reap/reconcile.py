@@ -65,6 +65,8 @@ class Reaper:
             ParrisError: if a stack could not be dealt with, after all the others were; or if
                 Terraform is about to remove what stacks still need.
         """
+        if (looked := self.recorder.grids.answer(event)) is not None:
+            return looked
         if "requestPayload" in event:
             return self.launches.tell_of_failure(event, self.recorder.notifier)
         detail = event.get("detail") or {}

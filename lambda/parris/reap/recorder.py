@@ -25,6 +25,7 @@ from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Machine, launch_failed, vani
 from ..runs.messages import Notice
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
+from .grids import GridReaper
 from .money import Money
 from .outcome import outcome_from_outside
 
@@ -48,6 +49,7 @@ class Recorder:
     ec2: EC2Client
     notifier: Notifier
     money: Money
+    grids: GridReaper
     now: datetime
 
     def read(self, tags: Mapping[str, str], machine: Machine | None) -> tuple[Outcome | None, bool]:
@@ -151,6 +153,12 @@ class Recorder:
         if name := record.receipt.get("stack-name"):
             item = Slots(self.ledger.table).give_back(str(name), record.name)
             self.money.settle(item, record.name, outcome)
+        if record.trial is not None:  # the end of its grid is told
+            grid = self.grids.settle(record, outcome)
+            self.ledger.close(job, run_id)
+            if grid is not None:
+                self.grids.advance(grid)
+            return
 
         def told() -> Notice:
             log_end = self.storage.read_log_end(_prefix(tags), outcome.get("machine"))

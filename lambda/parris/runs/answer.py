@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ..contract import State
 from ..jobs.retry import ON_DEMAND, SPOT, read_retry
 from .budget import cost
 from .ladder import read_ladder
@@ -37,8 +38,15 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
 
     What its first launch has not come to decide is None.
     """
+    if record.state == State.GRID:
+        return grid_answer(record.job, record.run_id, duplicate=True)
     named: Receipt = {**record.receipt, "run-id": record.run_id, "job": record.job}
     return answer_of(named, record.stack_id, duplicate=True)
+
+
+def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> dict[str, Any]:
+    """Return what is answered to an event that starts a grid."""
+    return {"grid": grid_id, "job": job, "stack-id": None, "duplicate": duplicate}
 
 
 def costs(receipt: Receipt) -> dict[str, Any]:

@@ -88,6 +88,7 @@ KINDS = {
     "schedule": "a schedule",
     "data": "new data",
     "direct": "a call",
+    "grid": "a grid",
 }
 
 

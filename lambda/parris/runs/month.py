@@ -68,11 +68,11 @@ def month_of(moment: datetime) -> str:
 def id_beginnings(month: str) -> tuple[str, ...]:
     """Return the prefixes of the ids of a month's runs.
 
-    A run's id has the time of its event; one that waited for its turn may be of the month after.
+    A run's id has the time of its event; one that waited for its turn, or is a trial of a grid, may
+    be of the month after.
     """
     first = datetime.fromisoformat(f"{month}-01")
-    before = f"{first - timedelta(days=1):%Y%m}"
-    return (f"{first:%Y%m}", f"{before}2", f"{before}3")
+    return (f"{first:%Y%m}", f"{first - timedelta(days=1):%Y%m}")
 
 
 def to_micros(usd: Decimal | float | str) -> int:

@@ -19,13 +19,14 @@ from .budget import Price
 from .checkpoints import resumes
 from .images import default_image, has_gpu
 from .ladder import Ladder, Rung
-from .names import run_prefix
+from .names import run_prefix, trial_run_id, trial_stack_name
 from .record import RunRecord
 
 if TYPE_CHECKING:
     from .documents import Receipt
 
 COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
+GRID_COST_LIMIT = "the grid's cost-limit"
 DEFAULT_VOLUME_GB = 30
 GPU_VOLUME_GB = 100
 """AWS's Deep Learning images bring drivers and CUDA; 30 GiB would leave no room for a model."""
@@ -52,7 +53,8 @@ class RunPlan:
     capped_by: str
     """What says so: ``cost-limit``, or the deployment's ``max_run_usd``."""
     priced_for: str
-    """The deployment's setting in dollars that cannot be kept without a price; "" if none is."""
+    """The setting in dollars, the deployment's or its grid's, that cannot be kept without a price;
+    "" if none is."""
     reserved_usd: Decimal | None
     """What is reserved for it of the month's budget, if there is one (`with_share`)."""
     price: Price | None
@@ -91,9 +93,17 @@ class RunPlan:
         return self.request.job
 
     @property
+    def files_of(self) -> str:
+        """The run or grid in whose ``source/`` the files lie that it begins with; "" for the job's
+        in the config bucket."""
+        return self.request.trial.grid_id if self.request.trial else self.rerun_of
+
+    @property
     def stack_name(self) -> str:
         """The job's, or one of the run's own where several of the job may go at once."""
         name = self.config.stack_name
+        if trial := self.request.trial:
+            return trial_stack_name(name, trial.grid_id, trial.number)
         if not self.config.several_at_once:
             return name
         return f"{name}-{self.run_id[-configuration.SUFFIX_DIGITS :]}"
@@ -114,6 +124,8 @@ def run_id_for(request: LaunchRequest, time: datetime) -> str:
 
     It follows from the event alone if that knows its time; else see `Ledger.name_event`.
     """
+    if request.trial:
+        return trial_run_id(request.trial.grid_id, request.trial.number)
     return f"{time:%Y%m%d-%H%M%S}-{event_digest(request)[:8]}"
 
 
@@ -158,9 +170,7 @@ def plan_run(
         delete_at=deadline + settings.grace,
         budget_usd=budget,
         capped_by=capped_by,
-        priced_for=MAX_RUN_USD
-        if settings.max_run_usd is not None
-        else MONTHLY_BUDGET_USD * (settings.monthly_budget_usd is not None),
+        priced_for=_priced_for(request, settings),
         reserved_usd=None,
         price=None,
         instance_profile=profile,
@@ -185,7 +195,7 @@ def plan_run(
 
 def _check(request: LaunchRequest, config: TrainingConfig, settings: Settings) -> None:
     """Refuse what the job does not know, and what its deployment does not allow."""
-    apart = OF_NEW_DATA if request.kind == "data" else ()
+    apart = OF_NEW_DATA if request.kind in ("data", "grid") else ()
     given = [name for name in request.parameters if name not in apart]
     if problems := unknown_names(given, config.parameters, request.job):
         raise InvalidEvent("; ".join(f"parameters: {problem}" for problem in problems))
@@ -224,6 +234,15 @@ def _budget(config: TrainingConfig, cap: Decimal | None) -> tuple[Decimal | None
     said = f"cost-limit {wanted} is above the deployment's max_run_usd; "
     notes = [] if wanted is None else [f"{said}the run may cost {cap:f} US dollars"]
     return cap, MAX_RUN_USD, notes
+
+
+def _priced_for(request: LaunchRequest, settings: Settings) -> str:
+    if settings.max_run_usd is not None:
+        return MAX_RUN_USD
+    if settings.monthly_budget_usd is not None:
+        return MONTHLY_BUDGET_USD
+    limited = request.trial and request.trial.cost_limit_micros is not None
+    return GRID_COST_LIMIT if limited else ""
 
 
 def is_limited(config: TrainingConfig) -> bool:

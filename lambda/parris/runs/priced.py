@@ -9,7 +9,7 @@ from decimal import Decimal
 from ..errors import InvalidConfig, PriceUnknown
 from ..jobs import config as configuration
 from .budget import BudgetTooSmall, Price, minutes_for_budget, worst_usd
-from .plan import RunPlan
+from .plan import GRID_COST_LIMIT, RunPlan
 
 
 def within_budget(plan: RunPlan, price: Price) -> RunPlan:
@@ -44,9 +44,11 @@ def without_price(plan: RunPlan, error: PriceUnknown) -> RunPlan:
             deployment has a limit in dollars.
     """
     if plan.priced_for:
+        cure = f"launch again, or set {plan.priced_for} to null and apply"
+        if plan.priced_for == GRID_COST_LIMIT:
+            cure = "it is launched again, or start a grid without one"
         raise PriceUnknown(
-            f"{error}; without a price nobody can keep to {plan.priced_for}: launch again, or set "
-            f"{plan.priced_for} to null and apply"
+            f"{error}; without a price nobody can keep to {plan.priced_for}: {cure}"
         ) from error
     if plan.budget_usd is None:
         return replace(plan, notes=(*plan.notes, f"price unknown: {error}"))
@@ -67,5 +69,6 @@ def with_share(plan: RunPlan, most_hourly_usd: Decimal, grace: timedelta) -> Run
         grace: how long after its deadline its stack deletes itself.
     """
     worst = worst_usd(most_hourly_usd, plan.limit_minutes, plan.budget_usd, grace)
-    note = f"{worst:f} US dollars of the month's budget are reserved for it until it is over"
+    whose = "its grid's cost-limit" if plan.request.trial else "the month's budget"
+    note = f"{worst:f} US dollars of {whose} are reserved for it until it is over"
     return replace(plan, reserved_usd=worst, notes=(*plan.notes, note))

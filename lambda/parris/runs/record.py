@@ -55,6 +55,8 @@ class RunRecord:
     """Of the machine that told them, in its own; "" before one has."""
     is_open: bool
     """Whether something is still to be done about it."""
+    trial: tuple[str, int] | None = None
+    """The grid that it is a trial of, and which one; None if it is none."""
 
     @property
     def name(self) -> str:
@@ -127,7 +129,13 @@ def read_record(item: Mapping[str, Any]) -> RunRecord:
         metrics=(ended or {}).get("metrics") or json.loads(item.get("metrics", "{}")),
         folder=str(item.get("folder", "")),
         is_open="open" in item,
+        trial=_read_trial(item["trial"]) if "trial" in item else None,
     )
+
+
+def _read_trial(text: str) -> tuple[str, int]:
+    grid_id, number = text.split("/")
+    return grid_id, int(number)
 
 
 def _read_ending(text: str) -> Ending:

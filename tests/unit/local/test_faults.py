@@ -41,10 +41,17 @@ def test_a_quota_is_what_a_fault_says_or_not_said(home: Path) -> None:
     assert (faults.quota("L-1216C47A"), faults.quota("L-DB2E81BA")) == (0, None)
 
 
+def test_a_part_of_the_calls_of_some_roles_fails(home: Path) -> None:
+    assert faults.failing() == (0, "*")
+    faults.write(home, {"failing": {"part": 0.05, "roles": "parris-[lr]*"}})
+    assert faults.failing() == (0.05, "parris-[lr]*")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"machine": {}},
+        {"failing": {"share": 0.1}},
         {"machines": {"*": ["no-shutdwon"]}},
         {"machines": {"*": ["disk-full:much"]}},
         {"machines": {"*": ["no-endpoint:1"]}},

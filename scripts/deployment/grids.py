@@ -1,0 +1,237 @@
+"""Grids of a deployment, from the ledger: which there are, and how the trials of one stand."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from parris.aws.trials import Trials
+from parris.contract import OUTCOME_STATES, State
+from parris.events.router import stop_grid_event
+from parris.runs.grid import GridRecord
+from parris.runs.messages_of_grids import grid_facts
+from parris.runs.month import MICROS
+from parris.runs.record import RunRecord
+from parris.runs.trials import order_of, states_line
+from scripts.cli import console
+from scripts.cli.columns import Column
+from scripts.cli.console import RUN_FAILED, Refused
+from scripts.cli.plain_text import one_line
+from scripts.cli.which_cloud import hint
+from scripts.cli.words import ago, counted
+from scripts.deployment.outputs import Deployment
+from scripts.deployment.stores import ledger_of
+
+MOST_ROWS = 5_000
+"""Trials of which a table is made: a call for some hundred of them."""
+
+_LOOK_SECONDS = 5
+_NEWEST = 20
+LAST = "last"
+
+
+def find_grid(deployment: Deployment, job: str | None, wanted: str) -> GridRecord:
+    """Return the grid whose id begins with `wanted`; with LAST, or nothing, the newest.
+
+    Raises:
+        Refused: if there is none, or more than one.
+    """
+    beginning = "" if wanted == LAST else wanted
+    found, problems = Trials(ledger_of(deployment).table).newest(_NEWEST, beginning)
+    grids = [grid for grid in found if job in (None, grid.job)]
+    if not grids:
+        there = f": {problems[0]}" if problems else ""
+        whose = f" of job {job}" if job else ""
+        raise Refused(f"there is no grid {beginning or 'yet'}{whose}{there}; make grid starts one")
+    if beginning and len(grids) > 1:
+        ids = ", ".join(grid.grid_id for grid in grids[:5])
+        raise Refused(f"{beginning} is the beginning of several grids: {ids}")
+    return grids[0]
+
+
+def trials_of(deployment: Deployment, grid: GridRecord) -> list[RunRecord]:
+    """Return the trials of a grid that have been planned, the best first, those without last."""
+    beginning = grid.grid_id.rpartition("-")[0]
+    ledger = ledger_of(deployment)
+    found = ledger.all_begun_with(f"{beginning}-")[0] if grid.next <= MOST_ROWS else []
+    mine = [run for run in found if run.job == grid.job and run.trial]
+    mine = [run for run in mine if run.trial and run.trial[0] == grid.grid_id]
+    return sorted(mine, key=lambda run: (-_order(grid, run), run.run_id))
+
+
+def _order(grid: GridRecord, run: RunRecord) -> int:
+    value = run.metrics.get(grid.grid.metric)
+    if not isinstance(value, (int, float)):
+        return -(2**63)
+    return order_of(value, grid.grid.goal)
+
+
+def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
+    """Print how a grid stands, and its best trials."""
+    now, facts = datetime.now(UTC), grid_facts(grid)
+    stands = "goes on" if grid.is_open else "is over"
+    print(f"grid {grid.grid_id} of job {grid.job} {stands}, begun {ago(grid.began, now)}")
+    ended = states_line(grid.ended, OUTCOME_STATES) or "none is over"
+    waiting = sum(bool(entry.waits) for entry in grid.running.values())
+    going = f"{len(grid.running)} under way" + (f" ({waiting} of them wait)" if waiting else "")
+    print(f"  trials  {grid.grid.count}: {ended}, {going}, {facts['not-begun']} not begun")
+    print(f"  cost    {_money(grid)}")
+    if grid.stop:
+        print(one_line(f"  stop    {grid.stop}"))
+    if best := facts["best"]:
+        print(f"  best    {grid.grid.metric}={best['value']:g}: run {best['run-id']}")
+    trials = trials_of(deployment, grid)
+    if trials:
+        console.print_table(*_table(grid, trials[:count]))
+    if len(trials) > count:
+        print(hint(f"{counted(len(trials) - count, 'more trial')}; COUNT={len(trials)} shows all"))
+    if best:
+        print(hint(f"make rerun RUN={best['run-id']} runs the best one again"))
+    if grid.is_open:
+        print(hint(f"make stop GRID={grid.grid_id} ends it"))
+
+
+def plain(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
+    """Return a grid for ``--json``."""
+    return {
+        "job": grid.job,
+        **grid_facts(grid),
+        "is-over": not grid.is_open,
+        "runs": [_plain(run) for run in trials_of(deployment, grid)],
+    }
+
+
+def _plain(run: RunRecord) -> dict[str, Any]:
+    return {
+        "trial": run.trial and run.trial[1],
+        "run-id": run.run_id,
+        "state": run.state,
+        "reason": (run.outcome or {}).get("reason", run.reason),
+        "parameters": run.receipt.get("parameters", {}),
+        "metrics": dict(run.metrics),
+        "cost-usd": (run.outcome or {}).get("cost-usd"),
+    }
+
+
+def _money(grid: GridRecord) -> str:
+    spent = f"${grid.spent / MICROS:.4f}"
+    if grid.limit is None:
+        return spent
+    reserved = (grid.committed - grid.spent) / MICROS
+    return f"{spent} of ${grid.limit / MICROS:.2f}, ${reserved:.4f} reserved"
+
+
+def _table(
+    grid: GridRecord, trials: Sequence[RunRecord]
+) -> tuple[list[Column], list[tuple[str, ...]]]:
+    columns = [
+        Column(heading="TRIAL", rank=1),
+        Column(heading="RUN", rank=0),
+        Column(heading="STATE", rank=0),
+        *([Column(heading=grid.grid.metric.upper(), rank=0)] if grid.grid.metric else []),
+        Column(heading="COST", rank=2),
+        Column(heading="PARAMETERS", rank=1, least=22),
+    ]
+    rows = []
+    for run in trials:
+        given: Mapping[str, str] = run.receipt.get("parameters", {})
+        value = run.metrics.get(grid.grid.metric, "")
+        cost = (run.outcome or {}).get("cost-usd")
+        rows.append(
+            (
+                str(run.trial and run.trial[1]),
+                run.run_id,
+                run.state,
+                *(
+                    [f"{value:.6g}" if isinstance(value, (int, float)) else value]
+                    if grid.grid.metric
+                    else []
+                ),
+                "" if cost is None else f"${cost:.4f}",
+                " ".join(f"{name}={given.get(name, '')}" for name in grid.grid.names),
+            )
+        )
+    return columns, rows
+
+
+def stop(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
+    """Let a grid begin no more trials, and end those under way; return the function's answer.
+
+    Raises:
+        Refused: if it is over, or the launch function refuses.
+    """
+    if not grid.is_open:
+        raise Refused(f"grid {grid.grid_id} of job {grid.job} is over already")
+    result = deployment.client("lambda").invoke(
+        FunctionName=deployment.launch_function,
+        Payload=json.dumps(stop_grid_event(grid.job, grid.grid_id)).encode(),
+    )
+    answer: dict[str, Any] = json.loads(result["Payload"].read())
+    if "FunctionError" in result:
+        raise Refused(f"grid {grid.grid_id} was not stopped: {answer.get('errorMessage')}")
+    return answer
+
+
+def follow(deployment: Deployment, grid: GridRecord) -> Iterator[GridRecord]:
+    """Yield how a grid stands whenever that has changed, until it is over."""
+    trials, last = Trials(ledger_of(deployment).table), ""
+    while True:
+        now_is = trials.read(grid.job, grid.grid_id) or grid
+        stands = str(grid_facts(now_is))
+        if stands != last:
+            yield now_is
+        if not now_is.is_open:
+            return
+        last = stands
+        time.sleep(_LOOK_SECONDS)
+
+
+def line_of(grid: GridRecord) -> str:
+    """Return how far a grid has come, in one line."""
+    facts = grid_facts(grid)
+    best = facts["best"]
+    shown = f", best {grid.grid.metric}={best['value']:g} (trial {best['trial']})" if best else ""
+    ended = states_line(grid.ended, OUTCOME_STATES) or "none over"
+    return f"{grid.over} of {grid.grid.count} trials: {ended}, {len(grid.running)} under way{shown}"
+
+
+def send_off(
+    deployment: Deployment, answer: Mapping[str, Any], *, wait: bool, as_json: bool
+) -> int:
+    """Print a launch's answer that is about a grid, follow that if asked to; return a status."""
+    grid_id, job = answer["grid"], answer["job"]
+    if answer["duplicate"]:
+        print(f"grid {grid_id} of job {job} was started before; nothing new")
+    else:
+        limit = answer["cost-limit-usd"]
+        most = f", ${limit} at most" if limit else ""
+        print(f"grid {grid_id} of job {job} started")
+        print(f"  trials  {answer['trials']}, {answer['max-parallel']} at once{most}")
+    print(
+        hint(f"see how it goes with make status GRID={grid_id}; make stop GRID={grid_id} ends it")
+    )
+    status, stands = _follow_to_the_end(deployment, job, grid_id) if wait else (0, {})
+    if as_json:
+        console.print_json({**answer, **stands})
+    return status
+
+
+def _follow_to_the_end(
+    deployment: Deployment, job: str, grid_id: str
+) -> tuple[int, dict[str, Any]]:
+    """Print how a grid goes until it is over; return the exit status and how it stands then."""
+    grid = find_grid(deployment, job, grid_id)
+    try:
+        for now_is in follow(deployment, grid):
+            grid = now_is
+            print(line_of(grid), flush=True)
+    except KeyboardInterrupt:
+        print(hint(f"\nthe grid goes on; make status GRID={grid_id}"), file=sys.stderr)
+        return 130, {}
+    show(deployment, grid, 10)
+    whole = grid.ended.get(State.SUCCEEDED, 0) == grid.grid.count
+    return (0 if whole else RUN_FAILED), plain(deployment, grid)
