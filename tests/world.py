@@ -146,7 +146,7 @@ class World:
 
     def launch(
         self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, Any]:
         def storage() -> Storage:
             self.made.append("s3")
             return Storage(

@@ -200,7 +200,8 @@ def test_plan_upload_and_launch_tell_the_same_most(
     world.prices, world.ec2 = ByType(), world.client("ec2")
     (tmp_path / "training-config.json").write_text(world.config)
     uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
-    planned, launched = show.answer(world.plan()), world.launch()
+    planned: Any = show.answer(world.plan())
+    launched: Any = world.launch()
     assert (planned["most-usd"], launched["most-usd"]) == (most, most)
     assert plan_of(launched) == planned["summary"]
     assert f", ${most} at most, ends by " in uploaded
@@ -214,7 +215,8 @@ def test_where_only_a_plan_asks_for_the_dearer_types_price_the_others_say_so(
     world.prices, world.ec2 = ByType(), world.client("ec2")
     (tmp_path / "training-config.json").write_text(world.config)
     uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
-    planned, launched = show.answer(world.plan()), world.launch()
+    planned: Any = show.answer(world.plan())
+    launched: Any = world.launch()
     assert planned["most-usd"] == "0.0880"
     assert (launched["most-usd"], launched["most-usd-of"]) == ("0.0480", "this-machine")
     said = "$0.0480 at most if it stays on this machine"
