@@ -47,6 +47,8 @@ for limit in ("--cli-connect-timeout", "--cli-read-timeout"):
 call = " ".join(words)
 for rule in json.loads((root / "faults.json").read_text()):
     if rule["match"] in call and time.time() < rule.get("before", time.time() + 1):
+        with (root / "broken").open("a") as broken:
+            broken.write(call + "\\n")
         time.sleep(rule.get("sleep", 0))
         if "status" in rule:
             print(rule["said"])
@@ -288,6 +290,12 @@ class Machine:
         """Every call of aws (when it ended) and of the power commands (when it began)."""
         lines = (self.folder / "journal").read_text().splitlines()
         return sorted((float(line.split(" ")[0]), line.split(" ", 1)[1]) for line in lines)
+
+    @property
+    def broken(self) -> str:
+        """The calls of aws that `break_aws` has met, each as it began."""
+        path = self.folder / "broken"
+        return path.read_text() if path.exists() else ""
 
     @property
     def calls(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -158,7 +157,7 @@ def test_what_ends_a_run_ends_it_while_it_fetches_and_nothing_half_is_stored(
     with metadata(notice) as service:
         agent = resuming.start(AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint)
         try:
-            time.sleep(1.5)
+            eventually(lambda: resuming.broken)
             half.parent.mkdir(parents=True)
             half.write_text("half of it")
             if how == "stop":
@@ -183,7 +182,7 @@ def test_a_supervisor_that_is_killed_while_it_fetches_stores_nothing_half(second
     second.break_aws({"match": "s3 sync", "sleep": 60})
     second.script(SCRIPT)
     agent = second.start()
-    time.sleep(1.5)
+    eventually(lambda: second.broken)
     half = second.home / "fetched/checkpoints/half"
     half.parent.mkdir(parents=True)
     half.write_text("half of it")
