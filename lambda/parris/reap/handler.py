@@ -19,6 +19,7 @@ from ..errors import ParrisError
 from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
+from .bills import Bills
 from .launches import Launches
 from .money import Money
 from .open_runs import OpenRuns
@@ -84,6 +85,7 @@ def make_reaper(
     now: datetime,
 ) -> Reaper:
     """Return one invocation of the reap function, with all that it consists of."""
+    bills = Bills(storage=storage, grace=settings.grace)
     recorder = Recorder(
         storage=storage,
         ledger=ledger,
@@ -93,6 +95,7 @@ def make_reaper(
         money=Money(
             ledger=ledger, notifier=notifier, now=now, budget_usd=settings.monthly_budget_usd
         ),
+        bills=bills,
         now=now,
     )
     relaunches = Relaunches(
@@ -102,6 +105,7 @@ def make_reaper(
         ec2=ec2,
         notifier=notifier,
         launches=launches,
+        bills=bills,
         now=now,
     )
     between = Between(
