@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ..contract import EndedBy, State
 from ..jobs.retry import CAPACITY, FAILURE, INTERRUPTION, Retry
 from .attempt import Attempt, Next, spent_usd
-from .bill import Bill
 from .budget import MINIMUM_MINUTES
 from .ending import Ending
 from .ladder import Rung, read_rung
@@ -20,6 +19,7 @@ from .refusals import CAUSES, LATER, Cause
 from .times import iso
 
 if TYPE_CHECKING:
+    from .bill import Bill
     from .documents import AttemptRecord, Outcome, Receipt
 
 MOST = 100
