@@ -35,11 +35,17 @@ FAKE_AWS = """
 import fnmatch, hashlib, json, os, pathlib, subprocess, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
-left_out = []
-while "--exclude" in words:
-    at = words.index("--exclude")
-    left_out.append(words[at + 1])
+filters = []
+while option := next((w for w in words if w in ("--exclude", "--include")), None):
+    at = words.index(option)
+    filters.append((option, words[at + 1]))
     del words[at : at + 2]
+
+def left_out(name):
+    # The last one that fits counts (AWS CLI reference, "Use of Exclude and Include Filters").
+    fits = [option for option, pattern in filters if fnmatch.fnmatchcase(name, pattern)]
+    return fits[-1:] == ["--exclude"]
+
 for limit in ("--cli-connect-timeout", "--cli-read-timeout"):
     while limit in words:
         at = words.index(limit)
@@ -92,7 +98,7 @@ elif words[:2] == ["s3", "sync"]:
     source, target = words[2:]
     for path in local(source).rglob("*"):
         name = str(path.relative_to(local(source)))
-        if path.is_file() and not any(fnmatch.fnmatchcase(name, each) for each in left_out):
+        if path.is_file() and not left_out(name):
             copy(path, local(target) / name)
 elif words[:2] == ["s3api", "list-objects-v2"]:
     bucket = root / "s3" / words[words.index("--bucket") + 1]
