@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 import threading
 import time
 from collections.abc import Iterator
@@ -185,6 +186,8 @@ class Restore:
             answer = self._aws.call(*call, timeout=float("inf"), given_up=self._given_up)
             if answer.status == 0 or self._given_up.is_set():
                 break
+            if answer.status < 0:
+                self._sweep_up()
             say(f"could not fetch all of {self.what}: {answer.said}")
             self.problem = disk_reason(answer.said)
             if attempt == RESTORE_ATTEMPTS or self.problem != answer.said:
@@ -192,3 +195,13 @@ class Restore:
             self._given_up.wait(RESTORE_PAUSE_SECONDS)
         self.problem = ""
         return not self._given_up.is_set()
+
+    def _sweep_up(self) -> None:
+        """Delete what an aws CLI that was killed has left of files that it was fetching.
+
+        It calls them `<name>.<8 hexadecimal digits>`, and renames each when it is whole. Whole ones
+        of such a name are fetched again.
+        """
+        for path in self._fetched.rglob("*.????????"):
+            if path.is_file() and set(path.suffix[1:]) <= set(string.hexdigits):
+                path.unlink()

@@ -226,8 +226,9 @@ class Store:
 
     def _checkpoints(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Return those of `paths` that are checkpoints, with their names in a machine's folder."""
-        above = self._home / "checkpoints"
-        return {path: str(path.relative_to(self._home)) for path in paths if above in path.parents}
+        home = f"{self._home}/"  # as text: of 100,000 files, Path.relative_to takes seconds
+        above = f"{home}checkpoints/"
+        return {path: text[len(home) :] for path in paths if (text := str(path)).startswith(above)}
 
     def _send(self, paths: list[Path], until: float, given_up: Optional[threading.Event]) -> Answer:
         """Send files in one call however many they are: as links, which the aws CLI follows."""
