@@ -385,6 +385,20 @@ def test_what_a_trainer_rotated_away_does_not_come_back(
     assert (machine.stored("log.txt") or b"").endswith(b"\nbegan with c3 c4\n")
 
 
+@pytest.mark.processes
+def test_whoever_stores_what_a_killed_supervisor_left_changes_no_note(machine: Machine) -> None:
+    process = rotating(machine, 2)
+    go_on(machine, 2)
+    before = noted(machine)
+    process.kill()
+    (machine.home / "source/2").touch()
+    process.wait(10)
+    command = [f"{machine.bin}/python3", f"{machine.home}/agent.pyz", str(machine.home), "died"]
+    subprocess.run(command, env=machine.environ, check=True, timeout=30)
+    assert machine.outcome()["ended-by"] == "agent"
+    assert noted(machine) == before  # all are fetched then, as without a list
+
+
 def next_machine(machine: Machine) -> None:
     """Let the run go on from what its machine has stored, on another one with an empty disk."""
     s3 = machine.folder / "s3"

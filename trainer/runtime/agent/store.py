@@ -139,9 +139,10 @@ class Store:
         self._end_began = time.monotonic()
         self._ending.set()
         self._wake.set()
-        files = self._files()
-        in_doubt = self._checkpoints(p for p, s in files.items() if self._in_doubt(p, s))
-        self._whole.end(self._checkpoints(files).values(), in_doubt.values(), self._home)
+        if self._attempt is not None:  # else nothing is known of what was stored before
+            files = self._files()
+            in_doubt = self._checkpoints(p for p, s in files.items() if self._in_doubt(p, s))
+            self._whole.end(self._checkpoints(files).values(), in_doubt.values(), self._home)
         pause = 1.0
         while True:
             answer = self._upload(cut_off - time.time())
