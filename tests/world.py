@@ -216,6 +216,7 @@ class World:
                 results_bucket="parris-results",
                 ledger_table=self.table.name,
                 overdue=timedelta(minutes=5),
+                grace=timedelta(minutes=15),
                 monthly_budget_usd=self.budget,
                 topic_arn=SETTINGS.topic_arn,
                 launch_function_arn="parris-launch",

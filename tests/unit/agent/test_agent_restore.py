@@ -213,6 +213,19 @@ def test_what_fails_once_is_fetched_by_the_next_try(resuming: Machine) -> None:
     assert resuming.stored("checkpoints/epoch") == b"4\n"
 
 
+@pytest.mark.parametrize("how", ["failed", "killed"])
+def test_a_fetch_that_breaks_off_midway_goes_on_where_it_was(second: Machine, how: str) -> None:
+    for name in ("a", "b", "c"):
+        keep(second, f"checkpoints/{name}", f"{name} is long\n", FIRST)
+    second.break_aws({"at": "b", "how": how})
+    outcome = second.run("cd $PARRIS_CHECKPOINT_DIR; echo resumed $PARRIS_RESUMED *")
+    assert (outcome["state"], outcome["warnings"]) == ("succeeded", [])
+    assert second.console.count("could not fetch all of what an earlier attempt stored") == 1
+    assert (second.folder / "fetched").read_text().splitlines() == ["a", "b", "c"]  # each once
+    assert log_of(second)[-1] == "resumed 1 a b c"  # and nothing half
+    assert second.stored("checkpoints/b") == b"b is long\n"
+
+
 def test_what_always_fails_trains_nothing(
     resuming: Machine,
 ) -> None:
