@@ -31,6 +31,7 @@ resource "aws_lambda_function" "reap" {
       PARRIS_LEDGER_TABLE   = aws_dynamodb_table.ledger.name
       # So that the sweep after it still falls within the grace.
       PARRIS_OVERDUE_MINUTES     = tostring(var.grace_minutes - var.sweep_minutes)
+      PARRIS_GRACE_MINUTES       = tostring(var.grace_minutes)
       PARRIS_MONTHLY_BUDGET_USD  = local.monthly_budget_usd
       PARRIS_TOPIC_ARN           = aws_sns_topic.notification.arn
       PARRIS_LAUNCH_FUNCTION_ARN = local.launch_function_arn

@@ -22,6 +22,7 @@ _LONGEST = (
         "upgrade",
         "triggers",
         "commands",
+        "grid",
     ),
     *("faults", "layers", "several", "operator", "agent_stop", "agent"),
 )

@@ -234,6 +234,7 @@ class Sim:
             ec2=nothing,
             notifier=nothing,
             money=Money(ledger=self.ledger, notifier=nothing, now=self.now, budget_usd=None),
+            bills=nothing,
             grids=self.reaper,
             now=self.now,
         )

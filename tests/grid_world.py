@@ -42,7 +42,7 @@ class GridWorld(World):
         self.usd = 0.01
         """What a trial costs."""
 
-    def begin(self, grid: Any = None, **event: Any) -> dict[str, Any]:
+    def begin(self, grid: Any = None, **event: Any) -> Mapping[str, Any]:
         """Send the event of a grid; return the answer."""
         wanted = GRID if grid is None else grid
         whole = {"event-id": "e1", "time": "2026-11-24T11:00:00Z", "grid": wanted, **event}

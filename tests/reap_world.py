@@ -34,6 +34,7 @@ SETTINGS = ReapSettings(
     results_bucket="results",
     ledger_table="parris-ledger",
     overdue=timedelta(minutes=5),
+    grace=timedelta(minutes=15),
     monthly_budget_usd=None,
     topic_arn="arn:aws:sns:us-east-1:123456789012:parris-notifications",
     launch_function_arn="parris-launch",

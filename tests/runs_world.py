@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from moto.cloudformation.models import cloudformation_backends
 from moto.ec2.models import ec2_backends
+from moto.s3.models import s3_backends
 
 from parris.contract import EndedBy
 from tests.plans import NOW
@@ -43,6 +44,13 @@ class Runs(World):
     def store(self, run_id: str, instance_id: str, name: str, body: str) -> None:
         key = f"runs/default/{run_id}/machines/{ROLE_ID}:{instance_id}/{name}"
         self.s3.put_object(Bucket="parris-results", Key=key, Body=body.encode())
+
+    def heard(self, run_id: str, instance_id: str, minutes: float) -> None:
+        """Let S3 have heard of a machine last at so many minutes by its own clock."""
+        bucket = s3_backends["123456789012"]["aws"].buckets["parris-results"]
+        for key, kept in bucket.keys.items():
+            if key.startswith(f"runs/default/{run_id}/machines/{ROLE_ID}:{instance_id}/"):
+                kept.last_modified = (NOW + timedelta(minutes=minutes)).replace(tzinfo=None)
 
     def take(self, instance_id: str, reason: str = SPOT) -> None:
         """Let EC2 end a machine."""

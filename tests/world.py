@@ -147,7 +147,7 @@ class World:
 
     def launch(
         self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
-    ) -> dict[str, Any]:
+    ) -> Mapping[str, Any]:
         def storage() -> Storage:
             self.made.append("s3")
             return Storage(
@@ -217,6 +217,7 @@ class World:
                 results_bucket="parris-results",
                 ledger_table=self.table.name,
                 overdue=timedelta(minutes=5),
+                grace=timedelta(minutes=15),
                 monthly_budget_usd=self.budget,
                 topic_arn=SETTINGS.topic_arn,
                 launch_function_arn="parris-launch",

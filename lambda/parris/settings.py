@@ -45,6 +45,7 @@ REAP_VARIABLES = (
     "PARRIS_RESULTS_BUCKET",
     "PARRIS_LEDGER_TABLE",
     "PARRIS_OVERDUE_MINUTES",
+    "PARRIS_GRACE_MINUTES",
     "PARRIS_MONTHLY_BUDGET_USD",
     "PARRIS_TOPIC_ARN",
     "PARRIS_LAUNCH_FUNCTION_ARN",
@@ -136,6 +137,8 @@ class ReapSettings:
     ledger_table: str
     overdue: timedelta
     """How long after its deadline a run's stack is deleted from outside."""
+    grace: timedelta
+    """How long after it the stack deletes itself."""
     monthly_budget_usd: Decimal | None
     topic_arn: str
     launch_function_arn: str
@@ -155,6 +158,7 @@ def read_reap_settings(environment: Mapping[str, str]) -> ReapSettings:
         results_bucket=environment["PARRIS_RESULTS_BUCKET"],
         ledger_table=environment["PARRIS_LEDGER_TABLE"],
         overdue=timedelta(minutes=int(environment["PARRIS_OVERDUE_MINUTES"])),
+        grace=timedelta(minutes=int(environment["PARRIS_GRACE_MINUTES"])),
         monthly_budget_usd=_dollars(environment["PARRIS_MONTHLY_BUDGET_USD"]),
         topic_arn=environment["PARRIS_TOPIC_ARN"],
         launch_function_arn=environment["PARRIS_LAUNCH_FUNCTION_ARN"],

@@ -35,6 +35,12 @@ VERBS = (
                 read=whole(1, 100, "trials"),
                 value="n",
             ),
+            named(
+                "give-up-after",
+                "begin no more once so many are over and all of them failed; 10 if not said",
+                read=whole(1, 100_000, "trials"),
+                value="n",
+            ),
             named("cost-limit", "US dollars for all of them", read=amount, value="usd"),
             named(
                 "best", "by this metric, the highest; =-loss: the lowest", read=goal, value="metric"

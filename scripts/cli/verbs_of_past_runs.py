@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scripts.cli.filters import goal
 from scripts.cli.verb import (
     MAX_COUNT,
     WAIT,
@@ -56,6 +57,12 @@ VERBS = (
                 first=True,
             ),
             job("only runs of this job"),
+            named(
+                "best",
+                "instead of runs: the 4 best by this metric, the highest first; =-loss: the lowest",
+                read=goal,
+                value="metric",
+            ),
             Option(name="diff", help="also the files that they began with, by those of the first"),
         ),
         answer=(

@@ -42,10 +42,11 @@ VERBS = (
             '"stack-status", "image", "image-name", "volume-size-gb", "machines": '
             '[{"instance-type", "market", "vcpus", "gpus", "subnets", "zones", "hourly-usd", '
             '"most-hourly-usd", "quota": {"code", "name", "vcpus", "used"}, "refusal"}], '
-            '"instance-type", "market", "hourly-usd", "most-usd", "deadline", "delete-at", '
+            '"instance-type", "market", "hourly-usd", "most-usd", '
+            '"grid": {"trials", "max-parallel", "most-usd"}, "deadline", "delete-at", '
             '"slots": {"held", "limit"}, "month": {"spent-usd", "reserved-usd", "budget-usd"}, '
             '"waiting", "denied", "writes"}`; null is what is not '
-            "known, and the month without `monthly_budget_usd`. "
+            "known, the month without `monthly_budget_usd`, and the grid of a job without one. "
             "Also where `goes` is false, with status 1"
         ),
     ),

@@ -21,8 +21,10 @@ TURNED_BY_LOCAL = (
 )
 """The make targets that go to the embedded cloud with LOCAL=1, and to an account without."""
 
+_WORD = r"[^\s,;:)'\"]+"
 _COMMAND = re.compile(
-    rf"\bmake (?:{'|'.join(TURNED_BY_LOCAL)})\b(?!-)(?: [A-Z_]+=(?:'[^']*'|[^\s,;:)'\"]+))*"
+    rf"\bmake (?:{'|'.join(TURNED_BY_LOCAL)})\b(?!-)"
+    rf"(?: [A-Z_]+=(?:'[^']*'|{_WORD}(?:,{_WORD})*))*"  # a,b is one value; "a, b" is prose
 )
 
 

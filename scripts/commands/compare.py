@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +13,17 @@ from scripts.cli.columns import Column
 from scripts.cli.console import Refused
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import counted
+from scripts.deployment import ranking
 from scripts.deployment.looked_at import LookedAt, look_at
-from scripts.deployment.outputs import read_deployment
-from scripts.deployment.runs import find_run
+from scripts.deployment.newest import Wanted, read_newest
+from scripts.deployment.outputs import Deployment, read_deployment
+from scripts.deployment.runs import Run, find_run, list_stacks
 from scripts.deployment.source_diff import diff_sources
 
 MOST = 8
 """Runs side by side."""
+BEST = 4
+"""Of those that a metric chooses: they fit a terminal of 80 columns."""
 _MOST_ROWS = 40
 """Of packages."""
 _WIDTH = 12
@@ -29,17 +34,17 @@ def main(argv: list[str]) -> int:
     """Print what differs between runs, and what came of each."""
     options = parse("compare", argv)
     names = [name for name in options.runs.replace(",", " ").split() if name]
-    if not 2 <= len(names) <= MOST:
+    if options.best and names:
+        raise Refused("BEST= chooses the runs, and RUNS= names them: leave one of them out")
+    if not options.best and not 2 <= len(names) <= MOST:
         raise Refused(
             f"{counted(len(names), 'run')} named; give 2 to {MOST}, such as "
-            "make compare RUNS=20261124-0512,20261125-0512 (make status lists them)"
+            "make compare RUNS=20261124-0512,20261125-0512 (make status lists them), or a metric: "
+            "make compare BEST=accuracy"
         )
     deployment, now = read_deployment(), datetime.now(UTC)
-    found = [find_run(deployment, options.job or None, name) for name in names]
+    found = _best(deployment, options) if options.best else _named(deployment, options.job, names)
     ids = [run.run_id for run in found]
-    if len(set(ids)) < len(ids):
-        twice = next(one for one in ids if ids.count(one) > 1)
-        raise Refused(f"run {twice} is named twice; give different ones")
     runs = [look_at(deployment, run, now) for run in found]
     diffs = (
         {run.run_id: diff_sources(deployment, found[0], run) for run in found[1:]}
@@ -59,7 +64,25 @@ def main(argv: list[str]) -> int:
         print(*lines, sep="\n", end="\n" if lines else "")
     if diffs is None:
         print(hint(f"\nmake compare RUNS={','.join(ids)} DIFF=1 compares their files, too"))
+    if options.best:
+        print(hint(f"make rerun RUN={ids[0]} does the first one again"))
     return 0
+
+
+def _named(deployment: Deployment, job: str, names: Sequence[str]) -> list[Run]:
+    found = [find_run(deployment, job or None, name) for name in names]
+    ids = [run.run_id for run in found]
+    if len(set(ids)) < len(ids):
+        twice = next(one for one in ids if ids.count(one) > 1)
+        raise Refused(f"run {twice} is named twice; give different ones")
+    return found
+
+
+def _best(deployment: Deployment, options: Namespace) -> list[Run]:
+    """Return the best few of the newest runs by a metric, as `make status BEST=` has them."""
+    wanted = Wanted(count=ranking.LOOKED_THROUGH, job=options.job or None)
+    newest = read_newest(deployment, wanted, list_stacks(deployment))
+    return ranking.rank(newest.runs, options.best)[:BEST]
 
 
 def differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:

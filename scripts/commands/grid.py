@@ -59,7 +59,7 @@ def _wanted(options: Namespace) -> dict[str, Any] | bool:
     if options.parameter:
         wanted.pop("points", None)
         wanted["parameters"] = {name: _values(text) for name, text in options.parameter}
-    for key in ("random", "max_parallel"):
+    for key in ("random", "max_parallel", "give_up_after"):
         if (value := getattr(options, key)) is not None:
             wanted[key.replace("_", "-")] = value
     if options.cost_limit is not None:

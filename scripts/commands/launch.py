@@ -8,7 +8,7 @@ import uuid
 from argparse import Namespace
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parris.errors import InvalidConfig, meant
 from parris.events.request import DEFAULT_JOB, LAST
@@ -24,6 +24,9 @@ from scripts.deployment.runs import find_run
 from scripts.jobs import stale
 from scripts.jobs.jobs import job_folders
 from scripts.planning.summary import summary
+
+if TYPE_CHECKING:
+    from parris.runs.documents import Answer
 
 
 def main(argv: list[str]) -> int:
@@ -71,7 +74,7 @@ def send(deployment: Deployment, event: dict[str, Any], options: Namespace) -> i
     else:
         print(follow_hint(answer["run-id"]))
     if options.json:
-        console.print_json(answer | ended)
+        console.print_json({**answer, **ended})
     return status
 
 
@@ -116,7 +119,7 @@ def follow_to_the_end(deployment: Deployment, job: str, run_id: str) -> tuple[in
     return status, {"state": run.state, "reason": run.reason, "outcome": run.outcome}
 
 
-def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
+def invoke(deployment: Deployment, event: dict[str, Any]) -> Answer:
     """Return the launch function's answer to `event`.
 
     Raises:
@@ -125,14 +128,15 @@ def invoke(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
     result = deployment.client("lambda").invoke(
         FunctionName=deployment.launch_function, Payload=json.dumps(event).encode()
     )
-    answer: dict[str, Any] = json.loads(result["Payload"].read())
+    said: Any = json.loads(result["Payload"].read())
     if "FunctionError" in result:
-        message = answer.get("errorMessage") or "no message; see make logs"
+        message = said.get("errorMessage") or "no message; see make logs"
         if f"has no {CONFIG_FILENAME}" in message:
             message = _nowhere(event["job"]) or message
-        if answer.get("errorType") == "LaunchUnclear":  # a machine may run
+        if said.get("errorType") == "LaunchUnclear":  # a machine may run
             raise Refused(f"job {event['job']} may have been launched: {message}")
         raise Refused(f"job {event['job']} was not launched: {message}")
+    answer: Answer = said
     return answer
 
 
@@ -145,7 +149,7 @@ def _nowhere(job: str) -> str:
     return f"there is no job of that name, neither in the bucket nor in this clone{question}"
 
 
-def show(answer: Mapping[str, Any]) -> None:
+def show(answer: Answer) -> None:
     """Print a launch's answer: run, stack, deadline, cost and notes."""
     if answer["duplicate"]:
         print(f"run {answer['run-id']} of job {answer['job']} was launched before; nothing new")
@@ -161,7 +165,7 @@ def show(answer: Mapping[str, Any]) -> None:
         print(f"  note     {hint(note)}")
 
 
-def plan_of(answer: Mapping[str, Any]) -> str:
+def plan_of(answer: Answer) -> str:
     """Return the last line of the run's plan, from a launch's answer.
 
     Of a duplicate whose first launch is under way it may be unknown.

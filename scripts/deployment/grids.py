@@ -54,7 +54,10 @@ def find_grid(deployment: Deployment, job: str | None, wanted: str) -> GridRecor
 
 
 def trials_of(deployment: Deployment, grid: GridRecord) -> list[RunRecord]:
-    """Return the trials of a grid that have been planned, the best first, those without last."""
+    """Return the trials of a grid that have been planned, the best first.
+
+    Those without the metric come last, and those that ended without success: none is the best.
+    """
     beginning = grid.grid_id.rpartition("-")[0]
     ledger = ledger_of(deployment)
     found = ledger.all_begun_with(f"{beginning}-")[0] if grid.next <= MOST_ROWS else []
@@ -65,7 +68,8 @@ def trials_of(deployment: Deployment, grid: GridRecord) -> list[RunRecord]:
 
 def _order(grid: GridRecord, run: RunRecord) -> int:
     value = run.metrics.get(grid.grid.metric)
-    if not isinstance(value, (int, float)):
+    missed = run.outcome is not None and run.state != State.SUCCEEDED
+    if missed or not isinstance(value, (int, float)):
         return -(2**63)
     return order_of(value, grid.grid.goal)
 

@@ -7,6 +7,7 @@ made it is told. The machines' own calls are left alone unless their role is mea
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ _TOGETHER = 20
 _KEY = re.compile(r"Credential=([^/]+)/")
 _SPARED = ("logs", "sts", "iam")
 _FAILED = (500, {"Content-Type": "application/xml"}, b"")
+
+_logger = logging.getLogger("faults")
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -47,6 +50,8 @@ def _failing(service: str, handler: Handler) -> Handler:
         asked = f"{service} {method} {path} {query} {window}".encode() + bytes(body or b"")
         digest = hashlib.sha256(asked).digest()
         fails = int.from_bytes(digest[:4], "big") < part * 2**32
+        if fails:
+            _logger.warning("a call to %s fails, by the fault failing", service)
         if fails and digest[4] % 2:
             return _FAILED
         answer = await handler(method, path, headers, body, query)

@@ -15,6 +15,7 @@ from parris.errors import InvalidConfig, ParrisError, PriceUnknown, UnknownJob
 from parris.events.request import DEFAULT_JOB, LaunchRequest
 from parris.events.router import read_request
 from parris.jobs.config import CONFIG_FILENAME
+from parris.jobs.points import Grid
 from parris.launch import prepare
 from parris.launch.room import over_budget
 from parris.runs.images import default_image
@@ -44,6 +45,8 @@ class JobPlan:
     """What it would begin with; None if EC2 would refuse all that it may try."""
     most_usd: Decimal | None
     """What it may have cost by its deadline, whichever machines it comes to."""
+    grid: Grid | None
+    """Of whose trials it is one; None if a launch now begins one run."""
     image_id: str | None
     image: Image | None
     room: obstacles.Room
@@ -143,6 +146,7 @@ class _Planning:
             kinds=kinds,
             first=first,
             most_usd=rungs.worst_usd(reached, run.claimed, run.deadline, run.budget_usd),
+            grid=self.reading.grid(run.job, folder, sizes),
             image_id=image_id,
             image=image,
             room=room,

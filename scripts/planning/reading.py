@@ -18,7 +18,9 @@ from parris.aws.storage import StoredFile, StoredText
 from parris.aws.table import Item, Table
 from parris.errors import InvalidConfig, LaunchFailed
 from parris.jobs.config import CONFIG_FILENAME
-from parris.jobs.files import decode, file_problems
+from parris.jobs.files import GRID_FILENAME, decode, file_problems
+from parris.jobs.grid import read_grid
+from parris.jobs.points import Grid
 from parris.launch.prepare import JobFiles, Machine, read_job, read_template, resolve_image
 from parris.runs.month import Sums, beginning, id_beginnings
 from parris.runs.plan import RunPlan
@@ -89,6 +91,18 @@ class Reading:
         """Return the template of a run whose job lies in the bucket, or in a folder here."""
         storage: Any = self.storage if folder is None else _Folder(folder)
         return read_template(plan, storage, sizes, MACHINE)
+
+    def grid(self, job: str, folder: Path | None, sizes: Mapping[str, int]) -> Grid | None:
+        """Return the grid that a launch of the job begins; None if it begins one run.
+
+        Raises:
+            InvalidConfig: if its grid.json is none.
+        """
+        if GRID_FILENAME not in sizes:
+            return None
+        storage = self.storage if folder is None else _Folder(folder)
+        text = storage.read_job_file(job, GRID_FILENAME).text
+        return read_grid(text, f"{job}/{GRID_FILENAME}")
 
     def held(self) -> Item:
         return Slots(self.table).held()

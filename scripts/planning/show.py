@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from parris.aws.storage import AGENT_KEY
+from parris.jobs.points import Grid
 from parris.jobs.retry import SPOT
 from parris.runs.month import MICROS
 from parris.runs.times import iso
@@ -39,6 +40,8 @@ def show(plan: JobPlan) -> None:
     console.print_table(_COLUMNS, [_cells(kind) for kind in plan.kinds])
     print()
     _line("stack", f"{run.stack_name}, {_stack(plan)}")
+    if plan.grid:
+        _line("grid", _grid(plan.grid, plan.most_usd))
     held = "?" if plan.room.held is None else plan.room.held
     _line("slots", f"{held} of {plan.room.limit} runs under way")
     _line("month", _month(plan))
@@ -71,6 +74,12 @@ def answer(plan: JobPlan) -> dict[str, Any]:
         "market": run.rung.market,
         "hourly-usd": f"{run.price.hourly_usd:.4f}" if run.price else None,
         "most-usd": None if plan.most_usd is None else f"{plan.most_usd:.4f}",
+        "grid": plan.grid
+        and {
+            "trials": plan.grid.count,
+            "max-parallel": plan.grid.max_parallel,
+            "most-usd": _usd(grid_usd(plan.grid, plan.most_usd)),
+        },
         "deadline": iso(run.deadline),
         "delete-at": iso(run.delete_at),
         "slots": {"held": plan.room.held, "limit": plan.room.limit},
@@ -135,6 +144,21 @@ def _cells(kind: Kind) -> tuple[str, ...]:
     zones = "?" if kind.zones is None else ", ".join(kind.zones) or "none"
     vcpus = "?" if kind.vcpus is None else str(kind.vcpus)
     return (machine, kind.market, hourly, vcpus, quota, zones)
+
+
+def grid_usd(grid: Grid, most_usd: Decimal | None) -> Decimal | None:
+    """Return what a grid costs at most, if a trial costs `most_usd`; None where nothing says."""
+    known = [grid.cost_limit_usd, None if most_usd is None else most_usd * grid.count]
+    return min((usd for usd in known if usd is not None), default=None)
+
+
+def _grid(grid: Grid, most_usd: Decimal | None) -> str:
+    usd, limit = grid_usd(grid, most_usd), grid.cost_limit_usd
+    most = "" if usd is None else f": ${usd:.4f} at most for all of them"
+    # A trial begins only if its own worst case fits.
+    short = limit is not None and most_usd is not None and most_usd * grid.count > limit
+    cut = ", its cost-limit: it may end before the last one begins" if short else ""
+    return f"{counted(grid.count, 'trial')}, {grid.max_parallel} at once{most}{cut}"
 
 
 def _image(plan: JobPlan) -> str:

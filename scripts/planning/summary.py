@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from parris.errors import ParrisError
 from parris.events.router import read_request
@@ -22,8 +22,11 @@ from parris.runs.times import iso
 from scripts.deployment.outputs import Deployment
 from scripts.planning.clients import clients_of, settings_of
 
+if TYPE_CHECKING:
+    from parris.runs.documents import Answer, Costs
 
-def summary(costs: Mapping[str, Any], instance_type: str, market: str, deadline: str) -> str:
+
+def summary(costs: Answer | Costs, instance_type: str, market: str, deadline: str) -> str:
     """Return a run in one line.
 
     Args:
@@ -39,7 +42,7 @@ def summary_of(run: RunPlan, most_usd: Decimal | None) -> str:
     """Return `summary` of a run that is planned."""
     hourly = f"{run.price.hourly_usd:.4f}" if run.price else None
     most = None if most_usd is None else f"{most_usd:.4f}"
-    said = {"hourly-usd": hourly, "most-usd": most}
+    said: Costs = {"hourly-usd": hourly, "most-usd": most}
     return summary(said, _machines(run), run.rung.market, iso(run.deadline))
 
 

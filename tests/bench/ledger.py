@@ -34,7 +34,7 @@ from tests.world import World
 
 CALL_SECONDS = 0.03
 LISTS = ("DescribeStacks", "DescribeInstances", "Query", "GetItem")
-"""Calls of a sweep whose answer is of many runs; GetItem reads what a deployment notes."""
+"""Calls of a sweep whose answer is of many runs; GetItem: of the deployment itself."""
 
 AT_ONCE, LIMIT = 20, 3
 ARRIVING_AT_ONCE = 200
@@ -46,9 +46,9 @@ TEMPLATE = json.dumps({"Resources": {"H": {"Type": "AWS::CloudFormation::WaitCon
 def bench_sweep(live: int) -> Iterator[Figure]:
     """Measure a sweep over runs that are all under way, 30 ms a call.
 
-    Each machine has said something new of how its run goes, as it does every minute. What is
-    called for a run is counted apart from the pages of lists, which many runs share. moto's own
-    time, which grows with the square of the runs, is in the seconds.
+    Each machine has said something new of how its run goes, as it does every minute. Pages of
+    lists, which many runs share, are counted apart. The seconds hold moto's own time, which grows
+    with the square of the runs.
     """
     keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
     fresh = patch("parris.reap.progress.FRESH", timedelta.max)  # the test's clock is not S3's

@@ -125,8 +125,10 @@ def build(tools: Tools, folder: Path, authority: str, suite: str = SUITE) -> Ima
     made.mkdir(parents=True)
     _write_files(made / "files.tar", {**FILES, AUTHORITY: authority})
     archive = made / "root.tar"
-    # Root needs no help, but in namespaces of its own it can rename and mount nothing of the host.
-    alone = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"] if tools.root else []
+    # Root needs no help, but in namespaces of its own it can rename and mount nothing of the host,
+    # and all of it ends with whoever ends us.
+    spaces = ("--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
+    alone = ("unshare", *spaces) if tools.root else ()
     # mmdebstrap itself reads the file, as the user; what runs within has other ids, for which a
     # user's folders are shut.
     hooks = [f"--customize-hook=tar-in {shlex.quote(str(made / 'files.tar'))} /"]

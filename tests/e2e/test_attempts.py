@@ -162,6 +162,22 @@ def stack_events(clone: Clone, stack_id: str, status: str) -> list[datetime]:
     ]
 
 
+def waits_for_a_stack(clone: Clone, stack_name: str) -> list[float]:
+    """Return the seconds from each failed creation of a stack to the next CreateStack."""
+    client = clone.client("cloudformation")
+    pages = client.get_paginator("list_stacks").paginate()
+    ids = {one["StackId"] for page in pages for one in page["StackSummaries"]}
+    times = []
+    for stack_id in ids:
+        if f":stack/{stack_name}/" in stack_id:
+            [began] = stack_events(clone, stack_id, "CREATE_IN_PROGRESS")
+            times.append((began, stack_events(clone, stack_id, "ROLLBACK_IN_PROGRESS")))
+    times.sort()
+    return [
+        (began - failed).total_seconds() for (_, [failed]), (began, _) in itertools.pairwise(times)
+    ]
+
+
 def left_of(clone: Clone, stack_name: str, job: str, run_id: str) -> list[str]:
     """Return what is left of a run that is over."""
     stacks = clone.client("cloudformation").describe_stacks()["Stacks"]
@@ -305,6 +321,11 @@ def test_a_run_for_which_there_is_no_spot_machine_goes_on_demand(
     assert all("no Spot capacity available" in one["reason"] for one in refused)
     assert (last["market"], last["refusal"], last["state"]) == ("on-demand", None, "succeeded")
     assert outcome["cost-usd"] == pytest.approx(last["cost-usd"], abs=0.0001)
+
+    # Each stack that could not be made is deleted before the next one is; no sweep is waited for.
+    waits = waits_for_a_stack(clone, answer["stack-name"])
+    assert len(waits) == len(refused)
+    assert max(waits) < 10, waits
 
 
 def test_an_update_for_which_there_is_no_machine_is_followed_by_the_next_rung(

@@ -453,6 +453,24 @@ def test_a_machine_that_is_taken_before_its_stack_is_made_is_followed_by_another
     assert (record.receipt["market"], record.receipt["subnet-id"] != "") == ("spot", True)
 
 
+def test_a_stack_that_could_not_be_made_is_followed_by_the_next_on_events_alone(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is deleted, and that it is gone starts the next one: no sweep is waited for."""
+    [subnet, *_] = runs.ec2.describe_subnets()["Subnets"]
+    run_id = runs.begin(**{"subnet-id": subnet["SubnetId"]})
+    stack_id = runs.stack()["StackId"]
+    refuse(monkeypatch, NO_SPOT)
+    second = 1 / 60
+    runs.reap(1, stack_event(stack_id))
+    assert (runs.stacks(), runs.sent) == ([], [])
+    runs.reap(1 + second, stack_event(stack_id, "parris-reap-20261124T120100000000"))
+    [answer] = runs.deliver(1 + 2 * second)
+    assert answer["stack-id"] == runs.stack()["StackId"] != stack_id
+    record = runs.record(run_id)
+    assert (record.state, record.receipt["market"]) == (State.ACCEPTED, "on-demand")
+
+
 def test_capacity_that_comes_back_is_waited_for(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,8 +47,8 @@ def test_a_run_whose_gpus_idled_was_stopped_with_the_evidence(world: World) -> N
     asked: dict[str, Any] = {"idle-gpu-minutes": 30}
     instance_id = world.run("idle", **asked)
     why = "idle: its GPU was busy 0.4 % of the time, in 180 looks (idle-gpu-minutes is 30)"
-    said = {"state": "stopped", "ended-by": "idle", "reason": why, "cost-usd": 0.25}
-    world.end("idle", instance_id, **said)
+    said = {"state": "stopped", "ended-by": "idle", "reason": why}
+    world.end("idle", instance_id, **said, **{"cost-usd": 0.25})
     world.ec2.terminate_instances(InstanceIds=[instance_id])
     world.reap(machine_event(instance_id))
     outcome = world.outcome("idle")

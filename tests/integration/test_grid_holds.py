@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.grid_sim import Sim, spec, total
@@ -24,6 +24,7 @@ EXAMPLES = settings(
     rate=st.floats(0, 0.06),
     seed=st.integers(0, 2**32),
 )
+@example(count=40, parallel=8, room=30, rate=0.05, seed=1)
 def test_each_trial_is_run_once(
     count: int, parallel: int, room: int, rate: float, seed: int
 ) -> None:
@@ -46,6 +47,7 @@ def test_each_trial_is_run_once(
     rate=st.floats(0, 0.06),
     seed=st.integers(0, 2**32),
 )
+@example(count=40, parallel=8, limit=25, rate=0.05, seed=1)
 def test_no_grid_goes_over_its_dollars(
     count: int, parallel: int, limit: float, rate: float, seed: int
 ) -> None:

@@ -221,6 +221,17 @@ def test_trials_that_fail_are_counted_and_never_the_best(world: GridWorld) -> No
     assert best.number == 2
 
 
+def test_a_grid_begins_no_more_trials_when_the_first_ones_all_failed(world: GridWorld) -> None:
+    world.begin({**GRID, "give-up-after": 2})
+    world.settle_down()
+    for number in (1, 2, 3):
+        world.train(world.grid().run_id(number), "failed")
+        world.settle_down()
+    world.go_on()
+    assert (world.grid().is_open, world.grid().ended) == (False, {"failed": 3})
+    assert world.grid().stop == "the first 2 trials to end all failed"
+
+
 def test_the_lowest_is_the_best_where_the_goal_is_min(world: GridWorld) -> None:
     world.begin({**GRID, "goal": "min"})
     world.go_on()

@@ -162,6 +162,33 @@ def test_a_sound_job_goes_and_its_price_is_the_launchs(world: Planned) -> None:
     assert json.dumps(answer)
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({}, "6 trials, 4 at once: $0.2880 at most for all of them"),
+        ({"cost-limit": 9}, "6 trials, 4 at once: $0.2880 at most for all of them"),
+        (
+            {"cost-limit": 0.2, "max-parallel": 2},
+            "6 trials, 2 at once: $0.2000 at most for all of them, its cost-limit: it may end "
+            "before the last one begins",
+        ),
+    ],
+)
+def test_of_a_job_that_begins_a_grid_it_says_what_all_trials_cost_at_most(
+    world: Planned, capsys: pytest.CaptureFixture[str], limits: dict[str, Any], said: str
+) -> None:
+    world.configure(parameters={"seed": 0})
+    world.put("grid.json", json.dumps({"parameters": {"seed": "1..6"}, **limits}))
+    plan = world.plan()
+    assert plan.problems == []
+    show.show(plan)
+    assert f"grid      {said}\n" in capsys.readouterr().out
+    assert show.answer(plan)["grid"]["most-usd"] == said.split("$")[1].split()[0]
+    world.put("grid.json", '{"parameters": {}}')
+    with pytest.raises(Refused, match=r"default/grid\.json"):
+        world.plan()
+
+
 class ByType(PriceList):
     """Prices of two types, of which the second one costs twice as much."""
 
@@ -200,7 +227,8 @@ def test_plan_upload_and_launch_tell_the_same_most(
     world.prices, world.ec2 = ByType(), world.client("ec2")
     (tmp_path / "training-config.json").write_text(world.config)
     uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
-    planned, launched = show.answer(world.plan()), world.launch()
+    planned: Any = show.answer(world.plan())
+    launched: Any = world.launch()
     assert (planned["most-usd"], launched["most-usd"]) == (most, most)
     assert plan_of(launched) == planned["summary"]
     assert f", ${most} at most, ends by " in uploaded
@@ -214,7 +242,8 @@ def test_where_only_a_plan_asks_for_the_dearer_types_price_the_others_say_so(
     world.prices, world.ec2 = ByType(), world.client("ec2")
     (tmp_path / "training-config.json").write_text(world.config)
     uploaded = summary.summaries(world.deployment, {"default": tmp_path})["default"]
-    planned, launched = show.answer(world.plan()), world.launch()
+    planned: Any = show.answer(world.plan())
+    launched: Any = world.launch()
     assert planned["most-usd"] == "0.0880"
     assert (launched["most-usd"], launched["most-usd-of"]) == ("0.0480", "this-machine")
     said = "$0.0480 at most if it stays on this machine"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -46,7 +46,7 @@ def end(world: World, run_id: str) -> None:
     world.reap()
 
 
-def rerun(world: World, run_id: object, **event: Any) -> dict[str, Any]:
+def rerun(world: World, run_id: object, **event: Any) -> Mapping[str, Any]:
     sent = {"event-id": "again", "time": "2026-11-24T20:00:00Z", "rerun": run_id, **event}
     return world.launch(sent)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -41,7 +41,7 @@ def over(
     return run_id
 
 
-def resume(world: World, run: str, event_id: str = "9") -> dict[str, Any]:
+def resume(world: World, run: str, event_id: str = "9") -> Mapping[str, Any]:
     return world.launch({"event-id": event_id, "resume": run, "time": "2026-11-24T20:00:00Z"})
 
 

@@ -344,8 +344,9 @@ def test_a_launch_succeeds_though_nobody_can_be_told(world: World) -> None:
 def test_the_end_of_a_run_is_told_once_with_the_end_of_its_log() -> None:
     with mock_aws():
         world = reap_world.World()
-        instance_id = world.run("done", **{"keep-stack": "always"})
-        said: dict[str, Any] = {"trainer-seconds": 5400, "cost-usd": 0.5, "reason": "exit 0"}
+        asked: dict[str, Any] = {"keep-stack": "always", "price": {"hourly-usd": "30"}}
+        instance_id = world.run("done", **asked)  # a minute is paid for at least
+        said: dict[str, Any] = {"trainer-seconds": 5400, "cost-usd": 0.1, "reason": "exit 0"}
         world.end("done", instance_id, **said)
         log = "\n".join(f"line {number}" for number in range(2000))
         world.write("done", instance_id, log.encode(), "log.txt")

@@ -130,6 +130,25 @@ def test_json_has_everything_and_names_what_differs(
     assert "+lr = 2" in answer["diff"][SECOND]
 
 
+def test_a_metric_chooses_the_best_runs_and_the_first_can_be_done_again(
+    s3: Any, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"20261124-11{number:04}-{number:08x}" for number in range(6)]
+    for number, run_id in enumerate(ids):
+        loss = {"loss": (number - 3.2) ** 2}
+        run(s3, run_id, {}, parameters={"lr": str(number)}, outcome={"metrics": loss})
+    out, _ = said(monkeypatch, deployment, "--best=-loss", "--job", "mine")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["run", ids[3], ids[4], ids[2], ids[5]] in rows
+    assert ["lr", "3", "4", "2", "5"] in rows
+    assert ["cost", *["$0.5000"] * 4] in rows
+    assert f"make rerun RUN={ids[3]} does the first one again" in out
+    answer = json.loads(said(monkeypatch, deployment, "--best", "loss", "--json")[0])
+    assert answer["runs"][0]["run-id"] == ids[0]
+    _, refused = said(monkeypatch, deployment, FIRST, "--best", "loss", status=1)
+    assert "leave one of them out" in refused
+
+
 def test_what_is_not_there_is_none_known_and_no_failure(
     s3: Any, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

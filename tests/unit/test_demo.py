@@ -17,7 +17,7 @@ from scripts.commands import demo, launch
 from trainer.runtime.agent.limits import SPOT_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-ANSWER = {
+ANSWER: Any = {
     "run-id": "20261126-121012-2144a800",
     "job": "demo",
     "stack-name": "demo",
@@ -41,8 +41,8 @@ SAID = [
 def test_a_launch_says_when_it_ends_and_what_it_costs(capsys: pytest.CaptureFixture[str]) -> None:
     launch.show(ANSWER)
     assert capsys.readouterr().out.splitlines() == SAID
-    unknown = dict.fromkeys(("hourly-usd", "most-usd"))
-    launch.show({**ANSWER, **unknown, "duplicate": True, "notes": []})
+    unknown: Any = dict.fromkeys(("hourly-usd", "most-usd"))
+    launch.show(ANSWER | unknown | {"duplicate": True, "notes": []})
     assert capsys.readouterr().out.splitlines() == [
         "run 20261126-121012-2144a800 of job demo was launched before; nothing new",
         SAID[1],

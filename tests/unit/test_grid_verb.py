@@ -20,10 +20,12 @@ def wanted(*arguments: str) -> Any:
 def test_parameters_with_their_values_are_a_grid() -> None:
     said = wanted(
         *("x", "-p", "lr=0.1,0.01", "-p", "seed=1..5", "--random", "7", "--max-parallel", "8"),
+        "--give-up-after=3",
         *("--cost-limit", "2.50", "--best=-loss"),
     )
     assert said == {
         "parameters": {"lr": ["0.1", "0.01"], "seed": "1..5"},
+        "give-up-after": 3,
         **{"random": 7, "max-parallel": 8, "cost-limit": 2.5, "metric": "loss", "goal": "min"},
     }
     assert grid._read(said, "test").count == 7

@@ -69,6 +69,8 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
             "follow it with make logs or make status.",
             "follow it with make logs LOCAL=1 or make status LOCAL=1.",
         ),
+        ("make compare RUNS=a,b,c DIFF=1", "make compare RUNS=a,b,c DIFF=1 LOCAL=1"),
+        ("make logs RUN=a, or make stop", "make logs RUN=a LOCAL=1, or make stop LOCAL=1"),
         ("(make stop RUN=…)", "(make stop RUN=… LOCAL=1)"),
         (
             "make launch JOB=x PARAMETERS='a=1 b=2' now",

@@ -26,6 +26,7 @@ _RANGE = re.compile(r"-?[0-9]{1,15}\.\.-?[0-9]{1,15}")
 FIELDS: Mapping[str, Field] = {
     "random": Whole(minimum=1, maximum=MAX_TRIALS, unit="trials"),
     "max-parallel": Whole(minimum=1, maximum=MAX_PARALLEL, unit="trials", default=4),
+    "give-up-after": Whole(minimum=1, maximum=MAX_TRIALS, unit="trials", default=10),
     "cost-limit": Amount(maximum=1_000_000, unit="US dollars"),
     "metric": Text(
         pattern=f"[ -~]{{1,{MAX_METRIC_NAME}}}", allowed="the name of a metric (docs/metrics.md)"
@@ -58,6 +59,7 @@ def read_grid(given: object, source: str) -> Grid:
         points=points,
         random=read["random"],
         max_parallel=read["max-parallel"],
+        give_up_after=read["give-up-after"],
         cost_limit_usd=read["cost-limit"],
         metric=read["metric"],
         goal=read["goal"],

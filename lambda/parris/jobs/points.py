@@ -25,6 +25,8 @@ class Grid:
     random: int | None
     """How many of all combinations, drawn at random; None for all of them."""
     max_parallel: int
+    give_up_after: int
+    """No more trials begin once so many are over, and every one of them failed."""
     cost_limit_usd: Decimal | None
     """What all trials may cost together."""
     metric: str
@@ -71,6 +73,7 @@ class Grid:
             **({"axes": axes} if axes else {"points": [dict(one) for one in self.points]}),
             "random": self.random,
             "max-parallel": self.max_parallel,
+            "give-up-after": self.give_up_after,
             "cost-limit": limit,
             "metric": self.metric,
             "goal": self.goal,
@@ -88,6 +91,7 @@ def read_stored(held: Mapping[str, Any]) -> Grid:
         points=tuple(held.get("points", ())),
         random=held["random"],
         max_parallel=held["max-parallel"],
+        give_up_after=held["give-up-after"],
         cost_limit_usd=None if limit is None else Decimal(limit),
         metric=held["metric"],
         goal=held["goal"],

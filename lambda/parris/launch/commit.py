@@ -39,7 +39,7 @@ from .prepare import Clients, Machine
 from .trial import Place, comes_again
 
 if TYPE_CHECKING:
-    from ..runs.documents import Receipt
+    from ..runs.documents import Answer, Receipt
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Commit:
         self.queue = Queue(self.ledger.table)
         self.place = Place(self.ledger.table, self.record, self.plan)
 
-    def run(self, pool: Executor, files: Mapping[str, int], machine: Machine) -> dict[str, Any]:
+    def run(self, pool: Executor, files: Mapping[str, int], machine: Machine) -> Answer:
         """Make the stack of the run, and return the answer.
 
         Everything up to the stack goes side by side: room, orders, copies, image. A price on which
@@ -163,14 +163,14 @@ class Commit:
             limits["reserved-usd"] = planned["reserved-usd"]
         self.orders.change(limits)
 
-    def _of_an_earlier_version(self, earlier: Receipt) -> dict[str, Any]:
+    def _of_an_earlier_version(self, earlier: Receipt) -> Answer:
         """Answer for a run that a version without a ledger made; a sweep takes it from there."""
         self._give_room_back()
         self.ledger.take_in(self.record, earlier)
         record = replace(self.record, receipt=earlier, stack_id=earlier.get("stack-id"))
         return duplicate_of(record)
 
-    def _without_stack(self, error: Exception) -> dict[str, Any]:
+    def _without_stack(self, error: Exception) -> Answer:
         """Skip or queue the run if that is what its schedule wants, else free it, and raise.
 
         Where nobody knows whether there is a stack, nothing is freed: a sweep looks.
@@ -199,7 +199,7 @@ class Commit:
             self.ledger.close(self.plan.job, self.plan.run_id)
         return {**self._answer(None), "held-back": state, "reason": reason}
 
-    def _without_stack_yet(self, error: Exception) -> dict[str, Any]:
+    def _without_stack_yet(self, error: Exception) -> Answer:
         """Let a trial wait, whose launch is asked for again, or raise what it cannot get over."""
         state = State.QUEUED if comes_again(error) else State.LAUNCH_FAILED
         if self.ledger.hold(self.record, state, str(error)):
@@ -217,7 +217,7 @@ class Commit:
                 previous = f"{error.job}/{error.run_id}"
             room.give_back(self.ledger, self.plan, self.record, self.settings, previous)
 
-    def _complete(self, pool: Executor, stack_id: str, image: str) -> dict[str, Any]:
+    def _complete(self, pool: Executor, stack_id: str, image: str) -> Answer:
         """Record the stack and tell of it.
 
         The stack exists and will run: an answer of failure would invite a second one. What fails
@@ -256,7 +256,7 @@ class Commit:
             log.exception("could not complete run %s", self.plan.run_id)
         return answer
 
-    def _answer(self, stack_id: str | None) -> dict[str, Any]:
+    def _answer(self, stack_id: str | None) -> Answer:
         answer = answer_of(receipt(self.plan), stack_id)
         answer["results"] = f"s3://{self.plan.results_bucket}/{self.plan.prefix}"
         if self.plan.request.ignored:

@@ -12,6 +12,7 @@ import functools
 import json
 import logging
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ log = logging.getLogger("parris")
 log.setLevel(logging.INFO)
 
 
-def handle(event: object, context: Any) -> dict[str, Any]:
+def handle(event: object, context: Any) -> Mapping[str, Any]:
     """Start the training that `event` asks for and return the answer.
 
     Every failure is raised, so that Lambda records it and, for an asynchronous event, sends it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -49,7 +50,7 @@ def launch(
     clients: Clients,
     machine: Machine,
     now: datetime,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Do what `event` asks for, once, and return the answer (docs/contracts.md, "Events").
 
     Most events ask for a training. A click may ask for something else, and new data for a training
@@ -78,7 +79,7 @@ def launch(
         now=now,
     )
 
-    def act(event: object) -> dict[str, Any]:
+    def act(event: object) -> Mapping[str, Any]:
         request = read_request(event, request_id, settings.buttons)
         if request.action != "launch":
             return clicks.act(
@@ -125,7 +126,7 @@ def _start(
     storage: Storage,
     ledger: Ledger,
     notifier: Notifier,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Start a training in three round trips: read the job and claim the run; make room for it and
     copy its files; create the stack."""
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="launch") as pool:

@@ -83,8 +83,8 @@ def end(
     settings: Settings,
     arrivals: Arrivals,
     storage: Storage,
-    start: Callable[[dict[str, Any]], dict[str, Any]],
-) -> dict[str, Any]:
+    start: Callable[[dict[str, Any]], Mapping[str, Any]],
+) -> Mapping[str, Any]:
     """Start the run of a window that has ended, and return the answer.
 
     Until the run has its stack, or was refused, the reap function sends the event again.

@@ -19,6 +19,7 @@ from ..errors import ParrisError
 from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
+from .bills import Bills
 from .grids import GridReaper
 from .launches import Launches
 from .money import Money
@@ -88,6 +89,7 @@ def make_reaper(
     grids = GridReaper(
         ledger=ledger, storage=storage, launches=launches, notifier=notifier, now=now
     )
+    bills = Bills(storage=storage, grace=settings.grace)
     recorder = Recorder(
         storage=storage,
         ledger=ledger,
@@ -98,6 +100,7 @@ def make_reaper(
             ledger=ledger, notifier=notifier, now=now, budget_usd=settings.monthly_budget_usd
         ),
         grids=grids,
+        bills=bills,
         now=now,
     )
     relaunches = Relaunches(
@@ -107,6 +110,7 @@ def make_reaper(
         ec2=ec2,
         notifier=notifier,
         launches=launches,
+        bills=bills,
         now=now,
     )
     between = Between(

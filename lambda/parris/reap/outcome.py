@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..aws.instances import read_console
 from ..contract import State
-from ..runs.budget import cost
+from ..runs.bill import Bill
 from ..runs.ending import Ending
 from ..runs.lifecycle import Machine
 from ..runs.outcome import read_outcome
@@ -39,7 +38,7 @@ def outcome_from_outside(
     receipt: Receipt,
     ending: Ending,
     machine: Machine | None,
-    now: datetime,
+    bill: Bill,
 ) -> Outcome:
     """Return the ``outcome.json`` (docs/contracts.md) of a run whose machine stored none.
 
@@ -47,8 +46,6 @@ def outcome_from_outside(
     """
     console = _console(ec2, machine)
     said = _last_words(console, str(receipt["job"]), str(receipt["run-id"]))
-    asked = receipt.get("attempt-began", receipt.get("claimed", iso(now)))
-    since = machine.launched if machine else datetime.fromisoformat(asked)
     if said is not None:
         warning = "the machine could not store this outcome; it was read from its console"
         return {**said, "warnings": [*said.get("warnings", []), warning]}
@@ -64,11 +61,11 @@ def outcome_from_outside(
         "image": receipt.get("image"),
         "booted": iso(machine.launched) if machine else None,
         "started": None,
-        "finished": iso(now),
+        "finished": iso(bill.ended),
         "trainer-seconds": None,
         "peak-memory-bytes": None,
         "bytes-stored": None,
-        "cost-usd": None if ending.state == State.LAUNCH_FAILED else cost(receipt, since, now),
+        "cost-usd": None if ending.state == State.LAUNCH_FAILED and not machine else bill.usd,
         "console": excerpt(console) or None,
         "warnings": [],
         "parris-version": receipt.get("parris-version"),

@@ -16,6 +16,7 @@ from ..aws.stacks import delete_stack, list_stacks, read_stack, stack_deadline, 
 from ..contract import EndedBy
 from ..errors import ParrisError
 from ..events.router import REFUSED
+from ..runs.bill import with_end
 from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.names import KEEP_TAG
 from ..runs.record import RunRecord
@@ -75,7 +76,7 @@ class Reaper:
         if REFUSED in event:
             return self._look_at_refused(**event[REFUSED])
         if event.get("source") == "aws.ec2":
-            return self._look_at_machine(str(detail["instance-id"]))
+            return self._look_at_machine(str(detail["instance-id"]), read_time(event.get("time")))
         if event.get("source") == "aws.cloudformation":
             token = str(detail.get("client-request-token") or "")
             return self._look_at_stack(str(detail["stack-id"]), token)
@@ -218,11 +219,11 @@ class Reaper:
             "the outputs, then make clean-stacks ALL=1, then destroy again"
         )
 
-    def _look_at_machine(self, instance_id: str) -> dict[str, Any]:
+    def _look_at_machine(self, instance_id: str, at: datetime | None) -> dict[str, Any]:
         tagged = read_machine(self.ec2, instance_id, self.settings.deployment)
         if tagged is None:
             return {"ignored": instance_id}
-        machine, tags = tagged
+        machine, tags = with_end(tagged[0], at), tagged[1]
         # A job's own template need not give its machine our tag; EC2 has CloudFormation's.
         stack_id = tags.get("parris:stack") or tags.get("aws:cloudformation:stack-id")
         stack = read_stack(self.cloudformation, stack_id) if stack_id else None
@@ -274,8 +275,7 @@ class Reaper:
         tags = stack_tags(stack or {})
         if stack is not None and tags.get("parris:run-id") == run_id:
             if not stack["StackStatus"].startswith("DELETE"):
-                machines = list_machines(self.ec2, self.settings.deployment)
-                return self._look_at_one(stack, machines)
+                return self._look_at_one(stack, list_machines(self.ec2, self.settings.deployment))
             return {"ended": run_id}  # that it is deleted makes room for whoever waits
         self._start_waiting()
         return {"ended": run_id}

@@ -20,11 +20,13 @@ from ..events.request import is_run_key
 from ..runs import messages_of_ends as messages
 from ..runs.attempt import last_folder
 from ..runs.attempts import Over, between_machines, of_all, with_attempts
+from ..runs.bill import Bill
 from ..runs.ending import Ending
 from ..runs.lifecycle import POWERED_OFF_BY_ITSELF, Machine, launch_failed, vanished
 from ..runs.messages import Notice
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
+from .bills import Bills
 from .grids import GridReaper
 from .money import Money
 from .outcome import outcome_from_outside
@@ -50,6 +52,7 @@ class Recorder:
     notifier: Notifier
     money: Money
     grids: GridReaper
+    bills: Bills
     now: datetime
 
     def read(self, tags: Mapping[str, str], machine: Machine | None) -> tuple[Outcome | None, bool]:
@@ -71,9 +74,9 @@ class Recorder:
         said = first_failure(self.cloudformation, stack["StackId"])
         return launch_failed(said or f"CloudFormation: {stack['StackStatus']}", machine)
 
-    def promote(self, tags: Mapping[str, str], outcome: Outcome) -> None:
+    def promote(self, tags: Mapping[str, str], outcome: Outcome, machine: Machine | None) -> None:
         """Make a machine's word its run's outcome, and tell of it."""
-        self.storage.write_outcome(_prefix(tags), self._whole(tags, outcome))
+        self.storage.write_outcome(_prefix(tags), self._whole(tags, outcome, machine))
         self.tell(tags, self.storage.read_outcome(_prefix(tags)) or outcome)
 
     def write(self, tags: Mapping[str, str], ending: Ending, machine: Machine | None) -> None:
@@ -81,7 +84,7 @@ class Recorder:
         outcome, _ = self.read(tags, machine)
         if outcome is None:
             outcome = self._from_outside(tags, ending, machine)
-        self.promote(tags, outcome)
+        self.promote(tags, outcome, machine)
 
     def end(self, tags: Mapping[str, str], over: Over, said: Outcome | None = None) -> None:
         """Write the outcome of a run that gets no further machine.
@@ -97,13 +100,35 @@ class Recorder:
             known |= of_all(over.attempts)
             # One that never began to train has not all that was to be restored.
             known["machine"] = last_folder(over.attempts) or known.get("machine")
-        self.promote(tags, known)
+        self.promote(tags, known, over.machine)
 
-    def _whole(self, tags: Mapping[str, str], outcome: Outcome) -> Outcome:
-        """Return an outcome with what only the ledger knows: attempts, and the last metrics."""
+    def _whole(self, tags: Mapping[str, str], outcome: Outcome, machine: Machine | None) -> Outcome:
+        """Return an outcome with what its machine does not know, or whose word is not its own.
+
+        The ledger has the attempts and the last metrics. What the last machine cost EC2 knows.
+        """
         record = self.record(tags)
         known: Outcome = {"metrics": record.metrics} if record.metrics else {}
-        return with_attempts({**known, **outcome, "schema": SCHEMA}, record)
+        whole: Outcome = {**known, **outcome, "schema": SCHEMA}
+        unmade = machine is None and whole.get("state") == State.LAUNCH_FAILED
+        if unmade or "attempts" in whole or record.state == State.RELAUNCHING:
+            return with_attempts(whole, record)
+        named = outcome.get("instance-id") or (machine and machine.instance_id)
+        ours = machine is not None and machine.instance_id in {named} - record.past_machines
+        listed = machine if ours else None
+        bill = self._bill(tags, listed, outcome.get("machine"), outcome.get("cost-usd"))
+        return with_attempts({**whole, "cost-usd": bill.usd}, record, bill)
+
+    def _bill(
+        self,
+        tags: Mapping[str, str],
+        machine: Machine | None,
+        folder: str | None,
+        said_usd: float | None = None,
+    ) -> Bill:
+        receipt = self.receipt(tags)
+        receipt["price"] = receipt.get("price") or self.record(tags).receipt.get("price")
+        return self.bills.of(_prefix(tags), receipt, machine, folder, self.now, said_usd)
 
     def conclude(
         self, tags: Mapping[str, str], deadline: datetime, ending: Ending, machine: Machine | None
@@ -134,7 +159,7 @@ class Recorder:
         if outcome.get("ended-by") == EndedBy.SHUTDOWN and not by_itself:
             outcome = {**outcome, **ending.record()}
         if outcome != found:
-            outcome = self._whole(tags, outcome)
+            outcome = self._whole(tags, outcome, machine)
             self.storage.write_outcome(_prefix(tags), outcome, replace=True)
         self.tell(tags, outcome)
 
@@ -215,7 +240,8 @@ class Recorder:
         prefix = _prefix(tags)
         folder = self._folder(tags, machine) or self._last_folder(tags)
         lines = self.storage.read_log_end(prefix, folder).splitlines() if folder else []
-        outcome = outcome_from_outside(self.ec2, self.receipt(tags), ending, machine, self.now)
+        bill = self._bill(tags, machine, self._folder(tags, machine))
+        outcome = outcome_from_outside(self.ec2, self.receipt(tags), ending, machine, bill)
         outcome.setdefault("last-log-line", lines[-1] if lines else None)
         return _believed(outcome, folder, tags, machine)
 

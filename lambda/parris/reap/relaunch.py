@@ -27,14 +27,14 @@ from ..events.router import relaunch_event
 from ..jobs.retry import read_retry
 from ..runs.attempt import Attempt
 from ..runs.attempts import Over, between_machines, follow, too_late
-from ..runs.budget import cost
 from ..runs.ending import DEAD, FAILED_CREATE, Ending
 from ..runs.ladder import Rung, read_ladder, read_rung
 from ..runs.lifecycle import Decision, Machine, launch_failed
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord, run_deadline
 from ..runs.refusals import cause_of
-from ..runs.times import iso, read_time
+from ..runs.times import iso
+from .bills import Bills
 from .launches import Launches
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Relaunches:
     ec2: EC2Client
     notifier: Notifier
     launches: Launches
+    bills: Bills
     now: datetime
 
     def look(
@@ -147,17 +148,17 @@ class Relaunches:
             text = first_failure(self.cloudformation, stack["StackId"])
             known = f"{text} {machine.reason if machine else ''}"
             ending = launch_failed(text or f"CloudFormation: {stack['StackStatus']}", machine)
-            return self._attempt(record, machine, ending, cause_of(known).word)
+            return self._attempt(stack, tags, record, machine, ending, refusal=cause_of(known).word)
         if said is not None:
             words = {key: str(said.get(key, "")) for key in ("state", "reason")}
             ending = Ending(**words, ended_by=str(said["ended-by"]))
-            return self._attempt(record, machine, ending, at=read_time(said.get("finished")))
+            return self._attempt(stack, tags, record, machine, ending, said.get("cost-usd"))
         if decision.ending is None:
             return None
         if machine is None and (at := self._last_sign(tags, record)):
             why = f"EC2 does not list its machine, which stored something at {iso(at)}"
             return Decision(delete=False, why=why)
-        return self._attempt(record, machine, decision.ending)
+        return self._attempt(stack, tags, record, machine, decision.ending)
 
     def _last_sign(self, tags: Mapping[str, str], record: RunRecord) -> datetime | None:
         """Return when the machine that EC2 does not list stored something, if that is not long."""
@@ -170,32 +171,38 @@ class Relaunches:
 
     def _attempt(
         self,
+        stack: Mapping[str, Any],
+        tags: Mapping[str, str],
         record: RunRecord,
         machine: Machine | None,
         ending: Ending,
+        said_usd: float | None = None,
         refusal: str | None = None,
-        at: datetime | None = None,
     ) -> Attempt:
-        """Return the attempt that is over, by EC2's times; `at`, if EC2 knows it no more."""
+        """Return the attempt that is over, by EC2's times as far as it knows them.
+
+        The machine that EC2 does not list is the one that its stack names: what it has stored is
+        gone on from.
+        """
         prefix, receipt = run_prefix(record.job, record.run_id), record.receipt
-        instance_id = machine.instance_id if machine else None
+        named = tags.get("parris:instance-id") if refusal is None else None
+        instance_id = machine.instance_id if machine else named
         folder = instance_id and self.storage.find_machine_folder(prefix, instance_id)
+        known: Receipt = {**receipt, "deadline": iso(stack_deadline(stack))}
+        bill = self.bills.of(prefix, known, machine, folder or None, self.now, said_usd)
         # Written as the trainer begins: without it the folder may lack what was to be restored.
         if folder and not self.storage.has_any(f"{prefix}machines/{folder}/alive.json"):
             folder = None
-        began = machine.launched if machine else datetime.fromisoformat(_began(receipt))
-        ended = max(began, min((machine.ended if machine else at) or self.now, self.now))
-        usd = 0.0 if refusal is not None and machine is None else cost(receipt, began, ended)
         return Attempt(
             number=int(receipt.get("attempt", 1)),
             rung=read_rung(receipt),
-            began=iso(began),
-            ended=iso(ended),
+            began=iso(bill.began),
+            ended=iso(bill.ended),
             state=ending.state,
             reason=ending.reason[:500],
             ended_by=ending.ended_by,
             hourly_usd=(receipt.get("price") or {}).get("hourly-usd"),
-            usd=usd,
+            usd=0.0 if refusal is not None and machine is None else bill.usd,
             instance_id=instance_id,
             zone=machine.zone if machine else "",
             folder=folder or None,
@@ -256,7 +263,3 @@ def _is_refused(stack: Mapping[str, Any], record: RunRecord) -> bool:
 def _current(record: RunRecord) -> int:
     """Return which machine of a run is under way, by its record."""
     return int(record.receipt.get("attempt", 1))
-
-
-def _began(receipt: Receipt) -> str:
-    return str(receipt.get("attempt-began", receipt.get("claimed")))

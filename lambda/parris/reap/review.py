@@ -131,8 +131,10 @@ class Review:
                 ending = self.recorder.failure(stack, machine) if unmade else decision.ending
                 self.recorder.write(tags, ending, machine)
             elif outcome is not None and not _may_change(stack, outcome):
-                tell = self.recorder.promote if only_said else self.recorder.tell
-                tell(tags, outcome)
+                if only_said:
+                    self.recorder.promote(tags, outcome, machine)
+                else:
+                    self.recorder.tell(tags, outcome)
         except ANYTHING as error:
             return decision, error
         return decision, None

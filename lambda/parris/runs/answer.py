@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contract import State
 from ..jobs.retry import ON_DEMAND, SPOT, read_retry
@@ -12,14 +12,14 @@ from .ladder import read_ladder
 from .record import RunRecord
 
 if TYPE_CHECKING:
-    from .documents import Receipt
+    from .documents import Answer, Costs, Receipt
 
 THIS_MACHINE = "this-machine"
 """Of what `most-usd` is where the run may come to a machine of another type."""
 
 
-def answer_of(receipt: Receipt, stack_id: str | None, *, duplicate: bool = False) -> dict[str, Any]:
-    return {
+def answer_of(receipt: Receipt, stack_id: str | None, *, duplicate: bool = False) -> Answer:
+    answer: Answer = {
         "run-id": receipt["run-id"],
         "job": receipt["job"],
         "stack-name": receipt.get("stack-name"),
@@ -28,12 +28,19 @@ def answer_of(receipt: Receipt, stack_id: str | None, *, duplicate: bool = False
         "instance-type": receipt.get("instance-type"),
         "market": receipt.get("market"),
         "duplicate": duplicate,
-        **{key: receipt[key] for key in ("resumes", "rerun-of") if key in receipt},
-        **costs(receipt),
     }
+    dollars = costs(receipt)
+    answer["hourly-usd"], answer["most-usd"] = dollars["hourly-usd"], dollars["most-usd"]
+    if "most-usd-of" in dollars:
+        answer["most-usd-of"] = dollars["most-usd-of"]
+    if "resumes" in receipt:
+        answer["resumes"] = receipt["resumes"]
+    if "rerun-of" in receipt:
+        answer["rerun-of"] = receipt["rerun-of"]
+    return answer
 
 
-def duplicate_of(record: RunRecord) -> dict[str, Any]:
+def duplicate_of(record: RunRecord) -> Answer:
     """Return the answer to one more delivery of an event.
 
     What its first launch has not come to decide is None.
@@ -44,12 +51,12 @@ def duplicate_of(record: RunRecord) -> dict[str, Any]:
     return answer_of(named, record.stack_id, duplicate=True)
 
 
-def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> dict[str, Any]:
+def grid_answer(job: str, grid_id: str, *, duplicate: bool) -> Answer:
     """Return what is answered to an event that starts a grid."""
     return {"grid": grid_id, "job": job, "stack-id": None, "duplicate": duplicate}
 
 
-def costs(receipt: Receipt) -> dict[str, Any]:
+def costs(receipt: Receipt) -> Costs:
     """Return what an hour of a run costs, and all of it if it goes on to its deadline, in dollars.
 
     Both are None where no price is known. What `make plan` says is the same, but that it asks for
@@ -70,10 +77,10 @@ def costs(receipt: Receipt) -> dict[str, Any]:
         most = cost({"price": {"hourly-usd": dearest}}, begun, over)
     if budget:
         most = float(budget) if most is None or other_types else min(most, float(budget))
-    return {
+    found: Costs = {
         "hourly-usd": f"{float(price['hourly-usd']):.4f}",
         "most-usd": None if most is None else f"{most:.4f}",
-        **(
-            {"most-usd-of": THIS_MACHINE} if most is not None and other_types and not budget else {}
-        ),
     }
+    if most is not None and other_types and not budget:
+        found["most-usd-of"] = THIS_MACHINE
+    return found

@@ -19,6 +19,7 @@ from .refusals import CAUSES, LATER, Cause
 from .times import iso
 
 if TYPE_CHECKING:
+    from .bill import Bill
     from .documents import AttemptRecord, Outcome, Receipt
 
 MOST = 100
@@ -96,11 +97,12 @@ def follow(
     return Next(number=number, rung=rung, not_before=iso(at))
 
 
-def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
+def with_attempts(outcome: Outcome, record: RunRecord, bill: Bill | None = None) -> Outcome:
     """Return an ``outcome.json`` with all attempts of its run, and what they cost together.
 
     Args:
         outcome: its ``zone``, the last machine's, is that attempt's alone.
+        bill: the last machine's, by which its ``cost-usd`` is.
     """
     zone = outcome.get("zone", "")
     outcome = outcome.copy()
@@ -111,6 +113,8 @@ def with_attempts(outcome: Outcome, record: RunRecord) -> Outcome:
     if record.state == State.RELAUNCHING:
         return {**outcome, **of_all(earlier)}
     last = last_attempt(record.receipt, outcome, zone)
+    if bill is not None:
+        last |= {"began": iso(bill.began), "ended": iso(bill.ended)}
     every = [*(attempt.record() for attempt in earlier), last]
     spent = spent_usd(earlier) + (outcome.get("cost-usd") or 0.0)
     return {**outcome, "cost-usd": round(spent, 4), "attempts": every}

@@ -1,4 +1,4 @@
-"""What Parris writes of a run, as types: ``run.json`` and ``outcome.json`` (docs/contracts.md).
+"""What Parris writes and answers of a run, as types (docs/contracts.md).
 
 For the type checker alone: no zip has this module. A key may be missing wherever an older version
 wrote the document, or `stored_receipt` and `outcome` left out what was not of its kind.
@@ -147,3 +147,40 @@ Outcome = TypedDict(
     total=False,
 )
 """How a run ended, its ``outcome.json``."""
+
+Costs = TypedDict(
+    "Costs",
+    {"hourly-usd": str | None, "most-usd": str | None, "most-usd-of": str},
+    total=False,
+)
+"""What an hour of a run costs, and all of it at most, in US dollars."""
+
+Answer = TypedDict(
+    "Answer",
+    {
+        "run-id": str,
+        "grid": str,
+        "job": str,
+        "stack-name": str | None,
+        "stack-id": str | None,
+        "deadline": str | None,
+        "instance-type": str | None,
+        "market": str | None,
+        "duplicate": bool,
+        "resumes": str,
+        "rerun-of": str,
+        "hourly-usd": str | None,
+        "most-usd": str | None,
+        "most-usd-of": str,
+        "results": str,
+        "ignored": Sequence[str],
+        "notes": Sequence[str],
+        "held-back": str,
+        "reason": str,
+        "trials": int,
+        "max-parallel": int,
+        "cost-limit-usd": str | None,
+    },
+    total=False,
+)
+"""What the launch function answers to an event that launches a run, or starts a grid."""

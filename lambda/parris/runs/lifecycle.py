@@ -227,7 +227,8 @@ def replaced(run_id: str) -> Ending:
 
 
 def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
-    return facts.over_since is not None and now - facts.over_since < overdue
+    # A time yet to come would keep a machine that has said that it is over.
+    return facts.over_since is not None and abs(now - facts.over_since) < overdue
 
 
 def _unless_kept(facts: Facts, state: str, now: datetime, ending: Ending | None) -> Decision:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..contract import State
 from ..errors import plain
 from .attempt import Attempt
+
+if TYPE_CHECKING:
+    from .documents import Answer, Costs
 
 SUBJECT_LENGTH = 99
 """SNS takes less than 100 characters of ASCII, without line breaks (API reference, Publish)."""
@@ -49,7 +52,7 @@ class Notice:
         }
 
 
-def started(answer: Mapping[str, Any], kind: str) -> Notice:
+def started(answer: Answer, kind: str) -> Notice:
     """Return the notice of a launch that was accepted, from the launch function's answer."""
     job, run_id = answer["job"], answer["run-id"]
     cost = "price unknown"
@@ -74,7 +77,7 @@ def started(answer: Mapping[str, Any], kind: str) -> Notice:
     )
 
 
-def at_most(answer: Mapping[str, Any]) -> str:
+def at_most(answer: Answer | Costs) -> str:
     """Return what a run may cost, from a launch's answer; empty where that is not known."""
     if not answer.get("most-usd"):
         return ""

@@ -15,6 +15,10 @@ from .grid import MONEY, Best, Entry, GridRecord
 from .month import MICROS
 from .record import LEASE, RunRecord
 
+FAILED = {State.FAILED, State.LAUNCH_FAILED}
+"""Ends that say something about the job, if all trials have them. What the clock, the budget, EC2
+or a person ended may have trained well until then."""
+
 MAX_TRIES = 10
 """How often a trial's launch is tried that fails for another reason."""
 
@@ -54,8 +58,12 @@ def why_to_stop(record: GridRecord, now: datetime) -> str:
             f"the next trial may cost ${need:.4f}, and ${limit - spent:.4f} are left of the grid's "
             f"cost-limit: ${spent:.4f} of ${limit:.2f} are spent"
         )
-    if now > record.began + LASTS and record.next <= record.grid.count:
+    if record.next > record.grid.count:
+        return ""
+    if now > record.began + LASTS:
         return f"a grid begins trials for {LASTS.days} days at most"
+    if record.over >= record.grid.give_up_after and record.ended.keys() <= FAILED:
+        return f"the first {record.over} trials to end all failed"
     return ""
 
 

@@ -35,18 +35,28 @@ FAKE_AWS = """
 import fnmatch, hashlib, json, os, pathlib, subprocess, sys, time
 root = pathlib.Path({root!r})
 words = [w for w in sys.argv[1:] if w not in ("--only-show-errors", "--recursive")]
-left_out = []
-while "--exclude" in words:
-    at = words.index("--exclude")
-    left_out.append(words[at + 1])
+filters = []
+while option := next((w for w in words if w in ("--exclude", "--include")), None):
+    at = words.index(option)
+    filters.append((option, words[at + 1]))
     del words[at : at + 2]
+
+def left_out(name):
+    # The last one that fits counts (AWS CLI reference, "Use of Exclude and Include Filters").
+    fits = [option for option, pattern in filters if fnmatch.fnmatchcase(name, pattern)]
+    return fits[-1:] == ["--exclude"]
+
 for limit in ("--cli-connect-timeout", "--cli-read-timeout"):
     while limit in words:
         at = words.index(limit)
         del words[at : at + 2]
 call = " ".join(words)
-for rule in json.loads((root / "faults.json").read_text()):
-    if rule["match"] in call and time.time() < rule.get("before", time.time() + 1):
+faults = json.loads((root / "faults.json").read_text())
+for rule in faults:
+    fits = "match" in rule and rule["match"] in call
+    if fits and time.time() < rule.get("before", time.time() + 1):
+        with (root / "broken").open("a") as broken:
+            broken.write(call + "\\n")
         time.sleep(rule.get("sleep", 0))
         if "status" in rule:
             print(rule["said"])
@@ -54,6 +64,9 @@ for rule in json.loads((root / "faults.json").read_text()):
 
 def local(name):
     return root / "s3" / name[5:] if name.startswith("s3://") else pathlib.Path(name)
+
+def same_size(source, target):
+    return target.exists() and target.stat().st_size == source.stat().st_size
 
 def copy(source, target):
     assert source.is_file(), f"not a file: {{source}}"
@@ -90,10 +103,23 @@ if words[:2] == ["s3", "cp"]:
         copy(local(source), local(target))
 elif words[:2] == ["s3", "sync"]:
     source, target = words[2:]
-    for path in local(source).rglob("*"):
+    breaks = [rule for rule in faults if "at" in rule and not (root / "broken").exists()]
+    for path in sorted(local(source).rglob("*")):
         name = str(path.relative_to(local(source)))
-        if path.is_file() and not any(fnmatch.fnmatchcase(name, each) for each in left_out):
-            copy(path, local(target) / name)
+        if not path.is_file() or left_out(name) or same_size(path, local(target) / name):
+            continue
+        if rule := next((r for r in breaks if name == r["at"]), None):
+            half = local(target) / (name + ".0aF19bC3")
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.write_bytes(path.read_bytes()[:1])
+            (root / "broken").touch()
+            if rule["how"] == "killed":
+                os.kill(os.getpid(), 9)
+            half.unlink()
+            print("download failed: " + name)
+            sys.exit(1)
+        copy(path, local(target) / name)
+        (root / "fetched").open("a").write(name + "\\n")
 elif words[:2] == ["s3api", "list-objects-v2"]:
     bucket = root / "s3" / words[words.index("--bucket") + 1]
     prefix = words[words.index("--prefix") + 1]
@@ -211,7 +237,10 @@ class Machine:
         self.put(command, RECORDER.format(name=command, root=self.folder, then=then))
 
     def break_aws(self, *faults: dict[str, Any]) -> None:
-        """Let calls of the aws CLI that contain `match`, `before` a time, sleep or fail."""
+        """Let calls of the aws CLI that contain `match`, `before` a time, sleep or fail.
+
+        One with `at` breaks off, once, as it fetches that file: `how` is ``killed`` or ``failed``.
+        """
         (self.folder / "faults.json").write_text(json.dumps(faults))
 
     def script(self, content: str | bytes, name: str = "trainer-script.sh") -> None:
@@ -288,6 +317,12 @@ class Machine:
         """Every call of aws (when it ended) and of the power commands (when it began)."""
         lines = (self.folder / "journal").read_text().splitlines()
         return sorted((float(line.split(" ")[0]), line.split(" ", 1)[1]) for line in lines)
+
+    @property
+    def broken(self) -> str:
+        """The calls of aws that `break_aws` has met, each as it began."""
+        path = self.folder / "broken"
+        return path.read_text() if path.exists() else ""
 
     @property
     def calls(self) -> list[str]:

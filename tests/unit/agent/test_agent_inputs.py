@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
@@ -164,8 +163,7 @@ def test_a_run_that_is_stopped_during_the_fetch_trains_nothing(trusted: Machine,
     trusted.break_aws({"match": match, "sleep": 3})
     trusted.script("echo trained")
     process = trusted.start()
-    eventually((trusted.home / "agent.pyz").exists)
-    time.sleep(1)
+    eventually(lambda: match in trusted.broken)
     process.terminate()
     process.wait(30)
     outcome: dict[str, Any] = trusted.outcome()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -158,7 +157,7 @@ def test_what_ends_a_run_ends_it_while_it_fetches_and_nothing_half_is_stored(
     with metadata(notice) as service:
         agent = resuming.start(AWS_EC2_METADATA_SERVICE_ENDPOINT=service.endpoint)
         try:
-            time.sleep(1.5)
+            eventually(lambda: resuming.broken)
             half.parent.mkdir(parents=True)
             half.write_text("half of it")
             if how == "stop":
@@ -183,7 +182,7 @@ def test_a_supervisor_that_is_killed_while_it_fetches_stores_nothing_half(second
     second.break_aws({"match": "s3 sync", "sleep": 60})
     second.script(SCRIPT)
     agent = second.start()
-    time.sleep(1.5)
+    eventually(lambda: second.broken)
     half = second.home / "fetched/checkpoints/half"
     half.parent.mkdir(parents=True)
     half.write_text("half of it")
@@ -212,6 +211,19 @@ def test_what_fails_once_is_fetched_by_the_next_try(resuming: Machine) -> None:
     assert (outcome["state"], outcome["warnings"]) == ("succeeded", [])
     assert log_of(resuming)[1:] == ["resumed 1", "3"]
     assert resuming.stored("checkpoints/epoch") == b"4\n"
+
+
+@pytest.mark.parametrize("how", ["failed", "killed"])
+def test_a_fetch_that_breaks_off_midway_goes_on_where_it_was(second: Machine, how: str) -> None:
+    for name in ("a", "b", "c"):
+        keep(second, f"checkpoints/{name}", f"{name} is long\n", FIRST)
+    second.break_aws({"at": "b", "how": how})
+    outcome = second.run("cd $PARRIS_CHECKPOINT_DIR; echo resumed $PARRIS_RESUMED *")
+    assert (outcome["state"], outcome["warnings"]) == ("succeeded", [])
+    assert second.console.count("could not fetch all of what an earlier attempt stored") == 1
+    assert (second.folder / "fetched").read_text().splitlines() == ["a", "b", "c"]  # each once
+    assert log_of(second)[-1] == "resumed 1 a b c"  # and nothing half
+    assert second.stored("checkpoints/b") == b"b is long\n"
 
 
 def test_what_always_fails_trains_nothing(

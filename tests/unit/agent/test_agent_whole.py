@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from tests.unit.agent.machine import Machine, eventually, metadata
-from trainer.runtime.agent import whole
+from tests.unit.agent.machine import OWN_URI, Machine, eventually, metadata
+from trainer.runtime.agent import mend as mending
 from trainer.runtime.agent.aws import Answer
-from trainer.runtime.agent.whole import Mended, Whole, mend
+from trainer.runtime.agent.mend import Mended, leave, mend, patterns, wanted
+from trainer.runtime.agent.whole import MOST, Whole
 
 UNTIL_END = "until [[ -e end ]]; do sleep 0.1; done"
 URI = "s3://results/runs/digits/r1/machines/A:i-1"
@@ -101,7 +104,7 @@ def test_a_note_that_hangs_does_not_delay_the_end(machine: Machine) -> None:
     process = begin(machine, f"echo 1 > $PARRIS_CHECKPOINT_DIR/c; echo ready; {UNTIL_END}")
     eventually(lambda: machine.stored("checkpoints/c"))
     end(machine, process)
-    assert machine.stored("whole.json") is None
+    assert noted(machine) == {"present": ["checkpoints/c"]}
 
 
 @pytest.mark.processes
@@ -163,6 +166,7 @@ def test_what_a_trainer_was_writing_when_it_had_to_be_killed_is_not_whole(machin
     assert stopped(machine) == {
         "checkpoints/c": etag("whole"),
         "checkpoints/d": etag("whole too"),
+        "present": ["checkpoints/new"],
         "cut-short": ["checkpoints/c", "checkpoints/new"],
     }
     assert machine.stored("checkpoints/c") == b"half"  # for whoever wants to see it
@@ -170,7 +174,11 @@ def test_what_a_trainer_was_writing_when_it_had_to_be_killed_is_not_whole(machin
 
 @pytest.mark.processes
 def test_what_a_trainer_saves_in_its_grace_is_whole_if_it_ends_by_itself(machine: Machine) -> None:
-    assert set(stopped(machine, quick=True)) == {"checkpoints/c", "checkpoints/d"}
+    assert stopped(machine, quick=True) == {
+        "checkpoints/c": etag("whole"),  # which somebody has yet to note as it is now
+        "checkpoints/d": etag("whole too"),
+        "present": ["checkpoints/new"],
+    }
     assert machine.stored("checkpoints/c") == b"whole at the end"
 
 
@@ -181,12 +189,14 @@ class S3:
         self.versions: dict[str, list[str]] = {}
         self.denied = ""
         self.calls: list[str] = []
+        self.noted = b""
 
     def put(self, name: str, *contents: str) -> None:
         self.versions[name] = list(contents)
 
-    def call(self, *words: str, **_: Any) -> Answer:
+    def call(self, *words: str, **more: Any) -> Answer:
         self.calls.append(words[1])
+        self.noted = more.get("stdin", self.noted)
         if self.denied and self.denied in words:
             return Answer(254, "An error occurred (AccessDenied) when calling", b"[]")
         if words[1] == "get-object":
@@ -206,7 +216,7 @@ class S3:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> S3:
-    monkeypatch.setattr(whole, "RESTORE_ATTEMPTS", 1)
+    monkeypatch.setattr(mending, "RESTORE_ATTEMPTS", 1)
     return S3()
 
 
@@ -243,7 +253,8 @@ def test_a_checkpoint_that_was_never_stored_whole_is_left_out(s3: S3, tmp_path: 
     s3.put("checkpoints/gone", "half")  # and the version that was whole has expired
     noted = {"checkpoints/c": etag("whole"), "checkpoints/gone": etag("whole")}
     folder = fetched(s3, tmp_path, whole=json.dumps(noted))
-    assert str(mended(s3, folder)) == "2 left out, of which none was stored whole"
+    said = "2 left out: deleted by the trainer, or never stored whole"
+    assert str(mended(s3, folder)) == said
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["c"]
 
 
@@ -297,7 +308,8 @@ def test_a_name_in_the_note_leads_nowhere(s3: S3, tmp_path: Path) -> None:
 def test_an_upload_that_begins_meanwhile_leaves_the_note_as_it_was(s3: S3) -> None:
     s3.put("checkpoints/c", "1")
     one, stop = Whole(cast(Any, s3), URI), threading.Event()
-    one.sent(["checkpoints/c"], {"checkpoints/c"})
+    one.see(["checkpoints/c"])
+    one.sent(["checkpoints/c"], {"checkpoints/c": 1.0})
     stop.set()
     one.note(stop)
     assert s3.calls == ["list-objects-v2"]
@@ -306,3 +318,171 @@ def test_an_upload_that_begins_meanwhile_leaves_the_note_as_it_was(s3: S3) -> No
     assert s3.calls == ["list-objects-v2", "list-objects-v2", "cp"]
     one.note(stop)
     assert len(s3.calls) == 3  # there is nothing new
+
+
+KEEPS_TWO = """import os, sys, time
+folder = os.environ["PARRIS_CHECKPOINT_DIR"]
+names = sorted(os.listdir(folder), key=lambda name: int(name[1:]))
+print("began with", *names, flush=True)
+first = int(names[-1][1:]) + 1 if names else 1
+for epoch in range(first, first + int(sys.argv[1])):
+    with open(f"{folder}/new", "w") as file:
+        file.write(str(epoch))
+    os.rename(f"{folder}/new", f"{folder}/c{epoch}")
+    if epoch > 2 and os.path.exists(f"{folder}/c{epoch - 2}"):
+        os.unlink(f"{folder}/c{epoch - 2}")
+    while not os.path.exists(f"{epoch}"):
+        time.sleep(0.05)
+"""
+FIRST = "runs/digits/r1/machines/AROATESTTESTTESTTEST1:i-0fedcba9876543210/"
+
+
+def rotating(machine: Machine, epochs: int) -> subprocess.Popen[bytes]:
+    machine.receipt["sync-interval-seconds"] = 0.2
+    machine.script(KEEPS_TWO, "train.py")
+    machine.script(f"exec python3 train.py {epochs}")
+    return machine.start()
+
+
+def go_on(machine: Machine, until: int) -> None:
+    """Let the trainer come to an epoch, when S3 has all of those before."""
+    for epoch in range(1, until):
+        eventually(partial(_is_noted, machine, f"checkpoints/c{epoch}"))
+        (machine.home / f"source/{epoch}").touch()
+    eventually(partial(_is_noted, machine, f"checkpoints/c{until}"))
+
+
+def _is_noted(machine: Machine, name: str) -> bool:
+    return name in noted(machine)
+
+
+def is_there(machine: Machine) -> set[str]:
+    """Return the checkpoints that S3 has of a machine."""
+    folder = machine.folder / "s3" / OWN_URI.removeprefix("s3://") / "checkpoints"
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("at_its_end", [False, True])
+def test_what_a_trainer_rotated_away_does_not_come_back(
+    machine: Machine, *, at_its_end: bool
+) -> None:
+    process = rotating(machine, 4)
+    go_on(machine, 4)
+    eventually(lambda: set(noted(machine)) == {"checkpoints/c3", "checkpoints/c4"})
+    if at_its_end:
+        (machine.home / "source/4").touch()
+        process.wait(30)
+        assert set(noted(machine)) == {"checkpoints/c3", "checkpoints/c4", "present"}
+    else:
+        process.kill()
+        (machine.home / "source/4").touch()  # its trainer goes on, and ends
+        time.sleep(0.3)
+    assert is_there(machine) == {"c1", "c2", "c3", "c4"}  # nothing is lost
+    next_machine(machine)
+    outcome = machine.run("cd $PARRIS_CHECKPOINT_DIR; echo began with *")
+    assert outcome["state"] == "succeeded"
+    assert (machine.stored("log.txt") or b"").endswith(b"\nbegan with c3 c4\n")
+
+
+@pytest.mark.processes
+def test_whoever_stores_what_a_killed_supervisor_left_changes_no_note(machine: Machine) -> None:
+    process = rotating(machine, 2)
+    go_on(machine, 2)
+    before = noted(machine)
+    process.kill()
+    (machine.home / "source/2").touch()
+    process.wait(10)
+    command = [f"{machine.bin}/python3", f"{machine.home}/agent.pyz", str(machine.home), "died"]
+    subprocess.run(command, env=machine.environ, check=True, timeout=30)
+    assert machine.outcome()["ended-by"] == "agent"
+    assert noted(machine) == before  # all are fetched then, as without a list
+
+
+def next_machine(machine: Machine) -> None:
+    """Let the run go on from what its machine has stored, on another one with an empty disk."""
+    s3 = machine.folder / "s3"
+    (s3 / OWN_URI.removeprefix("s3://")).rename(s3 / "results" / FIRST)
+    for name in ("checkpoints", "output", "source", "fetched"):
+        shutil.rmtree(machine.home / name, ignore_errors=True)
+    for name in ("log.txt", "whole.json"):
+        (machine.home / name).unlink(missing_ok=True)
+    machine.receipt |= {"attempt": 2, "earlier-attempt": FIRST}
+
+
+def sent(s3: S3, one: Whole, **times: float) -> None:
+    """Store and note checkpoints that are there, by when each was changed."""
+    names = {f"checkpoints/{name}": at for name, at in times.items()}
+    for name in names:
+        s3.put(name, "1")
+    one.see(names)
+    one.sent(names, names)
+    one.note(threading.Event())
+
+
+def test_a_checkpoint_that_is_deleted_before_its_next_one_is_whole_stays_noted(
+    s3: S3, tmp_path: Path
+) -> None:
+    one = Whole(cast(Any, s3), URI)
+    sent(s3, one, best=1.0, last=2.0)
+    one.see(["checkpoints/best"])  # the trainer writes `last` anew, and dies
+    one.note(threading.Event())
+    one.end(["checkpoints/best"], [], tmp_path)
+    written = json.loads((tmp_path / "whole.json").read_bytes())
+    assert written == {f"checkpoints/{n}": etag("1") for n in ("best", "last")} | {"present": []}
+
+
+def test_what_is_no_more_there_is_not_noted_once_a_newer_one_is_whole(s3: S3) -> None:
+    one = Whole(cast(Any, s3), URI)
+    sent(s3, one, c1=1.0, c2=2.0)
+    before = len(s3.calls)
+    one.see(["checkpoints/c2"])
+    one.note(threading.Event())
+    assert s3.calls[before:] == ["cp"]  # nobody needs to ask S3 for that
+    assert one._etags.keys() == {"checkpoints/c2"}
+
+
+def test_of_very_many_checkpoints_nothing_is_noted(
+    s3: S3, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = Whole(cast(Any, s3), URI)
+    sent(s3, one, c=1.0)
+    names = [f"checkpoints/{number}" for number in range(MOST + 1)]
+    one.see(names)
+    one.sent(names, dict.fromkeys(names, 2.0))
+    for _ in range(3):
+        one.note(threading.Event())
+    assert s3.calls == ["list-objects-v2", "cp", "cp"]
+    assert s3.noted == b"[]"  # which says that nothing is known, and not that nothing is whole
+    one.end(names, [], tmp_path)
+    assert not (tmp_path / "whole.json").exists()
+    assert capsys.readouterr().out.count("over 20,000 checkpoint files") == 1
+
+
+def test_only_what_is_still_there_is_fetched_by_name(s3: S3, tmp_path: Path) -> None:
+    known: dict[str, Any] = {"checkpoints/a[1]*": etag("1")}
+    folder = fetched(s3, tmp_path, whole=json.dumps(known))
+    assert wanted(folder) == {"checkpoints/a[1]*"}
+    assert patterns({"checkpoints/a[1]*", "log.txt"}) == [
+        *("--exclude", "*"),
+        *("--include", "a[[]1][*]"),
+    ]
+    (folder / "outcome.json").write_text("{}")
+    assert wanted(folder) is None  # of an earlier version, whose note may be behind
+    (folder / "whole.json").write_text(json.dumps({**known, "present": ["checkpoints/b", 1]}))
+    assert wanted(folder) == {"checkpoints/a[1]*", "checkpoints/b"}
+    for text in ("[]", "{", "[" * 100_000):
+        (folder / "whole.json").write_text(text)
+        assert wanted(folder) is None
+
+
+def test_what_is_too_much_to_name_is_left_out_when_it_is_here(s3: S3, tmp_path: Path) -> None:
+    for name in ("a", "deep/b", "old"):
+        s3.put(f"checkpoints/{name}", "1")
+    folder = fetched(s3, tmp_path)
+    assert patterns({f"checkpoints/{number}" for number in range(1001)}) is None
+    assert patterns({"checkpoints/" + "x" * 200_001}) is None
+    assert patterns({"checkpoints/--delete"}) is None
+    leave({"checkpoints/a", "checkpoints/deep/b", "../outside"}, folder)
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {"checkpoints/a", "checkpoints/deep/b"}

@@ -93,6 +93,7 @@ def test_keep_stack_never_keeps_a_machine_that_does_not_power_off() -> None:
     assert not decision(**facts, over_since=NOW - timedelta(minutes=1)).delete
     assert decision(**facts, over_since=NOW - timedelta(minutes=6)).delete
     assert decision(**facts, over_since=None).delete
+    assert decision(**facts, over_since=NOW + timedelta(hours=1)).delete  # its own word
 
 
 @pytest.mark.parametrize("status", ["CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])

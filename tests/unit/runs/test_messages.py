@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parris.runs import messages, messages_of_ends
+from parris.runs.documents import Answer
 from parris.runs.messages import BODY_BYTES, Notice
 
 OUTCOME: Any = {
@@ -99,14 +100,14 @@ def test_the_command_that_goes_on_is_named_where_there_is_something_to_go_on_fro
     ],
 )
 def test_a_start_says_what_it_costs(prices: tuple[str | None, str | None], line: str) -> None:
-    answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
-    costs = {"hourly-usd": prices[0], "most-usd": prices[1]}
+    answer: Answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
+    costs: Answer = {"hourly-usd": prices[0], "most-usd": prices[1]}
     assert line in forms(messages.started(answer | costs, "direct"))["email"].splitlines()
 
 
 def test_a_start_says_of_what_machine_the_most_is() -> None:
-    answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
-    costs = {"hourly-usd": "0.0480", "most-usd": "1.1520", "most-usd-of": "this-machine"}
+    answer: Answer = {"job": "digits", "run-id": "r-1", "stack-name": "s", "deadline": "d"}
+    costs: Answer = {"hourly-usd": "0.0480", "most-usd": "1.1520", "most-usd-of": "this-machine"}
     body = forms(messages.started(answer | costs, "direct"))["email"]
     assert "$1.1520 at most if it stays on this machine" in body
 

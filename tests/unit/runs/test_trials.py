@@ -123,6 +123,25 @@ def test_a_grid_that_lasts_too_long_begins_no_more_trials() -> None:
     assert why_to_stop(grid(next=10), late) == ""
 
 
+@pytest.mark.parametrize(
+    ("ended", "why"),
+    [
+        ({"ended_failed": 10}, "the first 10 trials to end all failed"),
+        (
+            {"ended_failed": 9, "ended_launch-failed": 2},
+            "the first 11 trials to end all failed",
+        ),
+        ({"ended_failed": 9}, ""),
+        ({"ended_failed": 20, "ended_succeeded": 1}, ""),
+        ({"ended_failed": 20, "ended_timed-out": 1}, ""),
+        ({"ended_failed": 20, "next": 31}, ""),
+    ],
+)
+def test_a_grid_gives_up_when_every_one_of_the_first_trials_failed(ended: Any, why: str) -> None:
+    spec = json.dumps(read_grid({"parameters": {"seed": "1..30"}}, "test").stored)
+    assert why_to_stop(grid(**{"grid": spec, "next": 12, **ended}), NOW) == why
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, unique=True))
 def test_the_order_of_values_is_that_of_whole_numbers(values: list[float]) -> None:
     for one, other in itertools.pairwise(sorted({value + 0.0 for value in values})):

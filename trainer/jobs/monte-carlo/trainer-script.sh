@@ -25,7 +25,9 @@ while ((round < rounds)); do
   hits=$((hits + new))
   pi=$(pi_from "${hits}" "$((round * darts))")
   echo "round ${round}: pi is about ${pi}"
-  echo "{\"step\": ${round}, \"steps\": ${rounds}, \"pi\": ${pi}}" >>"${PARRIS_OUTPUT_DIR}/metrics.jsonl"
+  error=$(awk -v pi="${pi}" 'BEGIN { off = pi - 3.14159; printf "%.5f", off < 0 ? -off : off }')
+  echo "{\"step\": ${round}, \"steps\": ${rounds}, \"pi\": ${pi}, \"error\": ${error}}" \
+    >>"${PARRIS_OUTPUT_DIR}/metrics.jsonl"
   echo "${round} ${hits}" >state.partial # beside the script: only whole checkpoints are stored
   mv state.partial "${checkpoint}"
 done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,9 @@ from typing import Any, NamedTuple, Optional
 from . import alive
 from .aws import Aws
 from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS
+from .mend import leave, mend, patterns, wanted
 from .ranks import node_rank
 from .store import FOLDERS, LOG
-from .whole import mend
 from .words import Events, disk_reason, say
 
 RESTORED = "restored"
@@ -157,14 +158,37 @@ class Restore:
 
     def _sync(self) -> bool:
         """Fetch all there is, and return whether that is done; else `problem` says why."""
-        words = [word for pattern in self._source.left_out for word in ("--exclude", pattern)]
-        source = f"s3://{self._bucket}/{self._source.folder}"
-        target = str(self._fetched / self._source.below)
-        call = ("s3", "sync", "--only-show-errors", *words, source, target)
+        folder = self._source.folder
+        if self._source.below:
+            return self._try(folder, self._source.below, [])
+        left_out = ("checkpoints/*", *self._source.left_out)
+        words = [word for pattern in left_out for word in ("--exclude", pattern)]
+        if not self._try(folder, "", words):
+            return False
+        names = wanted(self._fetched)
+        if names is not None and not names:
+            return True
+        only = None if names is None else patterns(names)
+        done = self._try(f"{folder}checkpoints/", "checkpoints", only or [])
+        if done and names is not None and only is None:
+            leave(names, self._fetched)
+        return done
+
+    def _try(self, source: str, below: str, words: list[str]) -> bool:
+        """Fetch a folder of the results bucket, again if that fails; return whether it is done.
+
+        Args:
+            below: where to below `fetched/`.
+            words: options of `aws s3 sync`.
+        """
+        target = str(self._fetched / below)
+        call = ("s3", "sync", "--only-show-errors", *words, f"s3://{self._bucket}/{source}", target)
         for attempt in range(1, RESTORE_ATTEMPTS + 1):
             answer = self._aws.call(*call, timeout=float("inf"), given_up=self._given_up)
             if answer.status == 0 or self._given_up.is_set():
                 break
+            if answer.status < 0:
+                self._sweep_up()
             say(f"could not fetch all of {self.what}: {answer.said}")
             self.problem = disk_reason(answer.said)
             if attempt == RESTORE_ATTEMPTS or self.problem != answer.said:
@@ -172,3 +196,13 @@ class Restore:
             self._given_up.wait(RESTORE_PAUSE_SECONDS)
         self.problem = ""
         return not self._given_up.is_set()
+
+    def _sweep_up(self) -> None:
+        """Delete what an aws CLI that was killed has left of files that it was fetching.
+
+        It calls them `<name>.<8 hexadecimal digits>`, and renames each when it is whole. Whole ones
+        of such a name are fetched again.
+        """
+        for path in self._fetched.rglob("*.????????"):
+            if path.is_file() and set(path.suffix[1:]) <= set(string.hexdigits):
+                path.unlink()

@@ -2,6 +2,10 @@
 
 A machine that vanishes without notice may have sent half of a checkpoint last, over the whole older
 one. The bucket keeps versions, so that one is still there.
+
+Nothing that a trainer deletes is deleted in S3. What it has deleted when there was a newer whole
+checkpoint is no part of its folder any more, and is not fetched. An older one is: who writes a
+checkpoint anew may delete it first, and die.
 """
 
 from __future__ import annotations
@@ -9,19 +13,22 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .aws import Answer, Aws
-from .limits import RESTORE_ATTEMPTS, RESTORE_PAUSE_SECONDS, RESTORE_THREADS
 from .words import say
 
 NAME = "whole.json"
 """In a machine's folder: the ETag of each checkpoint's last whole version, by its path there."""
 CUT_SHORT = "cut-short"
 """Beside them: the checkpoints that a trainer was writing, maybe, when it had to be killed."""
+PRESENT = "present"
+"""Beside them, in the last one: the other checkpoints that there were at the end."""
+MOST = 20_000
+"""So many checkpoints are noted, in some 2 MB, of which the bucket keeps each version for a while.
+Of more nothing is: whoever goes on from them takes all as it was stored last."""
 DENIED = "(AccessDenied)"
 """What is said, by the aws CLI, of a call that will never do."""
 
@@ -37,22 +44,59 @@ class Whole:
 
     def __init__(self, aws: Aws, uri: str) -> None:
         self._aws, self._uri = aws, uri
-        self._new: set[str] = set()
+        self._new: dict[str, float] = {}
         self._etags: dict[str, str] = {}
-        self._denied = False
+        self._times: dict[str, float] = {}
+        self._present: set[str] = set()
+        self._too_many = self._denied = False
         self._noting = threading.Lock()
 
-    def sent(self, names: Iterable[str], whole: set[str]) -> None:
-        """Take what an upload has sent; of what is not `whole`, the earlier version stays noted."""
-        self._new = (self._new - set(names)) | whole
+    def see(self, names: Iterable[str]) -> None:
+        """Take which checkpoints there are."""
+        self._present = set(names)
 
-    def cut_short(self, names: Iterable[str], home: Path) -> None:
-        """Let the last upload store which checkpoints are not to be taken as whole.
+    def sent(self, names: Iterable[str], whole: Mapping[str, float]) -> None:
+        """Take what an upload has sent; of what is not `whole`, the earlier version stays noted.
+
+        Args:
+            whole: when each was changed last, time.time().
+        """
+        sent = set(names)
+        kept = {name: at for name, at in self._new.items() if name not in sent}
+        self._new = {**kept, **whole}
+
+    def end(self, names: Iterable[str], in_doubt: Iterable[str], home: Path) -> None:
+        """Let the last upload store which checkpoints there are, and which may be half of one.
 
         Whoever notes meanwhile has been told to stop.
         """
+        self.see(names)
         with self._noting, contextlib.suppress(OSError):  # a full disk has no room for it
-            (home / NAME).write_text(json.dumps({**self._etags, CUT_SHORT: sorted(names)}))
+            etags = self._without_deleted(self._etags, self._times)
+            if not (etags or self._present) or self._has_too_many(etags):
+                return
+            last: dict[str, Any] = {**etags, PRESENT: sorted(self._present - etags.keys())}
+            if cut_short := sorted(in_doubt):
+                last[CUT_SHORT] = cut_short
+            (home / NAME).write_text(json.dumps(last))
+
+    def _without_deleted(
+        self, etags: Mapping[str, str], times: Mapping[str, float]
+    ) -> dict[str, str]:
+        """Return what is noted without what the trainer deleted after a newer one was whole."""
+        here = self._present
+        newest = max((times[name] for name in etags if name in here), default=0.0)
+        return {name: e for name, e in etags.items() if name in here or times[name] >= newest}
+
+    def _has_too_many(self, etags: Mapping[str, str]) -> bool:
+        """Return whether they are too many to be noted, once there were."""
+        if not self._too_many and len(etags.keys() | self._new.keys() | self._present) > MOST:
+            say(
+                f"over {MOST:,} checkpoint files: which are whole, and which were deleted, is not "
+                "noted; another machine goes on from all as they were stored last"
+            )
+            self._too_many = True
+        return self._too_many
 
     def note(self, stop: threading.Event) -> None:
         """Store which are whole. What fails is done with the next upload: it is needed by none.
@@ -60,28 +104,35 @@ class Whole:
         Nobody may send checkpoints meanwhile who does not set `stop` before.
         """
         with self._noting:
-            if self._new and not self._denied:
+            deleted = self._without_deleted(self._etags, self._times) != self._etags
+            if (self._new or deleted) and not self._denied:
                 self._note(stop)
 
     def _note(self, stop: threading.Event) -> None:
-        bucket, prefix = split_uri(self._uri)
-        call = ("s3api", "list-objects-v2", "--bucket", bucket, "--output", "json")
-        query = ("--prefix", f"{prefix}/checkpoints/", "--query", "Contents[].[Key,ETag]")
-        answer = self._aws.call(*call, *query, timeout=600, given_up=stop)
-        rows = _rows(answer)
-        if rows is None or stop.is_set():
-            self._failed(answer, stop)
-            return
-        stored = {key[len(prefix) + 1 :]: etag for key, etag in rows}
-        etags = {**self._etags, **{name: stored[name] for name in self._new if name in stored}}
+        etags, times = dict(self._etags), {**self._times, **self._new}
+        if self._has_too_many(etags):
+            self._new, etags = {}, {}
+        if self._new:
+            bucket, prefix = split_uri(self._uri)
+            call = ("s3api", "list-objects-v2", "--bucket", bucket, "--output", "json")
+            query = ("--prefix", f"{prefix}/checkpoints/", "--query", "Contents[].[Key,ETag]")
+            answer = self._aws.call(*call, *query, timeout=600, given_up=stop)
+            rows = rows_of(answer)
+            if rows is None or stop.is_set():
+                self._failed(answer, stop)
+                return
+            stored = {key[len(prefix) + 1 :]: etag for key, etag in rows}
+            etags |= {name: stored[name] for name in self._new if name in stored}
+        etags = self._without_deleted(etags, times)
         if etags != self._etags:
-            content = json.dumps(etags).encode()
+            content = json.dumps([] if self._too_many else etags).encode()
             put = ("s3", "cp", "--only-show-errors", "-", f"{self._uri}/{NAME}")
             answer = self._aws.call(*put, stdin=content, given_up=stop)
             if answer.status:
                 self._failed(answer, stop)
                 return
-        self._etags, self._new = etags, set()
+        self._etags, self._new = etags, {}
+        self._times = {name: times[name] for name in etags}
 
     def _failed(self, answer: Answer, stop: threading.Event) -> None:
         self._denied = DENIED in answer.said  # each call costs a second of CPU
@@ -89,104 +140,7 @@ class Whole:
             say(f"could not note which checkpoints are whole: {answer.said}")
 
 
-class Mended(NamedTuple):
-    """What became of checkpoints of which the last version is not known to be whole."""
-
-    older: int = 0
-    """So many are of an older version."""
-    left_out: int = 0
-    """Of so many no version is known to be whole."""
-    problem: str = ""
-    """Why some are as they were stored last, whole or not."""
-
-    def __str__(self) -> str:
-        said = []
-        if self.older:
-            said.append(f"{self.older} of an older version, since the last was not stored whole")
-        if self.left_out:
-            said.append(f"{self.left_out} left out, of which none was stored whole")
-        if self.problem:
-            said.append(f"whether all were stored whole is unknown: {self.problem}")
-        return "; ".join(said)
-
-
-def mend(aws: Aws, uri: str, folder: Path, given_up: threading.Event) -> Mended:
-    """Put the last whole version in the place of each checkpoint that may be half of one.
-
-    Args:
-        uri: the folder of a machine, of which all is in `folder`. It stores no more.
-    """
-    noted = _read(folder / NAME)
-    is_over = (folder / "outcome.json").exists()  # and at its end it has stored everything
-    if noted is None or (is_over and not noted.cut_short):
-        return Mended()
-    known = noted.whole
-    names = [
-        str(path.relative_to(folder))
-        for path in (folder / "checkpoints").rglob("*")
-        if path.is_file()
-    ]
-    if is_over:
-        names = [name for name in names if name in noted.cut_short]
-    bucket, prefix = split_uri(uri)
-    call = ("s3api", "list-object-versions", "--bucket", bucket, "--output", "json")
-    query = ("--query", "Versions[].[Key,ETag,VersionId,IsLatest]")
-    words = (*call, "--prefix", f"{prefix}/checkpoints/", *query)
-    answer = _patiently(aws, words, given_up)
-    rows = _rows(answer)
-    if rows is None:
-        return Mended(problem=answer.said)
-    versions: dict[tuple[str, str], str] = {}
-    last: dict[str, str] = {}
-    for key, etag, version, is_last in rows:
-        name = key[len(prefix) + 1 :]
-        versions.setdefault((name, etag), version)  # the newest comes first
-        if is_last:
-            last[name] = etag
-    torn = [name for name in names if name not in known or known[name] != last.get(name)]
-    older = {name: versions.get((name, known.get(name, ""))) for name in torn}
-    for name in torn:
-        if older[name] is None:
-            (folder / name).unlink()
-    found = {name: version for name, version in older.items() if version is not None}
-
-    def fetch(name: str) -> Answer:
-        part = folder / f"{NAME}.{names.index(name)}"
-        where = ("--bucket", bucket, "--key", f"{prefix}/{name}", "--version-id", found[name])
-        answer = _patiently(aws, ("s3api", "get-object", *where, str(part)), given_up)
-        if answer.status == 0:
-            part.replace(folder / name)
-        return answer
-
-    with ThreadPoolExecutor(RESTORE_THREADS) as threads:
-        answers = list(threads.map(fetch, found))
-    problem = next((answer.said for answer in answers if answer.status), "")
-    fetched = sum(answer.status == 0 for answer in answers)
-    return Mended(fetched, len(torn) - len(found), problem)
-
-
-class Noted(NamedTuple):
-    """What a machine has noted of its checkpoints."""
-
-    whole: dict[str, str]
-    cut_short: frozenset[str]
-
-
-def _read(path: Path) -> Optional[Noted]:
-    """Return what a machine has noted; None if it has not, or nothing sound."""
-    try:
-        noted = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(noted, dict):
-        return None
-    cut = noted.get(CUT_SHORT)
-    names = [name for name in cut if isinstance(name, str)] if isinstance(cut, list) else []
-    whole = {name: etag for name, etag in noted.items() if isinstance(etag, str)}
-    return Noted(whole, frozenset(names))
-
-
-def _rows(answer: Answer) -> Optional[list[Any]]:
+def rows_of(answer: Answer) -> Optional[list[Any]]:
     """Return what a call has listed; None if it failed."""
     if answer.status:
         return None
@@ -195,13 +149,3 @@ def _rows(answer: Answer) -> Optional[list[Any]]:
     except ValueError:
         return None
     return rows if isinstance(rows, list) else []  # null, where there is nothing
-
-
-def _patiently(aws: Aws, words: tuple[str, ...], given_up: threading.Event) -> Answer:
-    for attempt in range(1, RESTORE_ATTEMPTS + 1):
-        answer = aws.call(*words, timeout=float("inf"), given_up=given_up)
-        is_over = answer.status == 0 or DENIED in answer.said or given_up.is_set()
-        if is_over or attempt == RESTORE_ATTEMPTS:
-            break
-        given_up.wait(RESTORE_PAUSE_SECONDS)
-    return answer
