@@ -263,7 +263,8 @@ def test_make_fire_sets_each_trigger_off(clone: Clone, topic: Topic) -> None:
     answer = json.loads(fired.stdout)
     assert (answer["job"], answer["state"]) == ("fresh", "succeeded")
     assert answer["run-id"] in clone.run_ids("fresh")
-    wait_for(lambda: len(topic.heard("started", "fresh")) == windows + 1, 120)
+    # On a busy machine the second object may come after the first one's window.
+    wait_for(lambda: len(topic.heard("started", "fresh")) > windows, 120)
 
 
 @pytest.mark.parametrize(
