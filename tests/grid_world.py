@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from moto.ec2.models import ec2_backends
+
 from parris.aws.trials import Trials
 from parris.errors import ParrisError
 from parris.events.router import grid_event
@@ -94,6 +96,12 @@ class GridWorld(World):
         key = f"runs/default/{run_id}/{name}"
         self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(said).encode())
         self.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+        # EC2's times say what it has cost.
+        hourly = (receipt.get("price") or {}).get("hourly-usd")
+        lasted = timedelta(hours=self.usd / float(hourly) if hourly else 0)
+        held = ec2_backends["123456789012"]["us-east-1"].get_instance(instance["InstanceId"])
+        held.launch_time = self.now - lasted
+        held._reason = f"User initiated ({self.now:%Y-%m-%d %H:%M:%S} GMT)"
         return str(instance["InstanceId"])
 
     def standing(self) -> list[str]:

@@ -136,7 +136,7 @@ def _launch(deployment: Deployment, number: int, case: Case) -> Watch:
         s3.put_object(Bucket=deployment.config_bucket, Key=f"{folder}/{key}", Body=text.encode())
     answer = launching.invoke(deployment, {"job": _name(number)})
     if not answer["stack-id"] or not answer["deadline"]:
-        raise AssertionError(f"a launch of no earlier event was held back: {answer}")
+        raise Refused(f"job {_name(number)} has no stack to drill; the launch answered {answer}")
     return Watch(
         case=case,
         run_id=answer["run-id"],

@@ -208,10 +208,11 @@ def test_a_run_that_is_interrupted_twice_succeeds_from_its_checkpoints(
         first = watch.machine(1)
         trace.wait(1, 4)
         take(clone, first, notice=20)
-        trace.wait(2, 8)
         second = watch.machine(2)
+        trace.wait(2, 1)
         assert "state     running" in (shown := status(clone, run_id))
         assert second in shown
+        trace.wait(2, 8)
         take(clone, second)
         outcome = clone.outcome("steady", run_id, 240)
         assert_nothing_is_left(clone, answer)

@@ -44,6 +44,8 @@ if words[:2] == ["image", "inspect"]:
     if not (root / "image").exists():
         sys.exit(1)
     print("sha256:" + (root / "image").read_text())
+if words[0] == "rm" and (root / "first-process").exists():  # with it all of its namespace goes
+    os.kill(int((root / "first-process").read_text()), signal.SIGKILL)
 if words[0] != "run":
     sys.exit(0)
 at = words.index({image!r})
@@ -58,8 +60,11 @@ if not child:
     os.chdir(given["--workdir"])
     entry = given["--entrypoint"]
     os.execve(entry, [entry, *words[at + 1:]], environ)
+(root / "first-process").write_text(str(child))
 signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+status = os.waitpid(child, 0)[1]
+(root / "first-process").unlink()
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
@@ -145,6 +150,8 @@ def test_a_container_that_does_not_end_is_removed(docker: Machine) -> None:
     outcome = docker.run("trap '' TERM\nwhile :; do sleep 1; done")
     assert outcome["state"] == "timed-out"
     assert calls(docker)[-1] == ["rm", "--force", "parris-r1-1"]
+    first = Path("/proc") / (docker.folder / "first-process").read_text()
+    eventually(lambda: not first.exists())
 
 
 def test_the_password_of_ecr_is_asked_for_and_given_to_docker(machine: Machine) -> None:
