@@ -205,6 +205,9 @@ def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
     assert set(said) == {watch.node(1, 0), watch.node(1, 1)}
     for rank in (0, 1):
         assert f"rank {rank} of 2 begins" in said[watch.node(1, rank)]
+    shown = clone.make("logs", "LOCAL=1", f"RUN={answer['run-id']}").stdout
+    for line in ("[0] rank 0 of 2 begins", "[1] rank 1 of 2 begins", "[0] epoch 3", "[1] epoch 3"):
+        assert line in shown
     assert float(answer["hourly-usd"]) == pytest.approx(2 * (0.0416 + 0.0033 + 0.005), rel=0.2)
 
 
@@ -283,10 +286,15 @@ def test_capacity_for_two_of_three_is_capacity_for_none(clone: Clone, trace: Tra
     assert stack_events(clone, answer["stack-id"], "ROLLBACK_COMPLETE") != []
 
 
-def test_a_stop_ends_all_nodes_gently(clone: Clone, trace: Trace) -> None:
+def test_extend_and_stop_reach_all_nodes(clone: Clone, trace: Trace) -> None:
     with Watch(clone, "stopped-pair") as watch:
         answer = begin(clone, "stopped-pair", trace, epochs=600)
         trace.wait(1, 2)
+        clone.make("extend", "LOCAL=1", f"RUN={answer['run-id']}", "MINUTES=30")
+        for rank in (0, 1):
+            machine = home(clone) / "instances" / watch.node(1, rank)
+            armed = (machine / "console.log").read_text
+            wait_for(lambda armed=armed: armed().count("shutdown scheduled in") >= 2, 60)  # type: ignore[misc]
         clone.make("stop", "LOCAL=1", f"RUN={answer['run-id']}")
         outcome = clone.outcome("stopped-pair", answer["run-id"], 90)
         assert_nothing_is_left(clone, answer)

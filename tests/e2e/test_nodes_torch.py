@@ -1,43 +1,46 @@
-"""The sample job `ddp` on one and on several machines, with PyTorch.
-
-PARRIS_TEST_TORCH names a Python that has torch and numpy; without it there is nothing to test. A
-CPU build does: `pip install torch --index-url https://download.pytorch.org/whl/cpu`.
-"""
+"""The sample job `ddp` on one, two and four machines, with PyTorch."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
 
+from tests import torch_python
+from tests.debian import Missing
 from tests.e2e.conftest import ROOT, Clone, wait_for
 from tests.e2e.test_attempts import assert_nothing_is_left, take
 from tests.e2e.test_nodes import Watch
 
-PYTHON = os.environ.get("PARRIS_TEST_TORCH", "")
 SAMPLE = ROOT / "trainer/jobs/ddp"
-SETUP = f"""#!/bin/bash
+SETUP = """#!/bin/bash
 place="${{PARRIS_SETUP_DIR}}/venv/bin"
 mkdir --parents "${{place}}"
-printf '#!/bin/sh\\nOMP_NUM_THREADS=1 exec {PYTHON} "$@"\\n' >"${{place}}/python"
+printf '#!/bin/sh\\nOMP_NUM_THREADS=1 exec {python} "$@"\\n' >"${{place}}/python"
 chmod +x "${{place}}/python"
 """
 
-pytestmark = pytest.mark.skipif(not PYTHON, reason="PARRIS_TEST_TORCH names no Python with torch")
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """A Python with torch, in place of the venv that the job's own setup makes."""
+    try:
+        return torch_python.find(ROOT / ".parris/torch")
+    except Missing as error:
+        pytest.skip(str(error))
 
 
-def begin(clone: Clone, job: str, nodes: int, pause: float = 0, epochs: int = 6) -> Any:
+def begin(clone: Clone, python: str, job: str, nodes: int, pause: float = 0) -> Any:
     config = json.loads((SAMPLE / "training-config.json").read_text())
     config |= {
         "training-job-name": f"e2e-{job}",
         "nodes": nodes,
         "sync-interval-seconds": 5,
-        "parameters": {"epochs": epochs, "pause": pause},
+        "parameters": {"epochs": 6, "pause": pause},
     }
     texts = {path.name: path.read_text() for path in SAMPLE.iterdir() if path.is_file()}
-    texts |= {"training-config.json": json.dumps(config), "setup.sh": SETUP}
+    texts |= {"training-config.json": json.dumps(config), "setup.sh": SETUP.format(python=python)}
     for name, text in texts.items():
         clone.client("s3").put_object(
             Bucket=clone.outputs["config_bucket"], Key=f"jobs/{job}/{name}", Body=text.encode()
@@ -71,12 +74,12 @@ def stored(clone: Clone, job: str, run_id: str) -> bool:
     return any(one["Key"].endswith("checkpoint.pt") for one in content.get("Contents", []))
 
 
-def test_a_run_that_loses_a_node_and_one_of_two_nodes_come_to_the_loss_of_one_machine(
-    clone: Clone,
+def test_any_number_of_nodes_and_a_run_that_loses_one_come_to_the_loss_of_one_machine(
+    clone: Clone, python: str
 ) -> None:
     found = {}
     with Watch(clone, "ddp-killed") as watch:
-        answer = begin(clone, "ddp-killed", 2, pause=4)
+        answer = begin(clone, python, "ddp-killed", 2, pause=4)
         worker = watch.node(1, 1)
         try:
             wait_for(lambda: stored(clone, "ddp-killed", answer["run-id"]), 180)
@@ -89,13 +92,13 @@ def test_a_run_that_loses_a_node_and_one_of_two_nodes_come_to_the_loss_of_one_ma
     assert outcome["state"] == "succeeded", outcome
     assert [one["ended-by"] for one in outcome["attempts"]] == ["node", "trainer"]
     found["ddp-killed"] = losses(clone, "ddp-killed", outcome)
-    for job, nodes in (("ddp-one", 1), ("ddp-two", 2)):
-        answer = begin(clone, job, nodes)
+    for job, nodes in (("ddp-one", 1), ("ddp-two", 2), ("ddp-four", 4)):
+        answer = begin(clone, python, job, nodes)
         outcome = clone.outcome(job, answer["run-id"], 240)
         assert outcome["state"] == "succeeded", outcome
         assert_nothing_is_left(clone, answer)
         found[job] = losses(clone, job, outcome)
-    for job in ("ddp-two", "ddp-killed"):
+    for job in ("ddp-two", "ddp-four", "ddp-killed"):
         assert set(found[job]) == set(found["ddp-one"]) == set(range(1, 7))
         for epoch, loss in found["ddp-one"].items():
             assert found[job][epoch] == pytest.approx(loss, abs=1e-5)

@@ -41,7 +41,7 @@ MARKETS = (ON_DEMAND, SPOT)
 KEEP_STACK = ("never", "on-failure", "always")
 MOST_NODES = 16
 """Machines of a run at once. Each is a RunInstances of its own, of which an account may begin five
-at once and two a second (EC2 API reference, "Request throttling"): 16 take six seconds."""
+at once and two a second (EC2 developer guide, "Request throttling"): 16 take six seconds."""
 
 
 _FILE = r"(?!/)(?!.*\.\.)[A-Za-z0-9._/-]{1,200}"

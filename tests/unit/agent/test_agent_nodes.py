@@ -240,6 +240,17 @@ def test_a_workers_clock_ends_nothing(pair: Cluster, tmp_path: Path) -> None:
     assert armed == ["shutdown --poweroff +60"]  # by the head's word: an hour less some seconds
 
 
+def test_a_later_deadline_is_the_heads_to_hear_and_moves_all_timers(pair: Cluster) -> None:
+    pair.start(LONG)
+    eventually(lambda: "ready" in pair.messages(0) and pair.messages(1))
+    pair.machines[0].receipt["deadline"] = Machine.iso_in(3 * 3600 + 30)
+    pair.machines[0].store_receipt()
+    for machine in pair.machines:
+        eventually(lambda one=machine: "shutdown --poweroff +181" in one.calls)  # type: ignore[misc]
+    for agent in pair.agents:
+        assert agent.poll() is None
+
+
 def test_a_worker_that_uploads_slowly_holds_nobody_up(pair: Cluster) -> None:
     pair.machines[1].break_aws({"match": RUN_URI + "/machines", "sleep": 8})
     pair.start("echo done")

@@ -1,0 +1,69 @@
+"""A Python that has PyTorch, for the test of the sample job `ddp`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.debian import LIBRARIES, Missing, fetch
+
+NAMED = "PARRIS_TEST_TORCH"
+"""Names a Python that has torch and numpy."""
+PACKAGE = "python3-torch"
+"""Debian's, for CPUs, which belongs to Debian's own Python. That of PyPI brings 5 GB for CUDA."""
+_DEBIANS = "/usr/bin/python3"
+_USES = "import numpy, torch.distributed.run; torch.distributed.init_process_group"
+
+
+def find(folder: Path) -> str:
+    """Return a Python with torch: the one that is named, Debian's, or Debian's package, unpacked.
+
+    Args:
+        folder: where it is unpacked, or was by a run before.
+
+    Raises:
+        Missing: if there is none.
+    """
+    if named := os.environ.get(NAMED):
+        if _has_torch(named):
+            return named
+        raise Missing(f"{NAMED} is {named}, which has no torch or no numpy")
+    if _has_torch(_DEBIANS):
+        return _DEBIANS
+    if not shutil.which("apt-get") or not Path(_DEBIANS).exists():
+        raise Missing(f"there is no torch, and no apt-get to fetch it; {NAMED} may name a Python")
+    folder.mkdir(parents=True, exist_ok=True)
+    python = folder / "python"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not python.exists():
+            fetch(folder, [PACKAGE])
+            python.write_text(_wrapper(folder / "root"))
+            python.chmod(0o755)
+    if not _has_torch(str(python)):
+        raise Missing(f"{PACKAGE} was unpacked in {folder}, and cannot be imported")
+    return str(python)
+
+
+def _has_torch(python: str) -> bool:
+    """Return whether a Python can train on several machines."""
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    try:
+        done = subprocess.run([python, "-c", _USES], env=environ, capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def _wrapper(root: Path) -> str:
+    """Return a script that runs Debian's Python with packages unpacked in `root`."""
+    libraries = [root / place / end for place in LIBRARIES for end in ("", "blas", "lapack")]
+    return (
+        "#!/bin/sh\n"
+        f'export LD_LIBRARY_PATH="{":".join(map(str, libraries))}"\n'
+        f'export PYTHONPATH="{root}/usr/lib/python3/dist-packages"\n'
+        f'exec {_DEBIANS} "$@"\n'
+    )
