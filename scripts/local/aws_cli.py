@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from scripts.local.aws_command import FILES, LENGTH, SOCKET, TAKEN
@@ -92,6 +93,7 @@ def _be(connection: socket.socket, driver: Any) -> NoReturn:
     """Be the command that `connection` asks for, and end."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, _interrupt)
         arguments = _become(connection)
         connection.send(TAKEN)
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
@@ -149,11 +151,27 @@ def _run(driver: Any, arguments: list[str]) -> int:
     return status & 0xFF if isinstance(status, int) else int(status is not None)
 
 
+_interrupted = threading.Event()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Interrupt the command, once for each Ctrl-C."""
+    if not _interrupted.is_set():
+        _interrupted.set()
+        signal.default_int_handler(number, frame)
+
+
 def _end_with(connection: socket.socket) -> None:
-    """End when whoever asked is gone, which nobody is left to see; until then hand Ctrl-C on."""
+    """End when whoever asked is gone, which nobody is left to see; until then hand Ctrl-C on.
+
+    A signal that comes just before a thread begins to wait does not wake it, so it is sent again.
+    """
     with contextlib.suppress(OSError):
         while connection.recv(1):
-            os.kill(os.getpid(), signal.SIGINT)
+            _interrupted.clear()
+            while not _interrupted.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                _interrupted.wait(0.1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,35 @@ def test_a_command_whose_caller_is_ended_is_over(
         assert caller.wait() == status
         eventually(lambda: not _children(home), "its end", 10)
         connection.close()
+
+
+def test_a_ctrl_c_that_comes_before_the_command_waits_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    real = os.kill
+
+    def kill(process: int, number: int) -> None:
+        sent.append(number)
+        if sent.count(signal.SIGINT) > 1 and number == signal.SIGINT:  # the first one is missed
+            real(process, number)
+
+    monkeypatch.setattr(os, "kill", kill)
+    before = signal.signal(signal.SIGINT, aws_cli._interrupt)
+    ours, theirs = socket.socketpair()
+    handing_on = threading.Thread(target=aws_cli._end_with, args=(theirs,))
+    handing_on.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            ours.send(b"i")
+            time.sleep(5)
+    finally:
+        ours.close()
+        handing_on.join()
+        signal.signal(signal.SIGINT, before)
+        theirs.close()
+    assert sent[:2] == [signal.SIGINT, signal.SIGINT]
+    assert sent[-1] == signal.SIGKILL
 
 
 def test_a_caller_that_dies_while_it_asks_leaves_nothing(home: Path) -> None:
