@@ -15,7 +15,14 @@ NAMED = "PARRIS_TEST_TORCH"
 PACKAGE = "python3-torch"
 """Debian's, for CPUs, which belongs to Debian's own Python. That of PyPI brings 5 GB for CUDA."""
 _DEBIANS = "/usr/bin/python3"
-_USES = "import numpy, torch.distributed.run; torch.distributed.init_process_group"
+_USES = (
+    "import numpy, torch.distributed.run as run;"
+    "run.Std.from_str('0').value, run.torch.distributed.init_process_group"
+)
+_ELASTIC = "torch/distributed/elastic/multiprocessing/api.py"
+_MEMBERS = "for s in Std:", "for s in Std.__members__.values():"
+"""PyTorch 1.13 looks for 0 among a flag's members, where Python 3.11 has none of no bit any more
+(Python library reference, enum.Flag); torchrun needs it."""
 
 
 def find(folder: Path) -> str:
@@ -41,6 +48,8 @@ def find(folder: Path) -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not python.exists():
             fetch(folder, [PACKAGE])
+            elastic = folder / "root/usr/lib/python3/dist-packages" / _ELASTIC
+            elastic.write_text(elastic.read_text().replace(*_MEMBERS))
             python.write_text(_wrapper(folder / "root"))
             python.chmod(0o755)
     if not _has_torch(str(python)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -50,6 +52,16 @@ def begin(clone: Clone, python: str, job: str, nodes: int, pause: float = 0) -> 
     return answer
 
 
+@contextlib.contextmanager
+def its_log(clone: Clone, answer: dict[str, Any]) -> Iterator[None]:
+    """Add what all nodes have said to a failure."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(clone.make("logs", "LOCAL=1", f"RUN={answer['run-id']}").stdout[-9000:])
+        raise
+
+
 def losses(clone: Clone, job: str, outcome: dict[str, Any]) -> dict[int, float]:
     """Return the loss of each epoch, by what the head has stored last."""
     folder = f"runs/{job}/{outcome['run-id']}/machines/{outcome['machine']}/"
@@ -81,21 +93,19 @@ def test_any_number_of_nodes_and_a_run_that_loses_one_come_to_the_loss_of_one_ma
     with Watch(clone, "ddp-killed") as watch:
         answer = begin(clone, python, "ddp-killed", 2, pause=4)
         worker = watch.node(1, 1)
-        try:
+        with its_log(clone, answer):
             wait_for(lambda: stored(clone, "ddp-killed", answer["run-id"]), 180)
-        except AssertionError as error:
-            error.add_note(clone.make("logs", "LOCAL=1", f"RUN={answer['run-id']}").stdout[-4000:])
-            raise
-        take(clone, worker)
-        outcome = clone.outcome("ddp-killed", answer["run-id"], 300)
+            take(clone, worker)
+            outcome = clone.outcome("ddp-killed", answer["run-id"], 300)
+            assert outcome["state"] == "succeeded", json.dumps(outcome)
         assert_nothing_is_left(clone, answer)
-    assert outcome["state"] == "succeeded", outcome
     assert [one["ended-by"] for one in outcome["attempts"]] == ["node", "trainer"]
     found["ddp-killed"] = losses(clone, "ddp-killed", outcome)
     for job, nodes in (("ddp-one", 1), ("ddp-two", 2), ("ddp-four", 4)):
         answer = begin(clone, python, job, nodes)
-        outcome = clone.outcome(job, answer["run-id"], 240)
-        assert outcome["state"] == "succeeded", outcome
+        with its_log(clone, answer):
+            outcome = clone.outcome(job, answer["run-id"], 240)
+            assert outcome["state"] == "succeeded", json.dumps(outcome)
         assert_nothing_is_left(clone, answer)
         found[job] = losses(clone, job, outcome)
     for job in ("ddp-two", "ddp-four", "ddp-killed"):
