@@ -11,7 +11,6 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -34,9 +33,10 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def save(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Save a checkpoint, whole or not at all."""
-    state: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "epoch": epoch}, CHECKPOINT.with_suffix(".new"))
+    """Save a checkpoint, whole or not at all: tensors and whole numbers, which any version reads."""
+    momenta = optimizer.state_dict()["state"]
+    state = {"model": model.state_dict(), "momenta": momenta, "epoch": epoch}
+    torch.save(state, CHECKPOINT.with_suffix(".new"))
     CHECKPOINT.with_suffix(".new").replace(CHECKPOINT)
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     if CHECKPOINT.exists():
         state = torch.load(CHECKPOINT, map_location=device, weights_only=True)
         network.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state["momenta"]})
         first = state["epoch"] + 1
     model = DistributedDataParallel(network, device_ids=[device.index] if cuda else None)
     inputs, targets = (tensor.to(device) for tensor in data())
