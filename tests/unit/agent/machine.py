@@ -290,12 +290,18 @@ class Machine:
         return self.outcome()
 
     def unplug(self) -> None:
-        """Kill what a test has left running; all of it has the machine's PATH."""
-        path = f"PATH={self.bin}".encode()
+        """End what a test has left running, all of it, also what began meanwhile."""
+        eventually(lambda: not self._killed())
+
+    def _killed(self) -> list[int]:
+        """Kill what runs here, and return which processes; each has the machine's PATH."""
+        path, killed = f"PATH={self.bin}".encode(), []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):  # it has ended, or is none of ours
                 if path in environ.read_bytes().split(b"\0"):
                     os.kill(int(environ.parent.name), signal.SIGKILL)
+                    killed.append(int(environ.parent.name))
+        return killed
 
     def outcome(self) -> dict[str, Any]:
         content = self.stored("outcome.json")
