@@ -146,7 +146,7 @@ class World:
         return str(answer["VersionId"])
 
     def launch(
-        self, event: dict[str, Any] | None = None, minutes: float = 0, **settings: Any
+        self, event: Mapping[str, Any] | None = None, minutes: float = 0, **settings: Any
     ) -> Mapping[str, Any]:
         def storage() -> Storage:
             self.made.append("s3")
@@ -208,7 +208,7 @@ class World:
         stacks = cloudformation_backends["123456789012"]["us-east-1"].stacks
         return {stack: len(stack.events) for stack in stacks.values()}
 
-    def reap(self, minutes: float = 0, event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def reap(self, minutes: float = 0, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Let the reap function sweep, or look at what `event` names."""
         now = NOW + timedelta(minutes=minutes)
         return make_reaper(

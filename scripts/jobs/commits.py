@@ -6,15 +6,15 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from parris.runs.documents import GitRecord
 from scripts.jobs.jobs import belongs, job_files
 
 _SECONDS = 10
 """The most that git may take: an upload does not hang on it."""
 
 
-def read_commit(job: str, folder: Path) -> dict[str, Any] | None:
+def read_commit(job: str, folder: Path) -> GitRecord | None:
     """Return ``commit`` and ``dirty`` of a job's files, as a receipt has them.
 
     Dirty is a job whose folder has changed, new or ignored files that would be uploaded, or lacks

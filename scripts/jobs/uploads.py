@@ -14,6 +14,7 @@ from parris.aws.storage import JOBS_FOLDER, job_prefix
 from parris.events.request import DEFAULT_JOB
 from parris.jobs.commit import metadata_of, read_git
 from parris.jobs.config import CONFIG_FILENAME
+from parris.runs.documents import GitRecord
 from scripts.cli.console import Refused
 from scripts.cli.words import counted
 from scripts.deployment.outputs import Deployment
@@ -33,7 +34,7 @@ class Changes:
     unchanged: int
     there: Mapping[str, str]
     """ETags by key, as the bucket has the job."""
-    git: Mapping[str, Any] | None
+    git: GitRecord | None
     """The commit that the folder lies at, as a receipt has it."""
     first: bool
     """Whether the bucket holds nothing of the job yet."""
@@ -145,9 +146,7 @@ def apply(deployment: Deployment, job: str, changes: Changes) -> None:
     )
 
 
-def _is_news(
-    s3: Any, bucket: str, config: str, git: Mapping[str, Any], etags: Mapping[str, str]
-) -> bool:
+def _is_news(s3: Any, bucket: str, config: str, git: GitRecord, etags: Mapping[str, str]) -> bool:
     """Return whether the bucket's files, all as they are here, are not known to be of a commit."""
     try:
         noted = read_git(s3.head_object(Bucket=bucket, Key=config)["Metadata"], etags)

@@ -164,7 +164,8 @@ def test_terraform_watches_exactly_the_sources_of_what_is_packaged_and_the_packa
         for function in package_lambda.ZIPS
         for name in package_lambda.contents(function)
     }
-    for_types = {"lambda/parris/runs/documents.py"}  # it lies in the folder that is watched
+    # They lie in folders that are watched.
+    for_types = {f"lambda/parris/{name}.py" for name in ("events/sent", "runs/documents")}
     assert watched("sources") == zips | for_types | {"scripts/package_lambda.py"}
     agent = package_lambda.agent_contents().keys() - {"__main__.py"}
     folders = {"agent": "trainer/runtime", "parris": "lambda"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import NoneType
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..errors import InvalidEvent, shown
 from .buttons import Buttons, read_click
@@ -26,6 +26,16 @@ from .request import (
     read_timestamp,
     unused_keys,
 )
+
+if TYPE_CHECKING:
+    from .sent import (
+        GridEvent,
+        RefusedEvent,
+        RelaunchEvent,
+        StopGridEvent,
+        TrialEvent,
+        WindowEvent,
+    )
 
 RULES = ("button", "device", "schedule", "data", "window", "relaunch", "trial")
 """What an event's ``rule`` may be: its rule's own literal (triggers.tf; `end_event`,
@@ -78,7 +88,7 @@ def is_settled(event: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(event, dict) and rule_of(event) == "window"
 
 
-def end_event(trigger: str, window: str, ends: str) -> dict[str, str]:
+def end_event(trigger: str, window: str, ends: str) -> WindowEvent:
     """Return the event that ends a data trigger's window.
 
     Args:
@@ -92,7 +102,7 @@ def is_relaunch(event: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(event, dict) and event.get("rule") == "relaunch"
 
 
-def relaunch_event(job: str, run_id: str, attempt: int) -> dict[str, Any]:
+def relaunch_event(job: str, run_id: str, attempt: int) -> RelaunchEvent:
     """Return the event that asks for machine number `attempt` of a run."""
     return {"rule": "relaunch", "job": job, "run-id": run_id, "attempt": attempt}
 
@@ -101,18 +111,18 @@ REFUSED = "refused"
 """Of an event for the reap function: the run that gets no other machine."""
 
 
-def refused_event(job: str, run_id: str) -> dict[str, Any]:
+def refused_event(job: str, run_id: str) -> RefusedEvent:
     """Return the event that asks the reap function to end a run without another machine."""
-    return {REFUSED: {"job": job, "run_id": run_id}}
+    return {"refused": {"job": job, "run_id": run_id}}
 
 
 GRID = "grid"
 """Of an event for the reap function: the grid to look after."""
 
 
-def grid_event(job: str, grid_id: str) -> dict[str, Any]:
+def grid_event(job: str, grid_id: str) -> GridEvent:
     """Return the event that asks the reap function to look after a grid."""
-    return {GRID: {"job": job, "grid_id": grid_id}}
+    return {"grid": {"job": job, "grid_id": grid_id}}
 
 
 def is_trial(event: object) -> TypeGuard[Mapping[str, Any]]:
@@ -128,11 +138,11 @@ def stops_grid(event: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(event, dict) and STOP_GRID in event and rule_of(event) == "direct"
 
 
-def stop_grid_event(job: str, grid_id: str) -> dict[str, Any]:
-    return {"job": job, STOP_GRID: grid_id}
+def stop_grid_event(job: str, grid_id: str) -> StopGridEvent:
+    return {"job": job, "stop-grid": grid_id}
 
 
-def trial_event(job: str, trial: Trial, parameters: Mapping[str, str]) -> dict[str, Any]:
+def trial_event(job: str, trial: Trial, parameters: Mapping[str, str]) -> TrialEvent:
     """Return the event that launches a trial of a grid, the same for each of its launches."""
     return {
         "rule": "trial",

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .config import CONFIG_FILENAME
+
+if TYPE_CHECKING:
+    from ..runs.documents import GitRecord
 
 _COMMIT, _DIRTY, _FILES = "git-commit", "git-dirty", "git-files"
 _HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 """Of a commit: SHA-1, or SHA-256 (git's documentation, "hash-function-transition")."""
 
 
-def metadata_of(git: Mapping[str, Any], etags: Mapping[str, str]) -> dict[str, str]:
+def metadata_of(git: GitRecord, etags: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata of the configuration's object.
 
     Args:
@@ -29,7 +32,7 @@ def metadata_of(git: Mapping[str, Any], etags: Mapping[str, str]) -> dict[str, s
     return {_COMMIT: str(git["commit"]), _DIRTY: dirty, _FILES: _digest(etags)}
 
 
-def read_git(metadata: Mapping[str, str], etags: Mapping[str, str]) -> dict[str, Any] | None:
+def read_git(metadata: Mapping[str, str], etags: Mapping[str, str]) -> GitRecord | None:
     """Return ``commit`` and ``dirty`` of files; None if nobody noted it of these."""
     if metadata.get(_FILES) != _digest(etags):
         return None
@@ -37,7 +40,7 @@ def read_git(metadata: Mapping[str, str], etags: Mapping[str, str]) -> dict[str,
     return as_git({"commit": metadata.get(_COMMIT), "dirty": dirty})
 
 
-def as_git(held: object) -> dict[str, Any] | None:
+def as_git(held: object) -> GitRecord | None:
     """Return what a receipt holds as ``git``; None if that is nothing of the kind."""
     if not isinstance(held, Mapping):
         return None

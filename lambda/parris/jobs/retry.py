@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..runs.documents import Receipt, RetryRecord
 
 ON_DEMAND, SPOT = "on-demand", "spot"
 INTERRUPTION, CAPACITY, FAILURE = CAUSES = ("interruption", "capacity", "failure")
@@ -23,7 +25,7 @@ class Retry:
     max_wait_minutes: int = 0
     """How long it waits while EC2 has no capacity."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RetryRecord:
         """Return it as ``run.json`` holds it."""
         return {
             "on": list(self.on),
@@ -33,7 +35,7 @@ class Retry:
         }
 
 
-def read_retry(receipt: Mapping[str, Any]) -> Retry:
+def read_retry(receipt: Receipt) -> Retry:
     """Return what a ``run.json`` holds of it; one of an older version has no second attempt."""
     held = receipt.get("retry")
     if held is None:

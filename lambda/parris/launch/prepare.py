@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..aws import prices
 from ..aws.stacks import StackCall
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
+
+    from ..runs.documents import GitRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class JobFiles:
         return {name: file.size for name, file in self.listing.result().items()}
 
     @property
-    def git(self) -> dict[str, Any] | None:
+    def git(self) -> GitRecord | None:
         """The commit that they were uploaded from; None if it is not known."""
         etags = {name: file.etag for name, file in self.listing.result().items()}
         return read_git(self.config.result().metadata, etags)

@@ -16,7 +16,7 @@ from .ladder import Ladder, Rung
 from .plan import RunPlan
 
 if TYPE_CHECKING:
-    from .documents import Receipt
+    from .documents import GitRecord, Receipt
 
 _IMAGE = re.compile("ami-[0-9a-f]{8,17}")
 
@@ -31,7 +31,7 @@ class Then:
     image: str
     volume_size_gb: int
     parameters: Mapping[str, str]
-    git: Mapping[str, Any] | None
+    git: GitRecord | None
     """The commit of its files."""
     begins_with: Receipt
     """Whose checkpoints it began with, as `RunPlan` has it."""

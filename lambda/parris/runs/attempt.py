@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .ladder import Rung, read_rung
 
 if TYPE_CHECKING:
-    from .documents import AttemptRecord
+    from .documents import AttemptRecord, NextRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class Next:
     not_before: str
     """ISO 8601 UTC."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> NextRecord:
         """Return it as the ledger holds it."""
         return {"number": self.number, "not-before": self.not_before, **self.rung.record()}
 

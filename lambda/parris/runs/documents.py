@@ -7,7 +7,7 @@ wrote the document, or `stored_receipt` and `outcome` left out what was not of i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 PriceRecord = TypedDict(
     "PriceRecord",
@@ -24,7 +24,34 @@ PriceRecord = TypedDict(
 )
 """What an hour of a machine costs, in US dollars."""
 
+
+class GitRecord(TypedDict):
+    """The commit that a job's files are of; `dirty` if they were changed since."""
+
+    commit: str
+    dirty: bool
+
+
 RungRecord = TypedDict("RungRecord", {"instance-type": str, "market": str, "subnet-id": str})
+NextRecord = TypedDict(
+    "NextRecord",
+    {"number": int, "not-before": str, "instance-type": str, "market": str, "subnet-id": str},
+)
+"""The machine that a run gets next, as the ledger holds it."""
+
+LadderRecord = TypedDict(
+    "LadderRecord",
+    {"instance-types": Sequence[str], "markets": Sequence[str], "subnets": Sequence[str]},
+)
+RetryRecord = TypedDict(
+    "RetryRecord",
+    {
+        "on": Sequence[str],
+        "exit-statuses": Sequence[int],
+        "attempts": int,
+        "max-wait-minutes": int,
+    },
+)
 EndingRecord = TypedDict("EndingRecord", {"state": str, "reason": str, "ended-by": str})
 
 AttemptRecord = TypedDict(
@@ -85,8 +112,8 @@ Receipt = TypedDict(
         "instance-type": str,
         "market": str,
         "subnet-id": str,
-        "ladder": Mapping[str, Any],
-        "retry": Mapping[str, Any],
+        "ladder": LadderRecord,
+        "retry": RetryRecord,
         "volume-size-gb": int,
         "nodes": int,
         "image": str | None,
@@ -106,7 +133,7 @@ Receipt = TypedDict(
         "resumes": str,
         "restore": str,
         "rerun-of": str,
-        "git": Mapping[str, Any],
+        "git": GitRecord,
         "stop": Mapping[str, str],
     },
     total=False,
@@ -136,7 +163,7 @@ Outcome = TypedDict(
         "warnings": Sequence[str],
         "parris-version": str | None,
         "metrics": Mapping[str, float | str],
-        "usage": Mapping[str, Any],
+        "usage": Mapping[str, Mapping[str, float]],
         "last-log-line": str | None,
         "console": str | None,
         "machine": str | None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .documents import Receipt, RungRecord
+    from .documents import LadderRecord, Receipt, RungRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Ladder:
             return known
         return [subnet for subnet in self.subnets if subnet in known]
 
-    def record(self) -> dict[str, list[str]]:
+    def record(self) -> LadderRecord:
         """Return it as ``run.json`` holds it."""
         return {
             "instance-types": list(self.instance_types),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidConfig, InvalidEvent
 from ..events.request import LaunchRequest
@@ -23,7 +23,7 @@ from .names import run_prefix, trial_run_id, trial_stack_name
 from .record import RunRecord
 
 if TYPE_CHECKING:
-    from .documents import Receipt
+    from .documents import GitRecord, Receipt
 
 COST_LIMIT, MAX_RUN_USD, MONTHLY_BUDGET_USD = "cost-limit", "max_run_usd", "monthly_budget_usd"
 GRID_COST_LIMIT = "the grid's cost-limit"
@@ -81,7 +81,7 @@ class RunPlan:
     begins_with: Receipt
     """``resumes`` and ``restore`` of its run.json: whose checkpoints, and where those lie."""
     notes: tuple[str, ...]
-    git: Mapping[str, Any] | None = None
+    git: GitRecord | None = None
     """``commit`` and ``dirty`` of the job's files, where they were uploaded from a git clone."""
     setup_from: str = ""
     """The folder of the job's last machine that is believed, which knows the job's setups."""

@@ -33,7 +33,7 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def save(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-    """Save a checkpoint, whole or not at all: tensors and whole numbers, which any version reads."""
+    """Save a checkpoint, whole or not at all: tensors and whole numbers, for any version."""
     momenta = optimizer.state_dict()["state"]
     state = {"model": model.state_dict(), "momenta": momenta, "epoch": epoch}
     torch.save(state, CHECKPOINT.with_suffix(".new"))
