@@ -83,7 +83,7 @@ class Streams:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetLogEvents")
         told = [(at, said) for at, said in self.streams[stream] if at >= since]
         page = told[begin : begin + 2]
-        events = [{"message": f"{said}\n"} for _, said in page]
+        events = [{"timestamp": at, "message": f"{said}\n"} for at, said in page]
         return {"events": events, "nextForwardToken": str(begin + len(page))}
 
 
@@ -110,6 +110,18 @@ def test_a_log_grows_and_goes_on_in_the_stream_of_another_machine(
     logs.streams["two"] = [(6, "e")]
     assert list(tail.new_lines(of_stream("two", 2))) == ["e"]
     assert list(tail.new_lines(of_stream("one"))) == [between.replace("2", "1")]  # not all anew
+
+
+def test_the_log_of_several_nodes_is_one_in_the_order_of_time_with_ranks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    logs = Streams(**{"one": [(1, "a"), (4, "d")], "one-1": [(2, "b")], "one-2": [(3, "c")]})
+    tail = following.LogTail(logs)  # type: ignore[arg-type]
+    run = replace(of_stream("one"), receipt={"nodes": 3})
+    assert list(tail.new_lines(run)) == ["[0] a", "[1] b", "[2] c", "[0] d"]
+    logs.streams["one-2"].append((5, "e"))
+    assert list(tail.new_lines(run)) == ["[2] e"]
 
 
 def test_since_leaves_out_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
