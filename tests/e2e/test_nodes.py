@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -286,15 +287,23 @@ def test_capacity_for_two_of_three_is_capacity_for_none(clone: Clone, trace: Tra
     assert stack_events(clone, answer["stack-id"], "ROLLBACK_COMPLETE") != []
 
 
+def armed_for(console: Path) -> int:
+    """Return in how many seconds a machine is to go off, by its last word."""
+    return int(re.findall(r"shutdown scheduled in (\d+) s", console.read_text())[-1])
+
+
 def test_extend_and_stop_reach_all_nodes(clone: Clone, trace: Trace) -> None:
+    limit: Any = {"termination-method": "at-fixed-time", "time-limit": 10}
     with Watch(clone, "stopped-pair") as watch:
-        answer = begin(clone, "stopped-pair", trace, epochs=600)
+        answer = begin(clone, "stopped-pair", trace, epochs=600, **limit)
         trace.wait(1, 2)
+        for rank in (0, 1):
+            console = home(clone) / "instances" / watch.node(1, rank) / "console.log"
+            assert armed_for(console) < 15 * 60
         clone.make("extend", "LOCAL=1", f"RUN={answer['run-id']}", "MINUTES=30")
         for rank in (0, 1):
-            machine = home(clone) / "instances" / watch.node(1, rank)
-            armed = (machine / "console.log").read_text
-            wait_for(lambda armed=armed: armed().count("shutdown scheduled in") >= 2, 60)  # type: ignore[misc]
+            console = home(clone) / "instances" / watch.node(1, rank) / "console.log"
+            wait_for(lambda console=console: armed_for(console) > 30 * 60, 60)  # type: ignore[misc]
         clone.make("stop", "LOCAL=1", f"RUN={answer['run-id']}")
         outcome = clone.outcome("stopped-pair", answer["run-id"], 90)
         assert_nothing_is_left(clone, answer)
