@@ -247,7 +247,7 @@ def test_a_price_that_does_not_come_is_hardly_waited_for(machine: Machine) -> No
     machine.break_aws({"match": "run.json -", "sleep": 20})
     begun = time.monotonic()
     assert machine.run("echo a")["cost-usd"] is None
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10  # half of what the read would take
 
 
 def spot_notice(seconds: float) -> dict[str, str]:
