@@ -16,6 +16,8 @@ _LONGEST = (
     *(
         "five_interruptions",
         "attempts",
+        "nodes_torch",
+        "nodes",
         "schedules",
         "interrupted_deploy",
         "destroy",
