@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from ..errors import InvalidEvent, shown
 from .buttons import Buttons, read_click
@@ -107,22 +107,22 @@ def relaunch_event(job: str, run_id: str, attempt: int) -> RelaunchEvent:
     return {"rule": "relaunch", "job": job, "run-id": run_id, "attempt": attempt}
 
 
-REFUSED = "refused"
+REFUSED: Final = "refused"
 """Of an event for the reap function: the run that gets no other machine."""
 
 
 def refused_event(job: str, run_id: str) -> RefusedEvent:
     """Return the event that asks the reap function to end a run without another machine."""
-    return {"refused": {"job": job, "run_id": run_id}}
+    return {REFUSED: {"job": job, "run_id": run_id}}
 
 
-GRID = "grid"
+GRID: Final = "grid"
 """Of an event for the reap function: the grid to look after."""
 
 
 def grid_event(job: str, grid_id: str) -> GridEvent:
     """Return the event that asks the reap function to look after a grid."""
-    return {"grid": {"job": job, "grid_id": grid_id}}
+    return {GRID: {"job": job, "grid_id": grid_id}}
 
 
 def is_trial(event: object) -> TypeGuard[Mapping[str, Any]]:
@@ -130,7 +130,7 @@ def is_trial(event: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(event, dict) and event.get("rule") == "trial"
 
 
-STOP_GRID = "stop-grid"
+STOP_GRID: Final = "stop-grid"
 
 
 def stops_grid(event: object) -> TypeGuard[Mapping[str, Any]]:
@@ -139,7 +139,7 @@ def stops_grid(event: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def stop_grid_event(job: str, grid_id: str) -> StopGridEvent:
-    return {"job": job, "stop-grid": grid_id}
+    return {"job": job, STOP_GRID: grid_id}
 
 
 def trial_event(job: str, trial: Trial, parameters: Mapping[str, str]) -> TrialEvent:
