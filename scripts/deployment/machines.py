@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from parris.aws.instances import node_rank
 from parris.runs.lifecycle import APPEARING
-from parris.runs.names import NODE_TAG
 from scripts.deployment.outputs import Deployment
 
 _VALUES = 200
@@ -26,15 +26,10 @@ def find_machine(deployment: Deployment, run_id: str) -> dict[str, Any]:
         ]
     )
     every = [found for each in answer["Reservations"] for found in each["Instances"]]
-    found = [one for one in every if _rank(one) == "0"]
+    found = [one for one in every if node_rank(one) == "0"]
     # A run may have had several, of which EC2 lists the last for about an hour after its end.
     found.sort(key=lambda instance: instance["LaunchTime"])
     return dict(found[-1]) if found else {"InstanceId": "", "State": {"Name": "none"}}
-
-
-def _rank(instance: Mapping[str, Any]) -> str:
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    return str(tags.get(NODE_TAG, "0"))
 
 
 def instance_of(stack: Mapping[str, Any] | None) -> str:

@@ -35,17 +35,17 @@ def list_machines(ec2: EC2Client, deployment: str) -> dict[str, Machine]:
 def _heads(found: Sequence[Mapping[str, Any]]) -> dict[str, Machine]:
     """Return the newest head among instances, by run id, and whether a worker of its is over."""
     lost = {
-        _tags(instance).get("parris:stack"): f"node {_rank(instance)} of it "
+        _tags(instance).get("parris:stack"): f"node {node_rank(instance)} of it "
         f"({instance['InstanceId']}) is {instance['State']['Name']}, and its head says nothing"
         for instance in found
-        if _rank(instance) != "0" and instance["State"]["Name"] in DEAD
+        if node_rank(instance) != "0" and instance["State"]["Name"] in DEAD
     }
     return {
         _tags(instance).get("parris:run-id", ""): replace(
             _machine(instance), lost=lost.get(_tags(instance).get("parris:stack"), "")
         )
         for instance in sorted(found, key=lambda instance: instance["LaunchTime"])
-        if _rank(instance) == "0"
+        if node_rank(instance) == "0"
     }
 
 
@@ -65,7 +65,7 @@ def read_machine(
     for reservation in answer["Reservations"]:
         for instance in reservation["Instances"]:
             if _tags(instance).get("parris:deployment") == deployment:
-                if _rank(instance) != "0":
+                if node_rank(instance) != "0":
                     return _head_of(ec2, instance, deployment)
                 return _machine(instance), _tags(instance)
     return None
@@ -152,7 +152,8 @@ def _ended(said: str) -> datetime | None:
     return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
 
 
-def _rank(instance: Mapping[str, Any]) -> str:
+def node_rank(instance: Mapping[str, Any]) -> str:
+    """Return which node of its run an instance is; "0" is the head, and a machine alone."""
     return _tags(instance).get(NODE_TAG, "0")
 
 
