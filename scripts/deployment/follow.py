@@ -109,16 +109,17 @@ class LogTail:
         Args:
             run: as it is known now; its stack has the stream's name once it is there.
         """
-        stream = log_stream(run) or self._stream
+        stream, nodes = log_stream(run) or self._stream, run.receipt.get("nodes", 1)
         if self._stream not in ("", stream):
-            said = self._read(self._stream)  # by its last machine, meanwhile
-            yield from (line for _, line in said)
+            yield from self._lines(self._stream, nodes)  # what its last machine said meanwhile
             attempt = stack_tags(run.stack or {}).get("parris:attempt") or run.receipt.get(
                 "attempt"
             )
             yield f"parris: what follows is of another machine, attempt {attempt}"
         self._stream = stream
-        nodes = run.receipt.get("nodes", 1)
+        yield from self._lines(stream, nodes)
+
+    def _lines(self, stream: str, nodes: int) -> Iterator[str]:
         if nodes == 1:
             yield from (line for _, line in self._read(stream))
             return

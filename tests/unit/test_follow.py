@@ -122,6 +122,10 @@ def test_the_log_of_several_nodes_is_one_in_the_order_of_time_with_ranks(
     assert list(tail.new_lines(run)) == ["[0] a", "[1] b", "[2] c", "[0] d"]
     logs.streams["one-2"].append((5, "e"))
     assert list(tail.new_lines(run)) == ["[2] e"]
+    logs.streams["one-1"].append((6, "last words"))
+    between = "parris: what follows is of another machine, attempt 2"
+    then = replace(of_stream("two", 2), receipt={"nodes": 3})
+    assert list(tail.new_lines(then)) == ["[1] last words", between]
 
 
 def test_since_leaves_out_what_was_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
