@@ -152,6 +152,8 @@ def _run(driver: Any, arguments: list[str]) -> int:
 
 
 _interrupted = threading.Event()
+_TIMES = 50
+"""How often a Ctrl-C is sent to a command that does not hear it."""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -169,9 +171,10 @@ def _end_with(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while connection.recv(1):
             _interrupted.clear()
-            while not _interrupted.is_set():
+            for _ in range(_TIMES):
                 os.kill(os.getpid(), signal.SIGINT)
-                _interrupted.wait(0.1)
+                if _interrupted.wait(0.1):
+                    break
     os.kill(os.getpid(), signal.SIGKILL)
 
 
