@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,15 +33,18 @@ def find(folder: Path) -> str:
         folder: where it is unpacked, or was by a run before.
 
     Raises:
-        Missing: if there is none.
+        Missing: if there is none, and none is to be had.
+        ValueError: if the one that is named has no torch.
+        RuntimeError: if Debian's package does not work.
     """
     if named := os.environ.get(NAMED):
         if _has_torch(named):
             return named
-        raise Missing(f"{NAMED} is {named}, which has no torch or no numpy")
+        raise ValueError(f"{NAMED} is {named}, which has no torch or no numpy")
     if _has_torch(_DEBIANS):
         return _DEBIANS
-    if not shutil.which("apt-get") or not Path(_DEBIANS).exists():
+    is_debian = shutil.which("apt-get") and Path(_DEBIANS).exists()
+    if not is_debian or platform.machine() != "x86_64":  # as tests.debian has it
         raise Missing(f"there is no torch, and no apt-get to fetch it; {NAMED} may name a Python")
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "python"
@@ -53,7 +57,7 @@ def find(folder: Path) -> str:
             python.write_text(_wrapper(folder / "root"))
             python.chmod(0o755)
     if not _has_torch(str(python)):
-        raise Missing(f"{PACKAGE} was unpacked in {folder}, and cannot be imported")
+        raise RuntimeError(f"{PACKAGE} was unpacked in {folder}, and cannot be imported")
     return str(python)
 
 
