@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,12 @@ class Clone:
     def client(self, service: str) -> Any:
         config = Config(max_pool_connections=60, read_timeout=180, retries={"max_attempts": 1})
         return boto3.client(service, **self.access, config=config)  # type: ignore[call-overload]
+
+    def put_job(self, job: str, files: Mapping[str, str]) -> None:
+        """Put a job's files where an upload puts them, as they are."""
+        s3, bucket = self.client("s3"), self.outputs["config_bucket"]
+        for name, text in files.items():
+            s3.put_object(Bucket=bucket, Key=f"jobs/{job}/{name}", Body=text.encode())
 
     def invoke(self, event: object) -> dict[str, Any]:
         """Return the launch function's answer, or its error as {"errorMessage": …}."""

@@ -119,10 +119,7 @@ def begin(clone: Clone, job: str, trace: Trace, *, epochs: int = EPOCHS, **confi
         "parameters": parameters,
         **config,
     }
-    for name, text in (("training-config.json", json.dumps(whole)), ("trainer-script.sh", TRAINER)):
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=f"jobs/{job}/{name}", Body=text.encode()
-        )
+    clone.put_job(job, {"training-config.json": json.dumps(whole), "trainer-script.sh": TRAINER})
     answer = clone.invoke({"job": job})
     assert "errorMessage" not in answer, answer
     return answer

@@ -39,10 +39,7 @@ def upload(clone: Clone, job: str, script: str = "#!/bin/bash\ntrue\n", **config
     files["training-config.json"] = json.dumps(
         {"training-job-name": f"e2e-{job}", "sync-interval-seconds": 5, **config}
     )
-    for name, content in files.items():
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=f"jobs/{job}/{name}", Body=content.encode()
-        )
+    clone.put_job(job, files)
 
 
 def stack_status(clone: Clone, stack_id: str) -> str:

@@ -48,11 +48,7 @@ def upload(clone: Clone, job: str, trace: Trace) -> None:
         "trainer-script.sh": (ROOT / "trainer/trainer-script.sh").read_text(),
         "train.py": train.replace("        save(model, history)\n", _SLOWLY),
     }
-    for name, text in files.items():
-        key = f"jobs/{job}/{name}"
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=key, Body=text.encode()
-        )
+    clone.put_job(job, files)
 
 
 def uninterrupted(folder: Path) -> tuple[Any, list[Any]]:

@@ -22,14 +22,8 @@ cat data/train/deep/a data/b >"${PARRIS_OUTPUT_DIR}/data"
 
 
 def put_job(clone: Clone, name: str, config: dict[str, Any], script: str) -> None:
-    files = {
-        "training-config.json": json.dumps({"training-job-name": f"e2e-{name}", **config}),
-        "trainer-script.sh": script,
-    }
-    for file, body in files.items():
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=f"jobs/{name}/{file}", Body=body.encode()
-        )
+    whole = json.dumps({"training-job-name": f"e2e-{name}", **config})
+    clone.put_job(name, {"training-config.json": whole, "trainer-script.sh": script})
 
 
 def all_that_is_stored(clone: Clone, stack_id: str, instance_id: str) -> Iterator[str]:

@@ -43,10 +43,7 @@ def begin(clone: Clone, python: str, job: str, nodes: int, pause: float = 0) -> 
     }
     texts = {path.name: path.read_text() for path in SAMPLE.iterdir() if path.is_file()}
     texts |= {"training-config.json": json.dumps(config), "setup.sh": SETUP.format(python=python)}
-    for name, text in texts.items():
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=f"jobs/{job}/{name}", Body=text.encode()
-        )
+    clone.put_job(job, texts)
     answer = clone.invoke({"job": job})
     assert "errorMessage" not in answer, answer
     return answer

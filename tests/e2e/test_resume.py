@@ -20,14 +20,8 @@ echo "${n}" >"${PARRIS_OUTPUT_DIR}/n"
 
 
 def test_a_run_goes_on_where_another_failed(clone: Clone) -> None:
-    for name, body in (
-        ("training-config.json", json.dumps({"training-job-name": "e2e-steps"})),
-        ("trainer-script.sh", SCRIPT),
-    ):
-        key = f"jobs/steps/{name}"
-        clone.client("s3").put_object(
-            Bucket=clone.outputs["config_bucket"], Key=key, Body=body.encode()
-        )
+    config = json.dumps({"training-job-name": "e2e-steps"})
+    clone.put_job("steps", {"training-config.json": config, "trainer-script.sh": SCRIPT})
     first = clone.invoke({"job": "steps"})["run-id"]
     assert clone.outcome("steps", first)["state"] == "failed"
     shown = clone.make("status", "LOCAL=1", f"RUN={first}").stdout
