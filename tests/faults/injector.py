@@ -15,7 +15,7 @@ KINDS = ("refused", "throttled", "timed-out", "lost", "sent-again", "dies-before
 """``lost``: the call has its effect, and the answer never comes. ``sent-again``: then botocore
 sends it a second time. ``dies``: the process ends, and nothing that it was about to do happens."""
 
-_CODES = {"refused": "AccessDeniedException", "throttled": "ThrottlingException"}
+CODES = {"refused": "AccessDeniedException", "throttled": "ThrottlingException"}
 
 
 class Death(BaseException):
@@ -80,7 +80,7 @@ class Injector:
             raise Death
         if self.kind == "timed-out":
             raise ReadTimeoutError(endpoint_url=request.url)
-        error = {"Error": {"Code": _CODES[self.kind], "Message": "injected"}}
+        error = {"Error": {"Code": CODES[self.kind], "Message": "injected"}}
         raise ClientError(error, operation.rpartition(".")[2])  # type: ignore[arg-type]
 
     def _behind(self, request: Any, **_: Any) -> None:
