@@ -91,10 +91,12 @@ class Grids:
         """Give back what is reserved for a trial whose launch has come to nothing.
 
         Args:
-            waits: what it waits for, if that is known.
+            waits: what it waits for, if that is known. Whatever failed before that is past.
         """
         entry, micros = f"running/{number}", int(kept.split(" ")[1])
-        changes = {f"{entry}/kept": None, f"{entry}/waits": waits or None}
+        changes: Item = {f"{entry}/kept": None, f"{entry}/waits": waits or None}
+        if waits:
+            changes[f"{entry}/tries"] = None
         same = f"{{{entry}/kept}} = :kept"
         self.table.change(GRID + job, grid_id, changes, same, {"committed": -micros}, kept=kept)
 
@@ -102,7 +104,7 @@ class Grids:
         """Note what a trial waits for that has no place yet, and how many dollars it takes."""
         entry = f"running/{number}"
         free = f"attribute_exists({{{entry}}}) AND attribute_not_exists({{{entry}/kept}})"
-        changes = {f"{entry}/waits": waits, f"{entry}/needs": needs}
+        changes = {f"{entry}/waits": waits, f"{entry}/needs": needs, f"{entry}/tries": None}
         self.table.change(GRID + job, grid_id, changes, free)
 
     def stop(self, job: str, grid_id: str, why: str, *, by_hand: bool) -> GridRecord | None:

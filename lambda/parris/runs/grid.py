@@ -31,7 +31,7 @@ class Entry:
     sent: datetime
     """When its launch was last asked for."""
     tries: int
-    """How often that was done again because it had come to nothing."""
+    """How often in a row that was done again because it had come to nothing."""
     by: str
     """Who asked for it first: what only that invocation knows."""
     kept: str | None

@@ -20,7 +20,7 @@ FAILED = {State.FAILED, State.LAUNCH_FAILED}
 or a person ended may have trained well until then."""
 
 MAX_TRIES = 10
-"""How often a trial's launch is tried that fails for another reason."""
+"""How often in a row a trial's launch is tried again that fails for another reason."""
 
 LASTS = timedelta(days=28)
 """How long after its event a grid begins trials: their ids have its time, and a month's budget is
