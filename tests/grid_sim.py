@@ -13,7 +13,6 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -88,14 +87,15 @@ class Unsteady(MeteredTable):
         return self.chance.call(lambda: query(pk, **how))
 
 
-class InTurn(Executor):
+class InTurn(contextlib.nullcontext["InTurn"]):
     """Does one thing after another where threads would do them at once: the seed decides all."""
 
-    def __init__(self, **_: Any) -> None:
-        """Make one; it has no threads, however many are wanted."""
+    def __init__(self, max_workers: int) -> None:  # noqa: ARG002 - as ThreadPoolExecutor's
+        """Make one without threads, however many are wanted."""
+        super().__init__(self)
 
-    def map(self, do: Callable[[Any], Any], *given: Iterable[Any], **_: Any) -> Iterator[Any]:
-        return iter([do(*one) for one in zip(*given, strict=True)])
+    def map(self, do: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
+        return [do(one) for one in given]
 
 
 class Sim:
@@ -202,9 +202,9 @@ class Sim:
 
     def _meanwhile(self) -> None:
         """Let others go on between two calls, if they have something to do soon."""
-        if self.depth < 3 and self.overlap and self.chance.random() < self.overlap:
-            if self.agenda[0][0] <= self.now + SOON:
-                self._step()
+        comes = self.depth < 3 and self.overlap and self.chance.random() < self.overlap
+        if comes and self.agenda[0][0] <= self.now + SOON:
+            self._step()
 
     def _survives(self, act: Callable[[], None]) -> bool:
         """Be a function from its beginning to its end; return whether that is a good one."""

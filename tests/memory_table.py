@@ -46,7 +46,7 @@ class Items(dict[Key, Item]):
         return [self[key] for key in sorted(self._partitions[attribute, value])]
 
     def note(self, key: Key, before: Mapping[str, Any], now: Item) -> None:
-        """Hold an item that was as `before`, of which the keys of partitions count, and is `now`."""
+        """Hold an item as it is `now`; of what it was `before` the keys of partitions count."""
         self[key] = now
         for attribute in ("pk", *INDEXES):
             old, new = before.get(attribute), now.get(attribute)
@@ -89,7 +89,7 @@ class MemoryTable(Table):
             if not _holds(condition, held or {}, values):
                 return False, _copy(held)
             before = {} if held is None else {name: held.get(name) for name in ("pk", *INDEXES)}
-            item = {"pk": pk, "sk": sk} if held is None else held
+            item: Item = {"pk": pk, "sk": sk} if held is None else held
             for path, value in changes.items():
                 *steps, last = path.split("/")
                 inner = item

@@ -31,6 +31,8 @@ class Meter:
     """Bytes of items in all answers."""
     largest: int = 0
     """The most bytes that one call read or wrote, its pages together."""
+    largest_item: int = 0
+    """The most bytes of an item that was written."""
 
     def read(self, operation: str, size: int, seen: int, *, newest: bool = True) -> None:
         """Count a read of `size` bytes, of which the answer had `seen`."""
@@ -51,6 +53,7 @@ class Meter:
                 else:  # it leaves one partition of the index, comes into another, or both
                     self.write_units += _kilobytes(before[0]) * (was is not None)
                     self.write_units += _kilobytes(size) * (value is not None)
+        self.largest_item = max(self.largest_item, size)
         self._answer(max(before[0], size), size)
 
     def _answer(self, size: int, seen: int) -> None:

@@ -137,7 +137,7 @@ def remove_leftovers(home: Path) -> None:
     for machine in sorted((home / "instances").glob("i-*")):
         processes.kill_until_gone(_find(machine.name))
         boot.link_of(machine.name).unlink(missing_ok=True)
-    for name in ("cloud.json", "faults.json", aws_command.SOCKET):
+    for name in ("cloud.json", "calls.json", "faults.json", aws_command.SOCKET):
         (home / name).unlink(missing_ok=True)
     for name in ("data", "instances", "mail", "tmp"):
         shutil.rmtree(home / name, ignore_errors=True)

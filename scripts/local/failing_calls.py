@@ -44,7 +44,7 @@ def register() -> None:
 def _failing(service: str, handler: Handler) -> Handler:
     async def handle(method: str, path: str, headers: Any, body: Any, query: Any) -> Any:
         part, roles = faults.failing()
-        if not part or not fnmatchcase(_role(headers), roles):
+        if not part or not fnmatchcase(role_of(headers), roles):
             return await handler(method, path, headers, body, query)
         window = int(time.time()) // _TOGETHER
         asked = f"{service} {method} {path} {query} {window}".encode() + bytes(body or b"")
@@ -60,7 +60,7 @@ def _failing(service: str, handler: Handler) -> Handler:
     return handle
 
 
-def _role(headers: Any) -> str:
+def role_of(headers: Any) -> str:
     """Return the name of the role that makes a call; "" if none does."""
     given = {str(name).lower(): value for name, value in dict(headers).items()}
     key = _KEY.search(str(given.get("authorization", "")))

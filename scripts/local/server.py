@@ -59,6 +59,7 @@ def register(home: Path, endpoint: str) -> None:
     from scripts.local import (
         async_invocations,
         authorizations,
+        call_counts,
         call_resources,
         describe_alarms,
         ec2_actions,
@@ -129,6 +130,7 @@ def register(home: Path, endpoint: str) -> None:
         failing_calls,
     ):
         module.register()
+    call_counts.register(home)
 
 
 async def serve(descriptor: int) -> None:

@@ -1,51 +1,100 @@
-"""What a grid takes: calls and time a trial, simulated at any size, and on the embedded cloud."""
+"""What a grid takes, simulated at any size: the real rules and writes, a ledger in memory, a clock.
+
+`grid_on_cloud` has fewer trials, which are runs with stacks and machines.
+"""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from moto import mock_aws
 
-from parris.aws.ledger import Ledger
-from parris.aws.table import Table
-from parris.aws.trials import Trials
 from parris.runs.month import MICROS
-from scripts.local import faults
-from tests.bench.clone import deployed_clone
 from tests.bench.figures import Figure
 from tests.faults.injector import Injector
-from tests.grid_sim import Sim, spec
+from tests.grid_sim import CHEAPEST, DEAREST, Sim, faults_of, spec
 from tests.grid_world import GRID, GridWorld
+from tests.plans import NOW
 from tests.reap_world import machine_event
 
 PARALLEL = 50
+CALLS = "calls to the ledger"
+SECONDS = (40, 60)
+"""That a trial takes."""
+
+RATE, OVERLAP = 0.05, 0.02
+"""The part of all calls that fails, and the part before which another function comes."""
+
+GOAL_CALLS = 15
+"""To the ledger, of a trial."""
+GOAL_GROWTH = 1.05
+"""What a trial of the largest grid takes, by what one of the smallest takes: it is to stay flat.
+The smallest has its first and last trials, with fewer beside them, in a larger part of its time."""
+GOAL_TIME_GROWTH = 1.5
+"""The same of this machine's time, which is not as steady."""
+GOAL_ITEM_BYTES = 16_384
+"""Of the largest item at any moment, that of the grid or that of who has room: 50 trials each."""
 
 
-def bench_grids(few: int, many: int) -> Iterator[Figure]:
-    """Simulate two grids, their ledger in memory and a clock; cost a trial is to stay the same."""
-    calls, seconds, sizes = [], [], []
-    for count in (few, many):
-        begun = time.perf_counter()
-        sim = Sim(spec(count, **{"max-parallel": PARALLEL, "cost-limit": 1_000_000}), seed=1)
-        sim.play(most_steps=10 * count)
-        seconds.append((time.perf_counter() - begun) / count)
-        calls.append(sim.table.writes[0] / count)
-        sizes.append(len(repr(sim.steady.items["grid#job", sim.record().grid_id])))
-        assert sim.record().ended == {"succeeded": count}
-        assert set(sim.made.values()) == {1}
-        assert sim.spent <= sim.record().spent <= 1_000_000 * MICROS
-    yield Figure(what=f"ledger calls a trial, {few} trials, simulated", value=calls[0])
-    yield Figure(what=f"the same, {many} trials", value=calls[1], goal=round(calls[0] * 1.2, 1))
-    yield Figure(
-        what=f"time a trial of {many}, by that of {few}",
-        value=seconds[1] / seconds[0],
-        unit="times as long",
-        goal=1.5,
-    )
-    yield Figure(what="the grid's item when it is over", value=sizes[1], unit="bytes", goal=4096)
+def bench_grids(counts: tuple[int, ...]) -> Iterator[Figure]:
+    """Simulate grids of so many trials, the fewest first; what a trial takes is to stay flat."""
+    first: dict[str, float] = {}
+    for count in counts:
+        limit = count * DEAREST / MICROS
+        grid = spec(count, **{"max-parallel": PARALLEL, "cost-limit": limit})
+        sim = Sim(grid, seed=1, lasts=SECONDS)
+        began = time.process_time()
+        sim.play(days=365)
+        took = (time.process_time() - began) / count
+        what = f"a simulated grid of {count} trials, {PARALLEL} at once"
+        yield from _found(what, sim)
+        meter = sim.meter
+        taken = {
+            CALLS: meter.calls.total() / count,
+            "read units": meter.read_units / count,
+            "write units": meter.write_units / count,
+            "bytes answered": meter.answered / count,
+            "events sent": sim.sent / count,
+        }
+        goals = {name: value * GOAL_GROWTH for name, value in first.items()}
+        for name, value in taken.items():
+            goal = goals.get(name, GOAL_CALLS if name == CALLS else None)
+            yield Figure(what=f"{name} a trial", value=value, goal=goal)
+        first = first or {**taken, "time": took}
+        growth = took / first["time"]
+        what = f"time a trial of {count}, by that of {counts[0]}"
+        yield Figure(what=what, value=growth, unit="times as long", goal=GOAL_TIME_GROWTH)
+        largest = meter.largest_item
+        yield Figure(what="the largest item", value=largest, unit="bytes", goal=GOAL_ITEM_BYTES)
+        yield Figure(what="simulated time", value=(sim.now - NOW).total_seconds() / 3600, unit="h")
+
+
+def bench_failing_grid(count: int, seed: int) -> Iterator[Figure]:
+    """Simulate two grids of which calls fail, one with dollars for all trials, one with fewer."""
+    for usd in (count * DEAREST / MICROS, count * CHEAPEST / 4 / MICROS):
+        grid = spec(count, **{"max-parallel": PARALLEL, "cost-limit": usd})
+        sim = Sim(grid, seed, RATE, overlap=OVERLAP, lasts=SECONDS)
+        sim.play()
+        what = f"a simulated grid of {count} trials, {PARALLEL} at once, ${usd:g} at most"
+        yield from _found(f"{what}, {RATE:.0%} of all calls failing, seed {seed}", sim)
+        calls = sim.meter.calls.total() / max(1, len(sim.made))
+        yield Figure(what="calls that failed", value=sim.calls.struck.total())
+        yield Figure(what="calls to the ledger a trial that ran", value=calls)
+
+
+def _found(what: str, sim: Sim) -> Iterator[Figure]:
+    """Tell whether each trial ran once, within the dollars; what else is wrong goes to stderr."""
+    grid, wrong = sim.record(), list(faults_of(sim))
+    wanted = len(sim.made) if grid.stop else sim.grid.count
+    lost = wanted - grid.ended.get("succeeded", 0)
+    twice = sum(stacks > 1 for stacks in sim.made.values())
+    over = max(0, max(sim.most, grid.spent) - (grid.limit or 0)) / MICROS
+    yield Figure(what=f"{what}: lost", value=lost, goal=0)
+    yield Figure(what="run twice", value=twice, goal=0)
+    yield Figure(what="dollars over its limit", value=over, goal=0)
+    yield Figure(what=f"what is wrong in all {wrong or ''}".strip(), value=len(wrong), goal=0)
+    yield Figure(what="what its trials cost, in US dollars", value=sim.spent / MICROS)
 
 
 def bench_calls() -> Iterator[Figure]:
@@ -65,40 +114,3 @@ def bench_calls() -> Iterator[Figure]:
     )
     of_ledger = sum(count for name, count in calls.items() if name.startswith("dynamodb."))
     yield Figure(what="of these to the ledger", value=of_ledger)
-
-
-def bench_grid_on_cloud(
-    folder: Path, trials: int, parallel: int = PARALLEL, part: float = 0.05
-) -> Iterator[Figure]:
-    """Run a grid of a trainer that takes a second, while a part of the functions' calls fail."""
-    config = {
-        "training-job-name": "quick",
-        **{"termination-method": "at-fixed-time", "time-limit": 10, "parameters": {"n": 0}},
-    }
-    home = folder / ".parris/local"
-    with deployed_clone(folder, f"max_concurrent_runs = {parallel}\n") as clone:
-        job = folder / "trainer/jobs/quick"
-        job.mkdir()
-        (job / "training-config.json").write_text(json.dumps(config))
-        (job / "trainer-script.sh").write_text("#!/bin/bash\nsleep 1\n")
-        clone.make("upload-config", "JOB=quick")
-        dynamodb, functions = clone.client("dynamodb"), clone.client("lambda")
-        grids = Trials(Table(dynamodb=lambda: dynamodb, name="parris-ledger"))
-        begun = time.monotonic()
-        options = ("JOB=quick", f"PARAMETERS=n=1..{trials}", f"MAX_PARALLEL={parallel}")
-        clone.make("grid", *options, "COST_LIMIT=1000", "UPLOAD=0")
-        faults.write(home, {"failing": {"part": part, "roles": "parris-[lr]*"}})
-        grid = grids.newest(1)[0][0]
-        while grid.is_open:
-            time.sleep(10)
-            functions.invoke(FunctionName="parris-reap", Payload=b"{}")
-            grid = grids.read(grid.job, grid.grid_id) or grid
-        seconds = time.monotonic() - begun
-        found = Ledger(grids.table).all_begun_with(grid.grid_id[:16])[0]
-    what = f"a grid of {trials} trials, {parallel} at once, {part:.0%} of all calls failing"
-    yield Figure(what=what, value=seconds, unit="s")
-    yield Figure(what="the same a trial", value=seconds / trials, unit="s")
-    yield Figure(what="trials that were lost", value=trials - len(found), goal=0)
-    ended = grid.ended.get("succeeded", 0)
-    yield Figure(what="trials that did not succeed", value=trials - ended, goal=0)
-    yield Figure(what="what they cost, in US dollars", value=grid.spent / MICROS, goal=1000)

@@ -1,4 +1,4 @@
-"""A part of all calls goes wrong, chosen by a seed, in the ways of `injector`: no botocore in it."""
+"""A part of all calls goes wrong, chosen by a seed, in the ways of `injector`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Chance:
             raise ClientError({"Error": {"Code": CODES[kind], "Message": "by chance"}}, "Call")
         if kind in ("timed-out", "dies-before"):
             raise self._without_answer(kind)
-        answer = do()
+        do()
         if kind == "sent-again":
             return do()
         raise self._without_answer(kind)

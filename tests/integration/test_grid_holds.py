@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from parris.aws.trials import Trials
+from parris.runs.grid import MONEY, ROOM, GridRecord
 from tests.faults.injector import KINDS
 from tests.grid_sim import DEAREST, Sim, faults_of, spec
 from tests.metered_table import size_of
+from tests.plans import NOW
 
 EXAMPLES = settings(
     max_examples=60,
@@ -74,6 +77,27 @@ def test_a_grid_of_40_is_whole_while_one_call_in_twenty_fails(seed: int) -> None
     assert list(faults_of(sim)) == []
     assert sim.record().ended == {"succeeded": 40}
     assert len(sim.calls.struck.keys() & set(KINDS)) >= 5
+
+
+@pytest.mark.parametrize("waits", [ROOM, MONEY])
+def test_launches_that_failed_before_a_trial_waited_do_not_count(waits: str) -> None:
+    sim = Sim(spec(1), seed=1)
+    grids, key = Trials(sim.steady), (sim.record().job, sim.record().grid_id)
+
+    def entry_of(grid: GridRecord) -> tuple[int, str]:
+        return grid.running[1].tries, grid.running[1].waits
+
+    grids.start(sim.record(), range(1, 2), "one", NOW)
+    for number in range(3):
+        grids.send_again(sim.record(), sim.record().running[1], NOW)
+        assert entry_of(sim.record()) == (number + 1, "")
+    if waits == ROOM:
+        assert grids.enter(*key, 1, claim=4, micros=5, limit=None).granted
+        grids.leave(*key, 1, "4 5", waits=ROOM)
+    else:
+        grids.wait(*key, 1, MONEY, needs=5)
+    assert entry_of(sim.record()) == (0, waits)
+    assert sim.record().committed == 0
 
 
 def test_what_a_grid_takes_does_not_grow_with_its_trials() -> None:
