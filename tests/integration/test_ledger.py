@@ -19,6 +19,7 @@ from parris.errors import ParrisError, StackInTheWay
 from parris.launch.claim import Orders
 from parris.launch.commit import Commit
 from parris.reap import adopt
+from tests.faults.injector import Call, Death, Injector
 from tests.ledger import make_table
 from tests.notices import Topic
 from tests.plans import NOW, SETTINGS, plan
@@ -271,6 +272,27 @@ def test_a_launch_that_died_halfway_through_its_orders_is_freed(
     assert Slots(world.table).holders() == {}
     if written == "run.json":
         assert world.receipt(told["run-id"])["state"] == "launch-failed"
+
+
+def test_a_sweep_takes_no_room_from_the_launch_that_follows_a_dead_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies = Injector(world.clients, Call("cloudformation.CreateStack", 1), "dies-before")
+    with pytest.raises(Death), dies.at_work():
+        world.launch()
+    give_back = Slots.give_back
+
+    def after_another_launch(slots: Slots, *given: Any) -> Any:
+        monkeypatch.setattr(Slots, "give_back", give_back)
+        world.launch(minutes=10)  # the event comes again while the sweep looks at the dead one
+        return give_back(slots, *given)
+
+    monkeypatch.setattr(Slots, "give_back", after_another_launch)
+    world.reap(10)
+    assert Slots.give_back is give_back
+    world.launch(minutes=11)
+    assert [stack["StackName"] for stack in world.stacks()] == ["one"]
+    assert Slots(world.table).holders().keys() == {"one"}
 
 
 def test_a_run_that_was_refused_by_an_earlier_version_may_be_launched_again(world: World) -> None:

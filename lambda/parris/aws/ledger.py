@@ -61,13 +61,21 @@ class Ledger:
 
     def take_over(self, record: RunRecord, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
         """Claim a run that is free again; return it, and whether it is this launch's now."""
-        changes = {
+        changes: Item = {
             "state": State.LAUNCHING,
             "open": "run",
             "reason": None,
             "claims": record.claims + 1,
             **_lease(nonce, now),
         }
+        return self._take(record, nonce, changes)
+
+    def seize(self, record: RunRecord, nonce: str, now: datetime) -> tuple[RunRecord, bool]:
+        """Take a run from a launch that died, so that no other comes until `hold` frees it."""
+        return self._take(record, nonce, {"state": State.LAUNCHING, **_lease(nonce, now)})
+
+    def _take(self, record: RunRecord, nonce: str, changes: Item) -> tuple[RunRecord, bool]:
+        """Change a run unless its claim has changed; with the nonce, so that it may come twice."""
         before, state = record.nonce, record.state
         condition = "{nonce} = :before AND {state} = :state OR {nonce} = :nonce"
         ours, held = self.table.change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -199,7 +200,11 @@ class OpenRuns:
             lambda: messages_of_ends.launch_died(record.job, record.run_id, record.receipt, why),
         )
         state = State.LAUNCH_FAILED if record.trial is None else State.QUEUED  # its grid goes on
-        if not told or not self.ledger.hold(record, state, why):
+        if not told:
+            return
+        # Until it is free no launch may take its room, which would be given back as the dead one's.
+        held, ours = self.ledger.seize(record, secrets.token_hex(16), self.now)
+        if not ours:
             return
         if name := record.receipt.get("stack-name"):
             self._queue.leave(str(name), record.run_id)
@@ -209,6 +214,7 @@ class OpenRuns:
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):
             self.storage.change_receipt(prefix, lambda held: {**held, **facts})
+        self.ledger.hold(held, state, why)
 
     def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
         """Record how a run ended whose stack is gone, or another's, if nobody has."""
