@@ -48,6 +48,12 @@ class Items(dict[Key, Item]):
     def note(self, key: Key, before: Mapping[str, Any], now: Item) -> None:
         """Hold an item as it is `now`; of what it was `before` the keys of partitions count."""
         self[key] = now
+        self._move(key, before, now)
+
+    def drop(self, key: Key) -> None:
+        self._move(key, self.pop(key), {})
+
+    def _move(self, key: Key, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for attribute in ("pk", *INDEXES):
             old, new = before.get(attribute), now.get(attribute)
             if old != new and old is not None:
@@ -104,11 +110,20 @@ class MemoryTable(Table):
             self.items.note((pk, sk), before, item)
             return True, _copy(item)
 
+    def delete(self, pk: str, sk: str, condition: str, **values: Any) -> bool:
+        with self.lock:
+            if not _holds(condition, self.items.get((pk, sk)) or {}, values):
+                return False
+            self.items.drop((pk, sk))
+            return True
+
     def query(self, pk: str, **how: Any) -> Iterator[Item]:
         """Return the items of a partition of the table, or of one of its indexes."""
         attribute, sought = how.get("index") or "pk", how.get("begins_with", "")
         with self.lock:
             found = [one for one in self.items.of(attribute, pk) if one["sk"].startswith(sought)]
+            if wanted := how.get("containing"):
+                found = [one for one in found if wanted[1] in one.get(wanted[0], "")]
             found.sort(key=lambda item: str(item["sk"]), reverse=how.get("page") is not None)
             return iter([_copy(item) for item in found])
 

@@ -22,7 +22,7 @@ from parris.jobs.files import GRID_FILENAME, decode, file_problems
 from parris.jobs.grid import read_grid
 from parris.jobs.points import Grid
 from parris.launch.prepare import JobFiles, Machine, read_job, read_template, resolve_image
-from parris.runs.month import Sums, beginning, id_beginnings
+from parris.runs.month import Sums, beginning
 from parris.runs.plan import RunPlan
 from scripts.deployment.outputs import ROOT, Deployment
 from scripts.jobs import jobs
@@ -111,7 +111,7 @@ class Reading:
         """Return what a month's runs have cost and what is reserved, as a launch reckons it."""
         if kept := sums_of(self.held(), month):
             return kept
-        known = [run for ids in id_beginnings(month) for run in self.ledger.all_begun_with(ids)[0]]
+        known = self.ledger.claimed_in(month)
         spent, reserved = beginning(known, month, self.settings.grace)
         micros = sum(one.micros for one in reserved.values())
         return Sums(month=month, spent=spent, reserved=micros, runs=len(reserved))

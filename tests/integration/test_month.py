@@ -210,6 +210,27 @@ def test_a_budget_that_is_set_later_begins_with_what_the_runs_have_cost(world: R
     assert sums(world) == Sums(month="2026-11", spent=20_000, reserved=4 * WORST, runs=4)
 
 
+def test_the_first_launch_of_a_month_is_handed_no_runs_of_the_month_before(world: Runs) -> None:
+    """A grid may have had 100,000 trials then, more than a function has memory for."""
+    for name in ("old", "older"):
+        put(world, name)
+        given: dict[str, Any] = {"event-id": name}
+        end(world, launch(world, name, "9", **given)["run-id"], name, 0.02)
+    world.reap(20)
+    # One of the month before by its id, as the trial of a grid that goes on.
+    end(world, world.launch({**EVENT, "job": "a"}, 7 * 24 * 60)["run-id"], "a", 0.03)
+    world.reap(7 * 24 * 60 + 20)
+    handed: list[tuple[int, int]] = []
+    world.dynamodb.meta.events.register(
+        "after-call.dynamodb.Query",
+        lambda parsed, **_: handed.append((parsed["ScannedCount"], parsed["Count"])),
+    )
+    launch(world, "b", minutes=7 * 24 * 60 + 30)
+    assert sum(count for _, count in handed) == 2  # that one, and the new one itself
+    assert sum(looked_at for looked_at, _ in handed) == 4
+    assert sums(world, "2026-12") == Sums(month="2026-12", spent=30_000, reserved=WORST, runs=1)
+
+
 def test_without_a_price_nothing_is_launched(world: Runs) -> None:
     world.prices.usd["instanceType"] = ""
     with pytest.raises(PriceUnknown, match="nobody can keep to monthly_budget_usd"):

@@ -133,6 +133,7 @@ class Table:
         index: str = "",
         page: int | None = None,
         among: tuple[str, Sequence[str]] | None = None,
+        containing: tuple[str, str] | None = None,
     ) -> Iterator[Item]:
         """Return the items of one partition in the order of their sort keys.
 
@@ -145,6 +146,8 @@ class Table:
             page: items per call; the order is then descending.
             among: an attribute, and the values of which it has one in what is returned; the others
                 are read all the same, after the first page as many a call as DynamoDB reads.
+            containing: a text attribute, and what stands in it in what is returned; not with
+                `among`.
         """
         key = index or "pk"
         arguments: dict[str, Any] = {
@@ -168,6 +171,10 @@ class Table:
             arguments["FilterExpression"] = f"#among IN ({', '.join(sought)})"
             arguments["ExpressionAttributeNames"]["#among"] = among[0]
             arguments["ExpressionAttributeValues"] |= sought
+        if containing:
+            arguments["FilterExpression"] = "contains(#containing, :containing)"
+            arguments["ExpressionAttributeNames"]["#containing"] = containing[0]
+            arguments["ExpressionAttributeValues"][":containing"] = _write(containing[1])
         if index:
             arguments["IndexName"] = index
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..aws.ledger import Ledger
 from ..aws.slots import Ask, Slot, Slots
-from ..runs.month import MICROS, Reservation, Sums, beginning, id_beginnings, month_of, to_micros
+from ..runs.month import MICROS, Reservation, Sums, beginning, month_of, to_micros
 from ..runs.plan import RunPlan
 from ..runs.record import RunRecord
 from ..settings import Settings
@@ -21,8 +21,8 @@ def take_room(ledger: Ledger, plan: RunPlan, record: RunRecord, settings: Settin
     limit, ask = settings.max_concurrent_runs, _ask(plan, record, settings)
     slot = slots.take(plan.stack_name, record.name, limit, month, ask)
     if not slot.begun:
-        known = [run for ids in id_beginnings(month) for run in ledger.all_begun_with(ids)[0]]
-        slots.begin_month(month, *beginning(known, month, settings.grace))
+        known = beginning(ledger.claimed_in(month), month, settings.grace)
+        slots.begin_month(month, *known)
         slot = slots.take(plan.stack_name, record.name, limit, month, ask)
     return slot
 
