@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -24,33 +25,36 @@ from botocore.exceptions import BotoCoreError, ClientError
 from parris.aws.grids import Grids
 from parris.aws.ledger import Ledger
 from parris.aws.slots import Slots
+from parris.aws.stacks import StackCall, list_stacks, stack_of_run, start_stack
 from parris.aws.table import Item, to_text
 from parris.aws.told import Told
 from parris.aws.topic import Notifier
 from parris.contract import State
-from parris.errors import LaunchFailed, LaunchUnclear, NoRoom, ParrisError
+from parris.errors import LaunchUnclear, NoRoom, ParrisError
 from parris.events.router import grid_event, is_trial, read_request
 from parris.jobs.grid import read_grid
 from parris.launch.claim import claim_run
 from parris.launch.trial import Place, comes_again
 from parris.reap.grids import GridReaper
 from parris.reap.money import Money
+from parris.reap.open_runs import OpenRuns
 from parris.reap.recorder import Recorder
 from parris.runs.grid import GridRecord
-from parris.runs.lifecycle import Step, next_step
 from parris.runs.month import MICROS
-from parris.runs.names import trial_stack_name
+from parris.runs.names import run_prefix, trial_stack_name
 from parris.runs.receipt import receipt
 from parris.runs.record import RunRecord
+from parris.runs.times import iso
 from tests.faults.chance import Chance
 from tests.faults.injector import Death
+from tests.grid_cloud import DEPLOYMENT, Cloud
 from tests.metered_table import Meter, MeteredTable
 from tests.plans import NOW, plan
 
 GRID_ID = "20261124-110000-97811d3c"
 SWEEP = timedelta(minutes=10)
-SOON = timedelta(seconds=20)
-"""How far ahead of its time an event may come between two calls of a function."""
+LASTS = timedelta(seconds=40)
+"""How long a function lasts at most: less than half of what a launch's claim holds."""
 CHEAPEST, DEAREST = 50_000, 60_000
 """Between which lies what a trial may cost, in millionths of a US dollar."""
 
@@ -80,6 +84,11 @@ class Unsteady(MeteredTable):
         self.meanwhile()
         change = super().change
         return self.chance.call(lambda: change(*given, **values))
+
+    def delete(self, *given: Any, **values: Any) -> bool:
+        self.meanwhile()
+        delete = super().delete
+        return self.chance.call(lambda: delete(*given, **values))
 
     def query(self, pk: str, **how: Any) -> Iterator[Item]:
         self.meanwhile()
@@ -139,11 +148,11 @@ class Sim:
         self.order = itertools.count()
         self.depth = 0
         """How many functions are under way, each between two calls of the one before."""
-        self.stacks: dict[str, int] = {}
-        """Of runs, what those really cost that stand, in millionths of a US dollar."""
+        self.until = NOW
+        """When the first of them ends at the latest."""
+        self.cloud: Any = Cloud(chance=self.calls, began=self._begins)
         self.worst: dict[str, int] = {}
-        self.cost: dict[str, int] = {}
-        """What each run costs."""
+        """What the last launch of each run reserved, in millionths of a US dollar."""
         self.made: dict[str, int] = {}
         """How many stacks each run has had."""
         self.spent = self.standing = 0
@@ -201,13 +210,16 @@ class Sim:
         heapq.heappush(self.agenda, entry)
 
     def _meanwhile(self) -> None:
-        """Let others go on between two calls, if they have something to do soon."""
-        comes = self.depth < 3 and self.overlap and self.chance.random() < self.overlap
-        if comes and self.agenda[0][0] <= self.now + SOON:
+        """Let others go on between two calls, one or a few, if they have something to do soon."""
+        part = self.overlap if self.depth < 3 else 0
+        while part and self.chance.random() < part and self.agenda[0][0] <= self.until:
             self._step()
+            part = 0.5
 
     def _survives(self, act: Callable[[], None]) -> bool:
         """Be a function from its beginning to its end; return whether that is a good one."""
+        if not self.depth:
+            self.until = self.now + LASTS
         self.depth += 1
         try:
             act()
@@ -247,9 +259,8 @@ class Sim:
             request,
             f"{self.chance.getrandbits(128):032x}",
             self.now,
-            lambda _, run_id: f"stack/{run_id}" if run_id in self.stacks else None,
-            # Its outcome is stored before its stack goes.
-            lambda run_id: run_id in self.made and run_id not in self.stacks,
+            partial(stack_of_run, self.cloud),
+            lambda run_id: bool(self.cloud.has_outcome(run_prefix("job", run_id))),
         )
         if not ours:
             return
@@ -257,7 +268,7 @@ class Sim:
         stack_name = trial_stack_name("stack", GRID_ID, request.trial.number)
         known: Any = {"run-id": record.run_id, "job": record.job, "stack-name": stack_name}
         planned: Any = {**_PLANNED, **known, "parameters": event["parameters"]}
-        worst = self.chance.randint(CHEAPEST, DEAREST)
+        worst = self.worst[record.run_id] = self.chance.randint(CHEAPEST, DEAREST)
         reserves: Any = SimpleNamespace(request=request, reserved_usd=worst / MICROS)
         place, granted = Place(self.table, record, reserves), False
         try:
@@ -267,7 +278,7 @@ class Sim:
             granted = Slots(self.table).take(stack_name, record.name, self.room).granted
             if not granted:
                 raise NoRoom("others are under way")
-            self._create_stack(record.run_id, worst)
+            stack_id = start_stack(self.cloud, _call(record, stack_name), replace=False)
         except LaunchUnclear:
             raise  # nothing is freed: a sweep looks
         except _FAILED as error:
@@ -278,32 +289,18 @@ class Sim:
             self.ledger.hold(record, state, str(error))
             return
         with contextlib.suppress(ClientError, BotoCoreError):
-            self.ledger.note_stack(record, f"stack/{record.run_id}", planned)
+            self.ledger.note_stack(record, stack_id, planned)
             self.ledger.accept(record)
 
-    def _create_stack(self, run_id: str, worst: int) -> None:
-        """Have a stack made; if there is no answer, look for it."""
-
-        def make() -> None:
-            if run_id in self.stacks:  # asked for twice, with the same token
-                return
-            self.made[run_id] = self.made.get(run_id, 0) + 1
-            self.worst[run_id] = worst
-            self.stacks[run_id] = self.cost[run_id] = self.chance.randint(1_000, worst)
-            self.standing += worst
-            self.most = max(self.most, self.spent + self.standing)
-            self.most_stacks = max(self.most_stacks, len(self.stacks))
-            self._later(self.chance.randint(*self.lasts), lambda: self._ends(run_id))
-
-        try:
-            self.calls.call(make)
-        except ClientError as error:
-            raise LaunchFailed(str(error)) from error
-        except BotoCoreError as error:
-            with contextlib.suppress(ClientError, BotoCoreError):
-                if self.calls.call(lambda: run_id in self.stacks):
-                    return
-            raise LaunchUnclear("nobody knows whether there is a stack") from error
+    def _begins(self, run_id: str) -> None:
+        """Let a run cost something, and end some time."""
+        self.made[run_id] = self.made.get(run_id, 0) + 1
+        worst = self.worst[run_id]
+        self.standing += worst
+        self.most = max(self.most, self.spent + self.standing)
+        self.most_stacks = max(self.most_stacks, len(self.cloud.standing))
+        cost = self.chance.randint(1_000, worst)
+        self._later(self.chance.randint(*self.lasts), lambda: self._ends(run_id, worst, cost))
 
     # --- the reap function
 
@@ -335,9 +332,9 @@ class Sim:
     def recorder(self) -> Recorder:
         nothing: Any = None
         return Recorder(
-            storage=nothing,
+            storage=self.cloud,
             ledger=self.ledger,
-            cloudformation=nothing,
+            cloudformation=self.cloud,
             ec2=nothing,
             notifier=nothing,
             money=Money(ledger=self.ledger, notifier=nothing, now=self.now, budget_usd=None),
@@ -346,30 +343,31 @@ class Sim:
             now=self.now,
         )
 
-    def _ends(self, run_id: str) -> None:
-        """Let a trial end, and EC2 and CloudFormation tell of it, perhaps twice."""
-        self.spent += self.stacks.pop(run_id)
-        self.standing -= self.worst[run_id]
-        for _ in range(1 + (self.chance.random() < 0.1)):
-            if self.chance.random() >= self.rate:
-                self._reaps_by(lambda: self._tell_of(run_id))
-
-    def _tell_of(self, run_id: str) -> None:
-        run = self.ledger.read("job", run_id)  # as `Recorder.is_of`
-        assert run is not None
-        assert run.trial is not None
-        number = run.trial[1]
-        # Of one in ten nobody knows what it has cost.
-        cost = self.cost[run_id] / MICROS if number % 10 else None
-        outcome: Any = {
+    def _ends(self, run_id: str, worst: int, cost: int) -> None:
+        """Let a trial end, and EC2 tell of it, perhaps twice."""
+        number = number_of(self.record(), run_id)
+        outcome = {
             **{"schema": 2, "run-id": run_id, "job": "job", "state": "succeeded", "reason": ""},
-            **{"ended-by": "trainer", "exit-status": 0, "cost-usd": cost, "warnings": []},
+            **{"ended-by": "trainer", "exit-status": 0, "warnings": [], "trainer-seconds": 1.0},
+            # Of one in ten nobody knows what it has cost.
+            "cost-usd": cost / MICROS if number % 10 else None,
             **{"machine": "AROAEXAMPLE:i-0123456789abcdef0", "instance-id": "i-0123456789abcdef0"},
-            **{"instance-type": "t3.medium", "zone": "us-east-1a", "trainer-seconds": 1.0},
-            **{"booted": NOW.isoformat(), "started": NOW.isoformat(), "finished": NOW.isoformat()},
+            **{"instance-type": "t3.medium", "image": "ami-0123456789abcdef0", "zone": ""},
+            **{"booted": iso(NOW), "started": iso(NOW), "finished": iso(NOW)},
             "metrics": {"accuracy": number % 97},
         }
-        self.recorder.tell(run.tags, outcome)
+        self.spent, self.standing = self.spent + cost, self.standing - worst
+        stack_name = trial_stack_name("stack", GRID_ID, number)
+        self.cloud.end(stack_name, run_prefix("job", run_id), outcome)
+        for _ in range(1 + (self.chance.random() < 0.1)):
+            if self.chance.random() >= self.rate:
+                self._reaps_by(lambda: self._hears_of(run_id, outcome))
+
+    def _hears_of(self, run_id: str, outcome: Any) -> None:
+        tags = {"parris:job": "job", "parris:run-id": run_id}
+        stack: Any = {"StackId": f"arn:stack/{run_id}"}
+        if self.recorder.is_of(tags, stack):
+            self.recorder.tell(tags, outcome)
 
     def _sweep_later(self) -> None:
         self._later(SWEEP.total_seconds(), self._sweeps)
@@ -379,45 +377,38 @@ class Sim:
         self._reaps_by(self._sweep)
 
     def _sweep(self) -> None:
-        """Do what a sweep does about open runs, as far as the ledger goes, then about grids."""
+        """Do what a sweep does, once it has looked at the stacks one by one (reap/reconcile.py)."""
 
         def careful(_: str, do: Callable[[], Any]) -> None:
             with contextlib.suppress(*_FAILED):
                 do()
 
-        open_runs, problems = self.ledger.open_runs()
-        assert problems == []
-        for run in open_runs:
-            careful("", lambda run=run: self._settle(run))  # type: ignore[misc]
-        careful("", lambda: self._count(open_runs))
-        self.reaper.sweep(careful)
+        nothing: Any = None
+        stacks = list_stacks(self.cloud, DEPLOYMENT)
+        open_runs = OpenRuns(
+            ledger=self.ledger,
+            storage=self.cloud,
+            cloudformation=self.cloud,
+            recorder=self.recorder,
+            launches=self.reaper.launches,
+            between=nothing,
+            now=self.now,
+        )
+        careful("", lambda: open_runs.settle(stacks, {}, careful))
 
-    def _count(self, open_runs: list[RunRecord]) -> None:
-        known = {run.name for run in open_runs if run.outcome is None}
-        for name, holder in Slots(self.table).holders().items():
-            if holder in known and holder.partition("/")[2] in self.stacks:
-                continue
-            held = self.ledger.read(*holder.split("/"))
-            if held is None or not held.is_open or held.outcome is not None:
-                Slots(self.table).give_back(name, holder)
 
-    def _settle(self, run: RunRecord) -> None:
-        stands = run.run_id in self.stacks
-        if run.trial and run.state == State.QUEUED and run.outcome is None:
-            if not self.reaper.holds(run):
-                self.ledger.hold(run, State.LAUNCH_FAILED, "its grid is over")
-            return
-        step = next_step(run, self.now, has_stack=stands, waits=False)
-        if step is Step.COMPLETE:
-            self.ledger.note_stack(run, f"stack/{run.run_id}", run.receipt)
-            self.ledger.accept(run)
-        elif step is Step.LOOK and self.made.get(run.run_id):  # it has come and gone
-            self._tell_of(run.run_id)
-        elif step is Step.LOOK:
-            if self.ledger.hold(run, State.QUEUED, "its launch died"):
-                Slots(self.table).give_back(str(run.receipt.get("stack-name")), run.name)
-        elif step in (Step.CONCLUDE, Step.TELL):
-            self._tell_of(run.run_id)
+def _call(record: RunRecord, stack_name: str) -> StackCall:
+    return StackCall(
+        name=stack_name,
+        run_id=record.run_id,
+        attempt=1,
+        deployment=DEPLOYMENT,
+        template="{}",
+        parameters={},
+        tags={**record.tags, "parris:deployment": DEPLOYMENT, "parris:deadline": iso(NOW)},
+        role_arn="",
+        resource_types=(),
+    )
 
 
 def _none() -> Any:
@@ -446,7 +437,7 @@ def faults_of(sim: Sim) -> Iterator[str]:
         yield f"{sim.most} could be spent, and the limit is {grid.limit}"
     if sim.most_stacks > min(sim.room, grid.grid.max_parallel):
         yield f"{sim.most_stacks} stacks stood at once"
-    best = max((sim_number(grid, run) % 97 for run in sim.made), default=None)
+    best = max((number_of(grid, run) % 97 for run in sim.made), default=None)
     if (grid.best.value if grid.best else None) != best:
         yield f"the best is {grid.best}, and should be {best}"
     if held := Slots(sim.steady).holders():
@@ -458,7 +449,15 @@ def faults_of(sim: Sim) -> Iterator[str]:
         yield f"its end was told so: {ends}"
 
 
-def sim_number(grid: GridRecord, run_id: str) -> int:
+def given_up(sim: Sim) -> int:
+    """Return how many trials never ran: eleven launches in a row failed, were lost, or came late.
+
+    With one call in twenty failing, and room for one run alone, it is one trial in 3,000.
+    """
+    return sim.record().ended.get(State.LAUNCH_FAILED, 0)
+
+
+def number_of(grid: GridRecord, run_id: str) -> int:
     """Return which trial a run is."""
     return int(run_id.rpartition("-")[2], 16) - int(grid.run_id(0).rpartition("-")[2], 16)
 

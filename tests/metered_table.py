@@ -8,7 +8,7 @@ write counts as one); "Global secondary indexes", "Write capacity units".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,11 +93,24 @@ class MeteredTable(MemoryTable):
         self.meter.write("UpdateItem", before, self._measure(pk, sk) if done else None)
         return done, item
 
+    def delete(self, pk: str, sk: str, *given: Any, **values: Any) -> bool:
+        before = self._state(pk, sk)
+        done = super().delete(pk, sk, *given, **values)
+        if done:
+            del self.states[pk, sk]
+        self.meter.write("DeleteItem", before, _NONE if done else None)
+        return done
+
     def query(self, pk: str, **how: Any) -> Iterator[Item]:
         found = list(super().query(pk, **how))
-        size = sum(self._state(item["pk"], item["sk"])[0] for item in found)
-        self.meter.read("Query", size, size, newest=not how.get("index"))
+        seen = read = self._sum(found)
+        if how.pop("containing", None):  # DynamoDB reads the others too
+            read = self._sum(super().query(pk, **how))
+        self.meter.read("Query", read, seen, newest=not how.get("index"))
         return iter(found)
+
+    def _sum(self, items: Iterable[Item]) -> int:
+        return sum(self._state(item["pk"], item["sk"])[0] for item in items)
 
     def _state(self, pk: str, sk: str) -> State:
         return self.states.get((pk, sk), _NONE)

@@ -29,8 +29,8 @@ from tests.bench.upload import bench_upload
 LIVE = 1_000
 ROUNDS = 1_000
 ARRIVALS = 100_000
-TRIALS, SHORT_TRIALS = (1_000, 10_000), (500, 1_500)
-"""Of the simulated grids; 100,000 on request."""
+TRIALS, SHORT_TRIALS = (1_000, 10_000, 100_000), (500, 1_500)
+"""Of the simulated grids. The largest takes some minutes and 1 GB."""
 FAILING_TRIALS, SHORT_FAILING_TRIALS = 1_000, 200
 ON_CLOUD = (40, 8)
 """Trials of the grid on the embedded cloud, and how many at once."""

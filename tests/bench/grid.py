@@ -13,7 +13,7 @@ from moto import mock_aws
 from parris.runs.month import MICROS
 from tests.bench.figures import Figure
 from tests.faults.injector import Injector
-from tests.grid_sim import CHEAPEST, DEAREST, Sim, faults_of, spec
+from tests.grid_sim import CHEAPEST, DEAREST, Sim, faults_of, given_up, spec
 from tests.grid_world import GRID, GridWorld
 from tests.plans import NOW
 from tests.reap_world import machine_event
@@ -35,6 +35,12 @@ GOAL_TIME_GROWTH = 1.5
 """The same of this machine's time, which is not as steady."""
 GOAL_ITEM_BYTES = 16_384
 """Of the largest item at any moment, that of the grid or that of who has room: 50 trials each."""
+
+
+GOAL_GIVEN_UP = 1
+"""Of a thousand trials, while calls fail."""
+GOAL_MONTH_BYTES = 65_536
+"""That the first launch of the next month is handed of this one's runs, however many there were."""
 
 
 def bench_grids(counts: tuple[int, ...]) -> Iterator[Figure]:
@@ -67,7 +73,19 @@ def bench_grids(counts: tuple[int, ...]) -> Iterator[Figure]:
         yield Figure(what=what, value=growth, unit="times as long", goal=GOAL_TIME_GROWTH)
         largest = meter.largest_item
         yield Figure(what="the largest item", value=largest, unit="bytes", goal=GOAL_ITEM_BYTES)
+        yield from _next_month(sim)
         yield Figure(what="simulated time", value=(sim.now - NOW).total_seconds() / 3600, unit="h")
+
+
+def _next_month(sim: Sim) -> Iterator[Figure]:
+    """Tell what the first launch of the next month reads, if that has a budget: all runs."""
+    meter = sim.meter
+    calls, answered = meter.calls["Query"], meter.answered
+    assert list(sim.ledger.claimed_in("2026-12")) == []
+    what = "calls of the next month's first launch, where it has a budget"
+    yield Figure(what=what, value=meter.calls["Query"] - calls)
+    handed = meter.answered - answered
+    yield Figure(what="what these hand it", value=handed, unit="bytes", goal=GOAL_MONTH_BYTES)
 
 
 def bench_failing_grid(count: int, seed: int) -> Iterator[Figure]:
@@ -86,12 +104,13 @@ def bench_failing_grid(count: int, seed: int) -> Iterator[Figure]:
 def _found(what: str, sim: Sim) -> Iterator[Figure]:
     """Tell whether each trial ran once, within the dollars; what else is wrong goes to stderr."""
     grid, wrong = sim.record(), list(faults_of(sim))
-    wanted = len(sim.made) if grid.stop else sim.grid.count
-    lost = wanted - grid.ended.get("succeeded", 0)
+    wanted = len(sim.made) + given_up(sim) if grid.stop else sim.grid.count
+    lost = wanted - grid.over
     twice = sum(stacks > 1 for stacks in sim.made.values())
     over = max(0, max(sim.most, grid.spent) - (grid.limit or 0)) / MICROS
     yield Figure(what=f"{what}: lost", value=lost, goal=0)
     yield Figure(what="run twice", value=twice, goal=0)
+    yield Figure(what="given up after eleven launches", value=given_up(sim), goal=GOAL_GIVEN_UP)
     yield Figure(what="dollars over its limit", value=over, goal=0)
     yield Figure(what=f"what is wrong in all {wrong or ''}".strip(), value=len(wrong), goal=0)
     yield Figure(what="what its trials cost, in US dollars", value=sim.spent / MICROS)
