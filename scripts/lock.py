@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lock what requirements*.in ask for: each package's version and hashes; plain python3.
+"""Lock what each requirements*.in asks for: each package's version and hashes; plain python3.
 
 The locks serve every Python from 3.11 on, on Linux and macOS, whatever the processor: uv resolves
 for all at once and writes the hashes of all files of a version. What a lock has stays as it is
@@ -20,6 +20,8 @@ from scripts.venv import MINIMUM, ROOT, find_python, install
 WHOLE = "requirements-dev"
 PARTS = ("requirements", "requirements-local")
 """Contained in the whole, so locked to its versions."""
+EXAMPLES = ("docs/examples/optuna/requirements",)
+"""What a person installs for an example; contained in the whole too, since tests run it there."""
 APART = ("requirements-browser", "requirements-iac", "requirements-reference", "requirements-lock")
 """In environments of their own."""
 LOCKER = ROOT / ".venv-lock"
@@ -65,8 +67,8 @@ def main(argv: list[str]) -> int:
     if problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    for name in (WHOLE, *PARTS, *APART):
-        within = ["--constraint", f"{WHOLE}.txt"] if name in PARTS else argv
+    for name in (WHOLE, *PARTS, *EXAMPLES, *APART):
+        within = ["--constraint", f"{WHOLE}.txt"] if name in (*PARTS, *EXAMPLES) else argv
         if _lock(name, *within):
             print(f"error: {name}.in could not be locked; uv says why above", file=sys.stderr)
             return 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from scripts import lock, venv
 
-LOCKED = [lock.WHOLE, *lock.PARTS, *lock.APART]
+CONTAINED = [*lock.PARTS, *lock.EXAMPLES]
+LOCKED = [lock.WHOLE, *CONTAINED, *lock.APART]
 ENTRY = re.compile(
     r"^(\S+)==(\S+)(?: ; .*?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", re.MULTILINE
 )
@@ -27,7 +27,11 @@ def test_every_requirements_file_is_locked() -> None:
 
 
 def written(suffix: str) -> list[str]:
-    return sorted(path.name for path in Path(venv.ROOT).glob(f"requirements*.{suffix}"))
+    folders = ("", "docs/examples/*/")
+    found = [
+        path for folder in folders for path in venv.ROOT.glob(f"{folder}requirements*.{suffix}")
+    ]
+    return sorted(str(path.relative_to(venv.ROOT)) for path in found)
 
 
 @pytest.mark.parametrize("name", LOCKED)
@@ -49,7 +53,7 @@ def test_a_lock_has_nothing_but_versions_with_hashes(name: str) -> None:
     assert entries(name)
 
 
-@pytest.mark.parametrize("name", lock.PARTS)
+@pytest.mark.parametrize("name", CONTAINED)
 def test_who_has_one_environment_has_one_version(name: str) -> None:
     assert entries(name) < entries(lock.WHOLE)
 
