@@ -1,4 +1,4 @@
-"""The roles of the clone's deployment, as tests take them on or take something from them."""
+"""The roles and users of a clone, as tests take them on or take something from them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
+import pytest
 
 from tests.e2e.conftest import Clone
 
@@ -70,6 +71,17 @@ def client_of(clone: Clone, role: str, service: str) -> Any:
         "aws_session_token": assumed["SessionToken"],
     }
     return boto3.client(service, **{**clone.access, **keys})  # type: ignore[call-overload]
+
+
+def become(clone: Clone, patch: pytest.MonkeyPatch, name: str, policy: str | None) -> None:
+    """Let LOCAL=1 commands act as a new user who has that policy alone."""
+    iam = clone.client("iam")
+    iam.create_user(UserName=name)
+    if policy is not None:
+        iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    patch.setenv("PARRIS_LOCAL_ACCESS_KEY_ID", key["AccessKeyId"])
+    patch.setenv("PARRIS_LOCAL_SECRET_ACCESS_KEY", key["SecretAccessKey"])
 
 
 def _document(statement: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.e2e.conftest import Clone, wait_for
+from tests.e2e.roles import become
 
 COMMANDS = (
     ("upload-config",),
@@ -22,17 +23,6 @@ COMMANDS = (
     ("fire", "TRIGGER=schedule", "NAME=often"),
     ("clean-stacks",),
 )
-
-
-def become(clone: Clone, patch: pytest.MonkeyPatch, name: str, policy: str | None) -> None:
-    """Let LOCAL=1 commands act as a new user who has that policy alone."""
-    iam = clone.client("iam")
-    iam.create_user(UserName=name)
-    if policy is not None:
-        iam.put_user_policy(UserName=name, PolicyName="only", PolicyDocument=policy)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    patch.setenv("PARRIS_LOCAL_ACCESS_KEY_ID", key["AccessKeyId"])
-    patch.setenv("PARRIS_LOCAL_SECRET_ACCESS_KEY", key["SecretAccessKey"])
 
 
 @pytest.fixture(scope="module")
