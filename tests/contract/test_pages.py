@@ -129,6 +129,14 @@ def test_every_command_of_every_page_is_run_by_a_test() -> None:
     assert len(told()) > 25
 
 
+def test_every_program_that_a_page_starts_is_started_by_a_test() -> None:
+    typed = "".join(content for page in PAGES for language, content in blocks(page) if language)
+    programs = set(re.findall(r"(?<= )docs/\S+\.py\b", typed))
+    tests = "".join(path.read_text() for path in (ROOT / "tests/e2e").glob("*.py"))
+    assert programs
+    assert {program for program in programs if program not in tests} == set()
+
+
 def test_what_is_said_to_run_elsewhere_is_told_and_not_run_by_e2e() -> None:
     shown = {verb for verb, _ in told()} | {"completion"}
     assert set(RUN_ELSEWHERE) <= shown
