@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -13,6 +14,8 @@ from parris.aws.trials import Trials
 from parris.errors import ParrisError
 from parris.events.router import grid_event
 from parris.runs.grid import GridRecord
+from scripts.deployment.outputs import Deployment
+from tests.ledger import NAME
 from tests.plans import NOW, SETTINGS
 from tests.reap_world import IMAGE, ROLE_ID, machine_event
 from tests.world import World
@@ -126,6 +129,21 @@ class GridWorld(World):
                 self.minutes += 10
                 self.reap(self.minutes)
 
+    def configure(self, **more: Any) -> None:
+        """Upload a configuration with an image that there is: moto lacks those its SSM names."""
+        image = self.ec2.register_image(Name=f"image {self.minutes} {sorted(more)}")["ImageId"]
+        self.put("training-config.json", json.dumps({**CONFIG, "image": image, **more}))
+
+    @property
+    def deployment(self) -> Deployment:
+        """It as the commands see it; what they invoke is the world's own launch function."""
+        values: dict[str, Any] = dict.fromkeys(Deployment.__dataclass_fields__, "parris")
+        values |= {"region": "us-east-1", "ledger_table": NAME, "launch_function": "parris-launch"}
+        values |= {"config_bucket": "parris-config", "results_bucket": "parris-results"}
+        made = Deployment(**values)
+        made._clients["lambda"] = _Launches(self)
+        return made
+
     def grid(self, grid_id: str = "") -> GridRecord:
         found, problems = Trials(self.table).newest(1, grid_id)
         assert not problems
@@ -138,6 +156,19 @@ class GridWorld(World):
     @property
     def now(self) -> Any:
         return NOW + timedelta(minutes=self.minutes)
+
+
+class _Launches:
+    """The client of Lambda, for the world's launch function."""
+
+    def __init__(self, world: GridWorld) -> None:
+        self.world = world
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803 - boto3's names
+        assert FunctionName == "parris-launch"
+        event = {**json.loads(Payload), "time": NOW.isoformat()}
+        answer = self.world.launch(event, self.world.minutes, **self.world.settings)
+        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
 
 
 assert SETTINGS.max_concurrent_runs == 10

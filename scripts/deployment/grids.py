@@ -12,6 +12,7 @@ from typing import Any
 from parris.aws.trials import Trials
 from parris.contract import OUTCOME_STATES, State
 from parris.events.router import stop_grid_event
+from parris.jobs.parameters import environment_name
 from parris.runs.grid import GridRecord
 from parris.runs.messages_of_grids import grid_facts
 from parris.runs.month import MICROS
@@ -23,6 +24,7 @@ from scripts.cli.console import RUN_FAILED, Refused
 from scripts.cli.plain_text import one_line
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
+from scripts.deployment.best_trial import ways_to_repeat
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.stores import ledger_of
 
@@ -46,21 +48,29 @@ def find_grid(deployment: Deployment, job: str | None, wanted: str) -> GridRecor
     if not grids:
         there = f": {problems[0]}" if problems else ""
         whose = f" of job {job}" if job else ""
-        raise Refused(f"there is no grid {beginning or 'yet'}{whose}{there}; make grid starts one")
+        known = [one.grid_id for one in _newest(deployment, job)][:5] if beginning else []
+        meant = f"; the newest are {', '.join(known)}" if known else "; make grid starts one"
+        raise Refused(f"there is no grid {beginning or 'yet'}{whose}{there}{meant}")
     if beginning and len(grids) > 1:
         ids = ", ".join(grid.grid_id for grid in grids[:5])
         raise Refused(f"{beginning} is the beginning of several grids: {ids}")
     return grids[0]
 
 
-def trials_of(deployment: Deployment, grid: GridRecord) -> list[RunRecord]:
+def _newest(deployment: Deployment, job: str | None) -> list[GridRecord]:
+    found, _ = Trials(ledger_of(deployment).table).newest(_NEWEST)
+    return [grid for grid in found if job in (None, grid.job)]
+
+
+def trials_of(deployment: Deployment, grid: GridRecord, most: int = MOST_ROWS) -> list[RunRecord]:
     """Return the trials of a grid that have been planned, the best first.
 
     Those without the metric come last, and those that ended without success: none is the best.
+    Of a grid with more than `most` there are none.
     """
     beginning = grid.grid_id.rpartition("-")[0]
     ledger = ledger_of(deployment)
-    found = ledger.all_begun_with(f"{beginning}-")[0] if grid.next <= MOST_ROWS else []
+    found = ledger.all_begun_with(f"{beginning}-")[0] if grid.next <= most + 1 else []
     mine = [run for run in found if run.job == grid.job and run.trial]
     mine = [run for run in mine if run.trial and run.trial[0] == grid.grid_id]
     return sorted(mine, key=lambda run: (-_order(grid, run), run.run_id))
@@ -86,17 +96,26 @@ def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
     print(f"  cost    {_money(grid)}")
     if grid.stop:
         print(one_line(f"  stop    {grid.stop}"))
-    if best := facts["best"]:
-        print(f"  best    {grid.grid.metric}={best['value']:g}: run {best['run-id']}")
+    if facts["best"]:
+        print(one_line(f"  best    {best_line(facts)}"))
     trials = trials_of(deployment, grid)
     if trials:
         console.print_table(*_table(grid, trials[:count]))
     if len(trials) > count:
         print(hint(f"{counted(len(trials) - count, 'more trial')}; COUNT={len(trials)} shows all"))
-    if best:
-        print(hint(f"make rerun RUN={best['run-id']} runs the best one again"))
+    for way in ways_to_repeat(deployment, grid):
+        print(one_line(f"{way.command} {way.does}"))
+    if trials:
+        print(hint(f"make report GRID={grid.grid_id} has them side by side, as a page"))
     if grid.is_open:
         print(hint(f"make stop GRID={grid.grid_id} ends it"))
+
+
+def best_line(facts: Mapping[str, Any]) -> str:
+    """Return what the best trial reached, which run it is, and with which parameters."""
+    best = facts["best"]
+    chosen = " ".join(f"{name}={value}" for name, value in best["parameters"].items())
+    return f"{facts['metric']}={best['value']:g}: run {best['run-id']}, {chosen}"
 
 
 def plain(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
@@ -142,7 +161,7 @@ def _table(
     ]
     rows = []
     for run in trials:
-        given: Mapping[str, str] = run.receipt.get("parameters", {})
+        given = values_of(grid, run)
         value = run.metrics.get(grid.grid.metric, "")
         cost = (run.outcome or {}).get("cost-usd")
         rows.append(
@@ -156,10 +175,21 @@ def _table(
                     else []
                 ),
                 "" if cost is None else f"${cost:.4f}",
-                " ".join(f"{name}={given.get(name, '')}" for name in grid.grid.names),
+                " ".join(f"{name}={value}" for name, value in given.items()),
             )
         )
     return columns, rows
+
+
+def values_of(grid: GridRecord, run: RunRecord) -> dict[str, str]:
+    """Return the values that a trial has of the parameters in which trials differ.
+
+    The job may spell their names in another way than the grid.
+    """
+    number = run.trial[1] if run.trial else 1
+    known = {**run.receipt.get("parameters", {}), **grid.parameters_of(number)}
+    spelled = {environment_name(name): value for name, value in known.items()}
+    return {name: spelled.get(environment_name(name), "") for name in grid.grid.names}
 
 
 def stop(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
