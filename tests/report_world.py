@@ -7,6 +7,7 @@ import math
 import random
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -232,6 +233,115 @@ def hostile() -> list[dict[str, Any]]:
 def _pixel() -> str:
     rng = random.Random(1)  # noqa: S311 - a made-up picture
     return base64.b64encode(picture(rng, 10)).decode()
+
+
+GRID_ID = "20261128-150000-5eed0000"
+
+
+def grid(count: int = 40, metric: str = "accuracy", goal: str = "max") -> dict[str, Any]:
+    """Return the data of a page of a grid: most of its trials succeeded, the best of them first.
+
+    Of each ten one failed, one told no number, and one is under way.
+    """
+    rng = random.Random(11)  # noqa: S311 - made-up trials
+    trials = [_trial(number, metric, rng) for number in range(1, count + 1)]
+    scored = [row for row in trials if row["state"] == "succeeded" and row["metrics"].get(metric)]
+    scored.sort(key=lambda row: row["metrics"][metric], reverse=goal == "max")
+    others = [row for row in trials if row not in scored]
+    ended = Counter(row["state"] for row in trials if row["state"] != "running")
+    best = scored[0] if metric and scored else None
+    head = {
+        "id": GRID_ID,
+        "job": "digits",
+        "metric": metric or None,
+        "goal": goal if metric else None,
+        "trials": count + 3,
+        "ended": dict(ended),
+        "underWay": count - ended.total() + 1,
+        "waiting": 1,
+        "notBegun": 2,
+        "usd": sum(row["usd"] for row in trials),
+        "reserved": 0.02,
+        "limit": 25.0,
+        "open": True,
+        "seconds": 10_800,
+        "parameters": list(trials[0]["parameters"])[:5],
+        "best": best
+        and {
+            "id": best["id"],
+            "trial": best["trial"],
+            "value": best["metrics"][metric],
+            "parameters": {**best["parameters"], "epochs": "3"},
+            "again": [
+                {"command": f"make rerun RUN={best['id']}", "does": "runs the best one again"},
+                {
+                    "command": f"make rerun RUN={best['id']} PARAMETERS='epochs=40'",
+                    "does": "does so with the job's own epochs=40; all trials had epochs=3",
+                },
+            ],
+        },
+    }
+    about = f"Grid {GRID_ID} of job digits, begun 2026-11-28T15:00:00Z, of deployment parris."
+    return {"about": about, "notes": [], "grid": head, "runs": [*scored, *others]}
+
+
+def grid_without_a_value() -> dict[str, Any]:
+    """Return the data of a page of a grid none of whose trials has told a number so far."""
+    data = grid(10)
+    data["runs"] = [row for row in data["runs"] if row["trial"] in (7, 8, 9)]
+    data["grid"]["best"] = None
+    return data
+
+
+def hostile_grid() -> dict[str, Any]:
+    """Return the data of a page of a grid whose names, values and commands are attacks."""
+    data = grid(30)
+    texts = [one for one in HOSTILE if len(one) <= 300]
+    for row, text in zip(data["runs"], texts, strict=False):
+        row["parameters"] |= {"optimizer": text, text: text}
+        row["metrics"] |= {text: 0.5}
+    data["grid"]["parameters"] += texts
+    data["grid"]["best"] |= {
+        "parameters": dict(zip(texts, texts, strict=True)),
+        "again": [{"command": texts[0], "does": texts[1]}],
+    }
+    return data
+
+
+def _trial(number: int, metric: str, rng: random.Random) -> dict[str, Any]:
+    """Return the row of a trial, whose accuracy follows from its parameters."""
+    run = run_of(1, "digits", rng)
+    rate = 10 ** rng.uniform(-4, -1)
+    given = {
+        "learning-rate": f"{rate:.3g}",
+        "batch-size": str(rng.choice([32, 64, 128])),
+        "optimizer": rng.choice(["adam", "sgd", "lion"]),
+        "augment": rng.choice(["true", "false"]),
+        "dropout": f"{rng.uniform(0, 0.5):.2f}",
+    }
+    state = {7: "failed", 9: "running"}.get(number % 10, "succeeded")
+    score = 0.97 - 0.06 * (math.log10(rate) + 2.4) ** 2 - 0.2 * (float(given["dropout"]) - 0.2) ** 2
+    score -= 0.04 * (given["optimizer"] == "sgd") - 0.02 * (given["augment"] == "true")
+    reached: dict[str, float | None] = {metric: None} if number % 10 == 8 else {}
+    if number % 10 < 7:
+        reached = {metric: score, "loss": 1 - score}
+    row = row_of(run, NOW) | {
+        "id": f"{GRID_ID[:-8]}{int(GRID_ID[-8:], 16) + number:08x}",
+        "job": "digits",
+        "state": state,
+        "trigger": "grid",
+        "grid": GRID_ID,
+        "trial": number,
+        "parameters": given | {"epochs": "3"},
+        "metrics": reached,
+        "why": "the trainer exited with 1" if state == "failed" else "",
+        "usd": round(rng.uniform(0.01, 0.3), 4),
+        "seconds": rng.randrange(200, 900),
+    }
+    row["metrics"].pop("", None)  # of a grid without one
+    if number <= 12 and number % 10 < 7:
+        row |= _details(run, rng)
+    return row
 
 
 def data_of(rows: list[dict[str, Any]], *notes: str) -> dict[str, Any]:

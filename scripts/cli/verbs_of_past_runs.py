@@ -74,7 +74,7 @@ VERBS = (
     ),
     Verb(
         name="report",
-        help="write one HTML file with runs, curves and costs",
+        help="write one HTML file with runs, curves and costs, or with a grid's trials",
         example="report monte-carlo --output /tmp/report.html",
         options=(
             job("only runs of this job", first=True),
@@ -86,8 +86,13 @@ VERBS = (
                 default=(),
             ),
             named(
+                "grid",
+                "a grid's trials instead: its id, the beginning of it, or last",
+                value="grid",
+            ),
+            named(
                 "count",
-                "how many runs, the newest",
+                "how many runs, the newest; of a grid's trials the best",
                 read=whole(1, MAX_COUNT, "runs"),
                 value="n",
                 default=MAX_COUNT,

@@ -22,11 +22,11 @@ from parris.errors import cut, plain
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (
-    *("dom.js", "model.js", "table.js", "charts.js", "figures.js", "plot.js", "sums.js"),
-    *("details.js", "main.js"),
+    *("dom.js", "model.js", "axes.js", "axis-lines.js", "lines.js", "choosing.js", "table.js"),
+    *("charts.js", "figures.js", "plot.js", "sums.js", "grid.js", "details.js", "main.js"),
 )
 """In the order in which they are put together."""
-STYLES = ("base.css", "table.css", "charts.css", "dialog.css", "media.css")
+STYLES = ("base.css", "table.css", "charts.css", "grid.css", "dialog.css", "media.css")
 """The last are the exceptions."""
 
 _MOST_TEXT = 100_000
@@ -39,7 +39,8 @@ def build_page(title: str, data: Mapping[str, Any]) -> str:
 
     Args:
         title: its heading.
-        data: ``about``, one sentence; ``notes``, sentences; ``runs``, as `gather` returns them.
+        data: ``about``, one sentence; ``notes``, sentences; ``runs``, as `gather` returns them;
+            ``grid``, as `head_of` returns it, if they are the trials of one.
     """
     scripts = {
         "uplot-script": _read("vendor/uPlot.iife.min.js"),

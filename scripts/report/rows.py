@@ -23,10 +23,12 @@ def row_of(run: Run, now: datetime) -> dict[str, Any]:
 
     Its keys: ``id``, ``job``, ``state``, ``by`` (what ended it), ``why``; ``claimed``, ``began``,
     ``ended``, ISO 8601 UTC; ``seconds`` from its launch to its end, or until now; ``usd``;
-    ``machine``, ``market``, ``trigger``, texts; ``attempts``, a number; ``parameters``, texts by
-    name; ``metrics``, last values by name, None for one that is no finite number.
+    ``machine``, ``market``, ``trigger``, texts; ``grid``, an id, and ``trial``, a number, of a
+    trial; ``attempts``, a number; ``parameters``, texts by name; ``metrics``, last values by name,
+    None for one that is no finite number.
     """
     receipt, outcome = run.receipt, run.outcome or {}
+    trigger = receipt.get("trigger") or {}
     claimed = read_time(receipt.get("claimed"))
     began, ended = read_time(outcome.get("started")), read_time(outcome.get("finished"))
     until = ended or (None if run.is_over else now)
@@ -43,15 +45,17 @@ def row_of(run: Run, now: datetime) -> dict[str, Any]:
         "usd": spent_on(run, now),
         "machine": outcome.get("instance-type") or receipt.get("instance-type"),
         "market": receipt.get("market"),
-        "trigger": (receipt.get("trigger") or {}).get("kind"),
+        "trigger": trigger.get("kind"),
+        "grid": trigger.get("grid"),
+        "trial": int(trial) if (trial := str(trigger.get("trial", ""))).isdecimal() else None,
         "attempts": len(outcome.get("attempts") or run.attempts) or None,
-        "parameters": _texts(receipt.get("parameters")),
+        "parameters": texts(receipt.get("parameters")),
         "metrics": _numbers(outcome.get("metrics")),
     }
     return {key: value for key, value in row.items() if value not in (None, "", {})}
 
 
-def _texts(values: object) -> dict[str, str]:
+def texts(values: object) -> dict[str, str]:
     """Return the first names of a mapping with their values as text."""
     known = list(values.items())[:_MOST_NAMES] if isinstance(values, Mapping) else []
     return {cut(str(name), _MOST_TEXT): cut(str(value), _MOST_TEXT) for name, value in known}

@@ -53,8 +53,20 @@ def write_pages() -> None:
         "hostile": report_world.hostile(),
         "one": report_world.sample(1),
         "gap": report_world.with_a_gap(),
+        "mixed": [*report_world.sample(), *report_world.grid(10)["runs"]],
         "bare": [{"id": "20261124-193233-ee09f120", "job": "digits", "state": "launch-failed"}],
     }
+    grids = {
+        "grid": report_world.grid(),
+        "grid-low": report_world.grid(40, "loss", "min"),
+        "grid-one": report_world.grid(1),
+        "grid-many": report_world.grid(1_000),
+        "grid-plain": report_world.grid(20, ""),
+        "grid-bare": report_world.grid_without_a_value(),
+        "grid-hostile": report_world.hostile_grid(),
+    }
+    for name, data in grids.items():
+        (PAGES / f"{name}.html").write_text(build_page("Grid of digits", data), encoding="utf-8")
     for name, rows in pages.items():
         data = report_world.data_of(rows, *(report_world.HOSTILE if name == "hostile" else ()))
         (PAGES / f"{name}.html").write_text(build_page("Runs of parris", data), encoding="utf-8")

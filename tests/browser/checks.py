@@ -208,10 +208,10 @@ def draws_and_zooms(browser: Browser) -> None:
         page.get_by_label("Smooth").fill("0.9")
 
 
-def picture(page: Any) -> str:
+def picture(page: Any, chart: str = "#charts canvas") -> str:
     """Return the first chart's pixels, once they are drawn."""
     drawn(page)
-    return str(page.locator("#charts canvas").first.evaluate("(canvas) => canvas.toDataURL()"))
+    return str(page.locator(chart).first.evaluate("(canvas) => canvas.toDataURL()"))
 
 
 def drawn(page: Any) -> None:
@@ -243,14 +243,22 @@ def shows_one_run(browser: Browser) -> None:
         assert page.evaluate("document.activeElement.textContent") == name
 
 
+NAMELESS = """() => [...document.querySelectorAll(
+        "button, input, select, summary, img, canvas[role]")]
+    .filter((e) => e.checkVisibility?.() !== false)
+    .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.alt))
+    .map((e) => e.outerHTML)"""
+"""What a person can use, and has no name."""
+
+
 def keyboard_and_names(browser: Browser) -> None:
     """Each control has a name, can be reached by the keyboard, and shows that it is."""
+    for name in ("grid", "sample"):
+        with browser.page(name) as page:
+            assert page.evaluate(NAMELESS) == []
+            ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+            assert len(ids) == len(set(ids))
     with browser.page("sample") as page:
-        nameless = """() => [...document.querySelectorAll("button, input, select, summary, img")]
-            .filter((e) => e.checkVisibility?.() !== false)
-            .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.alt))
-            .map((e) => e.outerHTML)"""
-        assert page.evaluate(nameless) == []
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the runs"
         rings = set()
@@ -261,9 +269,6 @@ def keyboard_and_names(browser: Browser) -> None:
         heads = page.locator("#table thead th")
         assert all(head.get_attribute("scope") == "col" for head in heads.all())
         assert page.locator("#table tbody th[scope=row]").count() == 30
-        doubled = "() => [...document.querySelectorAll('[id]')].map((e) => e.id)"
-        ids = page.evaluate(doubled)
-        assert len(ids) == len(set(ids))
 
 
 def dark_and_light(browser: Browser) -> None:
@@ -374,6 +379,276 @@ def little(browser: Browser) -> None:
             page.locator("#table tbody .link").click()
 
 
+# --- A page of one grid ---------------------------------------------------------------------------
+
+
+def names_the_best(browser: Browser) -> None:
+    """The best trial is first, with its parameters and the commands that run it again."""
+    for name, metric, order in (("grid", "accuracy", max), ("grid-low", "loss", min)):
+        with browser.page(name) as page:
+            data = page.evaluate("JSON.parse(document.getElementById('data').textContent)")
+            known = [run for run in data["runs"] if run["metrics"].get(metric)]
+            best = order(known, key=lambda run: run["metrics"][metric])
+            said = page.locator("#best").inner_text()
+            assert f"trial {best['trial']}, {best['id']}" in said
+            for name_of, value in best["parameters"].items():
+                assert f"{name_of}={value}" in said
+            commands = page.locator("#best .command").all_inner_texts()
+            assert commands == [one["command"] for one in data["grid"]["best"]["again"]]
+            assert commands[1] == f"make rerun RUN={best['id']} PARAMETERS='epochs=40'"
+            assert column(page, "Run")[0] == f"{best['id']}best"
+            shown = column(page, metric)
+            assert all(float(text) for text in shown[: len(known)])
+            assert set(shown[len(known) :]) == {"\u2013", "NaN"}
+            head = page.locator("#totals").inner_text()
+            assert "Trials over, of 43\n36" in head
+            assert "Spent, of $25.00\n$5.82" in head
+            page.locator("#best .link").click()
+            assert page.locator("#run-title").inner_text() == best["id"]
+
+
+def draws_the_axes(browser: Browser) -> None:
+    """Each parameter has an axis of its kind, the metric the last one, and the trials ink."""
+    with browser.page("grid") as page:
+        page.get_by_text("Axes", exact=True).click()
+        kinds = {row[0]: row[1] for row in rows(page, "#axis-table")}
+        assert kinds == {
+            "learning-rate": "numbers, logarithmic",
+            "batch-size": "numbers",
+            "optimizer": "words",
+            "augment": "words",
+            "dropout": "numbers",
+            "accuracy": "numbers",
+        }
+        key = page.locator("#key").inner_text()
+        for said in ("28 trials by accuracy", "4 ended without", "8 without accuracy", "(best)"):
+            assert said in key, (said, key)
+        assert set(ink_between(page, 4.5, 5)) == {True}
+        shown = picture(page, LINES)
+        page.get_by_label("Last axis").select_option("loss")
+        assert rows(page, "#axis-table")[-1][0] == "loss"
+        assert picture(page, LINES) != shown
+        page.get_by_label("Last axis").select_option("accuracy")
+        assert picture(page, LINES) == shown
+    with browser.page("grid-bare") as page:  # lines that end before the last axis
+        assert "2 without accuracy" in page.locator("#key").inner_text()
+        assert set(ink_between(page, 4, 4.3)) == {True}
+        assert set(ink_between(page, 4.5, 5)) == {False}
+
+
+LINES = "#lines canvas"
+EDGES = 84, 92
+"""Pixels beside the first axis and the last one (lines.js)."""
+
+
+def axis_x(page: Any, place: float, axes: int = 6) -> float:
+    """Return where an axis of the grid's chart is in the window, or what lies between two."""
+    box = page.locator(LINES).bounding_box()
+    return float(box["x"] + EDGES[0] + place * (box["width"] - sum(EDGES)) / (axes - 1))
+
+
+def ink_between(page: Any, first: float, last: float) -> list[bool]:
+    """Return of each column of pixels between two axes whether there is anything drawn."""
+    box = page.locator(LINES).bounding_box()
+    edge = 12 / (box["width"] - sum(EDGES)) * 5  # ticks
+    ends = [axis_x(page, first + edge) - box["x"], axis_x(page, last - edge) - box["x"]]
+    columns = """(canvas, [from, to]) => {
+      const scale = canvas.width / canvas.getBoundingClientRect().width;
+      const [left, width] = [Math.ceil(from * scale), Math.floor((to - from) * scale)];
+      const top = Math.ceil(40 * scale);
+      const copy = new OffscreenCanvas(canvas.width, canvas.height);
+      const context = copy.getContext("2d", { willReadFrequently: true });
+      context.drawImage(canvas, 0, 0);
+      const ink = context.getImageData(left, top, width, canvas.height - top).data;
+      return [...Array(width).keys()].map((x) =>
+        [...Array(canvas.height - top).keys()].some((y) => ink[4 * (y * width + x) + 3] > 0));
+    }"""
+    return [bool(one) for one in page.locator(LINES).evaluate(columns, ends)]
+
+
+def drag(page: Any, place: int, began: float, ended: float) -> None:
+    """Drag along an axis, from and to so many pixels below the chart's top."""
+    x, top = axis_x(page, place), page.locator(LINES).bounding_box()["y"]
+    page.mouse.move(x, top + began)
+    page.mouse.down()
+    page.mouse.move(x, top + ended, steps=5)
+    page.mouse.up()
+    drawn(page)
+
+
+def chooses_by_dragging(browser: Browser) -> None:
+    """A drag along an axis leaves lines and rows of trials within it; a press leaves all again."""
+    with browser.page("grid") as page:
+        page.locator(LINES).scroll_into_view_if_needed()
+        whole = picture(page, LINES)
+        drag(page, 0, 120, 240)
+        low, high = (float(page.get_by_label(end, exact=True).input_value()) for end in ENDS)
+        rates = [float(text) for text in column(page, "learning-rate")]
+        assert 0 < len(rates) < 40
+        assert all(low <= rate <= high for rate in rates)
+        all_rates = page.evaluate(
+            "JSON.parse(document.getElementById('data').textContent).runs"
+            ".map((run) => Number(run.parameters['learning-rate']))"
+        )
+        assert len(rates) == sum(low <= rate <= high for rate in all_rates)
+        assert page.locator("#shown").inner_text().startswith(f"{len(rates)} trials of 40")
+        numbers = re.findall(r"(\d+) (?:trials?|ended|without)", page.locator("#key").inner_text())
+        assert sum(map(int, numbers)) == len(rates)
+        assert picture(page, LINES) != whole
+
+        drag(page, 0, 180, 200)  # moves it
+        moved = float(page.get_by_label("from", exact=True).input_value())
+        assert moved < low
+        drag(page, 2, 30, 80)  # and words, at the top of their axis
+        assert set(column(page, "optimizer")) == {"adam"}
+        assert page.locator("#choosing .chosen").all_inner_texts()[1] == "optimizer: adam \u00d7"
+        page.mouse.click(axis_x(page, 2), page.locator(LINES).bounding_box()["y"] + 200)
+        drawn(page)
+        assert len(set(column(page, "optimizer"))) == 3
+        page.locator("#choosing .chosen").click()
+        drawn(page)
+        page.mouse.move(5, 5)
+        assert page.locator("#table tbody tr").count() == 40
+        assert picture(page, LINES) == whole
+        page.get_by_label("Find", exact=True).fill("optimizer=lion")
+        assert picture(page, LINES) != whole
+
+
+ENDS = "from", "to"
+
+
+def chooses_by_the_keyboard(browser: Browser) -> None:
+    """The fields do what a drag does; up and down go from line to line, and Enter opens one."""
+    with browser.page("grid") as page:
+        page.get_by_label("Choose on").select_option("dropout")
+        page.get_by_label("from", exact=True).fill("0.3")
+        page.keyboard.press("Enter")
+        drawn(page)
+        assert min(float(text) for text in column(page, "dropout")) >= 0.3
+        count = len(column(page, "dropout"))
+        page.get_by_label("from", exact=True).fill("nonsense")
+        page.keyboard.press("Tab")
+        drawn(page)
+        assert len(column(page, "dropout")) == 40 > count
+        page.get_by_label("Choose on").select_option("optimizer")
+        page.locator("#choosing summary").press("Enter")
+        page.locator("#choosing").get_by_label("sgd").press("Space")
+        page.locator("#choosing").get_by_label("lion").press("Space")
+        assert set(column(page, "optimizer")) == {"adam"}
+        page.locator("#choosing summary").press("Enter")
+        drawn(page)
+        page.get_by_role("button", name="optimizer: adam; choose all of it again").press("Enter")
+        drawn(page)
+        assert len(set(column(page, "optimizer"))) == 3
+
+        before = picture(page, LINES)
+        page.locator(LINES).focus()
+        page.keyboard.press("ArrowDown")
+        near = page.locator("#near").inner_text()
+        assert near.startswith("trial 1, the best: succeeded, accuracy 0.98813; learning-rate=")
+        assert picture(page, LINES) != before
+        page.keyboard.press("ArrowDown")
+        second = column(page, "Trial")[1]
+        assert page.locator("#near").inner_text().startswith(f"trial {second}: succeeded")
+        page.keyboard.press("Enter")
+        assert page.locator("#run-title").inner_text() == column(page, "Run")[1]
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        assert page.locator("#near").inner_text().strip() == ""
+        assert picture(page, LINES) == before
+
+
+def points_at_lines(browser: Browser) -> None:
+    """The line under the pointer stands out, and opens; so does that of the row under it."""
+    with browser.page("grid") as page:
+        page.locator(LINES).scroll_into_view_if_needed()
+        before, top = picture(page, LINES), page.locator(LINES).bounding_box()["y"]
+        page.mouse.move(axis_x(page, 1.5), top + 47)  # the line between both axes' highest values
+        near = page.locator("#near").inner_text()
+        assert "batch-size=128 optimizer=adam" in near
+        assert picture(page, LINES) != before
+        page.mouse.down()
+        page.mouse.up()
+        number = re.findall(r"trial (\d+)", near)[0]
+        assert page.locator("#run-title").inner_text().endswith(f"{int(number):x}")
+        page.keyboard.press("Escape")
+        page.mouse.move(5, 5)
+        drawn(page)
+        page.locator("#table tbody tr").nth(3).hover()
+        assert picture(page, LINES) != before
+
+
+def grids_of_all_sizes(browser: Browser) -> None:
+    """One trial, a thousand, and a grid without a metric are pages too."""
+    with browser.page("grid-one") as page:
+        assert column(page, "Trial") == ["1"]
+        assert set(ink_between(page, 0, 1)) == {True}
+    with browser.page("grid-plain") as page:
+        assert "names no metric" in page.locator("#best").inner_text()
+        assert page.locator("#key .scale").count() == 0
+        page.get_by_label("Last axis").select_option("loss")
+        assert "14 trials by loss" in page.locator("#key").inner_text()
+        assert "best" not in page.locator("#key").inner_text()
+    with browser.page("grid-many") as page:
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable")
+        seconds = processor_time(session)
+        print(f"  1,000 trials: {seconds:.2f} s of processor time", flush=True)
+        assert seconds < SECONDS
+        began = processor_time(session)
+        page.locator(LINES).scroll_into_view_if_needed()
+        drag(page, 0, 100, 200)
+        seconds = processor_time(session) - began
+        print(f"  to choose some of them: {seconds:.2f} s of processor time", flush=True)
+        assert seconds < SECONDS
+        assert page.locator("#key .scale").count() == 1
+
+
+def hostile_grid(browser: Browser) -> None:
+    """What is hostile in a grid's names, values and commands is text, on the chart too."""
+    with browser.page("grid-hostile") as page:
+        assert "<script>window.pwned = 1</script>=" in page.locator("#best").inner_text()
+        for name in ("__proto__", "constructor", "optimizer"):
+            page.get_by_label("Choose on").select_option(label=name)
+        page.locator(LINES).focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowDown")
+        assert page.locator("#grid :is(script, a, img, svg, iframe)").count() == 0
+        assert page.evaluate("window.pwned") is None
+        assert page.evaluate("({}).polluted") is None
+
+
+def grid_on_a_phone(browser: Browser) -> None:
+    """Only chart and tables scroll to the side; a tap says which line it is, a second one opens."""
+    with browser.page("grid", viewport=PHONE, is_mobile=True, has_touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        page.locator(LINES).scroll_into_view_if_needed()
+        top = page.locator(LINES).bounding_box()["y"]
+        page.touchscreen.tap(axis_x(page, 1.5), top + 47)
+        drawn(page)
+        assert "batch-size=128 optimizer=adam" in page.locator("#near").inner_text()
+        assert page.locator("#run").get_attribute("open") is None
+        page.touchscreen.tap(axis_x(page, 1.5), top + 47)
+        drawn(page)
+        assert page.locator("#run").get_attribute("open") is not None
+    with browser.page("grid", color_scheme="dark") as page:
+        dark = picture(page, LINES)
+        page.emulate_media(color_scheme="light")
+        assert picture(page, LINES) != dark
+
+
+def grids_among_runs(browser: Browser) -> None:
+    """On a page of runs the trials of one grid can be had alone."""
+    with browser.page("mixed") as page:
+        assert page.locator("#grid").is_hidden()
+        assert page.locator("#table tbody tr").count() == 40
+        page.locator("select[aria-label=Grid]").select_option(index=1)
+        assert page.locator("#table tbody tr").count() == 10
+        assert page.locator("#shown").inner_text().startswith("10 runs of 40")
+    with browser.page("sample") as page:
+        assert page.locator("select[aria-label=Grid]").count() == 0
+
+
 def pictures(browser: Browser) -> None:
     """Write what the pages of the documentation show."""
     with browser.page("sample", viewport={"width": 1280, "height": 1180}) as page:
@@ -384,6 +659,11 @@ def pictures(browser: Browser) -> None:
         page.screenshot(path=browser.folder / "report-whole.png", full_page=True)
         page.locator("#table tbody .link").first.click()
         page.screenshot(path=browser.folder / "report-run.png")
+    with browser.page("grid", viewport={"width": 1280, "height": 900}) as page:
+        page.locator("#best").evaluate("(e) => e.previousElementSibling.scrollIntoView()")
+        drag(page, 0, 120, 230)
+        page.mouse.move(axis_x(page, 1.5), page.locator(LINES).bounding_box()["y"] + 47)
+        page.screenshot(path=browser.folder / "report-grid.png")
     options = {"viewport": PHONE, "is_mobile": True, "color_scheme": "dark"}
     with browser.page("sample", **options) as page:
         page.screenshot(path=browser.folder / "report-phone-top.png")
@@ -393,7 +673,10 @@ def pictures(browser: Browser) -> None:
 
 CHECKS: tuple[Callable[[Browser], None], ...] = (
     *(sorts, filters, sums, compares, draws_and_zooms, leaves_gaps, shows_one_run),
-    *(keyboard_and_names, dark_and_light, phone, hostile, many, little, pictures),
+    *(keyboard_and_names, dark_and_light, phone, hostile, many, little),
+    *(names_the_best, draws_the_axes, chooses_by_dragging, chooses_by_the_keyboard),
+    *(points_at_lines, grids_of_all_sizes, hostile_grid, grid_on_a_phone, grids_among_runs),
+    pictures,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from scripts.local import faults
 from tests.e2e.conftest import Clone, copy_clone, deployed_clone
 from tests.ledger import note_run
 from tests.notices import Topic
+from tests.unit.report.test_page import Read
 
 TRAINER = """#!/bin/bash
 score=$((PARRIS_PARAM_X * 10 - PARRIS_PARAM_Y))
@@ -159,6 +161,7 @@ def test_the_best_of_30_runs_its_cost_and_how_to_repeat_it_are_found_in_a_minute
     shown = clone.make("status", "LOCAL=1", f"GRID={grid.grid_id}").stdout
     compared = clone.make("compare", "LOCAL=1", "JOB=searched", "BEST=score").stdout
     clone.make("report", "LOCAL=1", "JOB=searched")
+    clone.make("report", "LOCAL=1", f"GRID={grid.grid_id}", "OUTPUT=results/grid.html")
     assert took < 60
 
     first = next(line.split() for line in ranked.splitlines() if line.startswith("20"))
@@ -178,6 +181,12 @@ def test_the_best_of_30_runs_its_cost_and_how_to_repeat_it_are_found_in_a_minute
     assert ["y", "1", "2", "3", "1"] in side_by_side
     assert f"make rerun RUN={best} LOCAL=1" in compared
     assert best in (clone.folder / "results/report.html").read_text()
+    page = Read((clone.folder / "results/grid.html").read_text()).data
+    assert [row["trial"] for row in page["runs"]][:3] == [10, 11, 12]
+    assert page["grid"]["best"]["parameters"] == {"x": "4", "y": "1"}
+    assert [way["command"] for way in page["grid"]["best"]["again"]] == [
+        f"make rerun RUN={best} LOCAL=1"
+    ]
 
     said = clone.make("rerun", "LOCAL=1", f"RUN={best}", "WAIT=1").stdout
     assert f"  again    {best}: its files, parameters, image and machine" in said
@@ -194,6 +203,11 @@ def test_a_grid_is_started_followed_and_stopped_from_the_command_line(clone: Clo
     ).stdout
     assert "trials  2, 2 at once, $5.0 at most" in said
     assert "2 of 2 trials: 2 succeeded, 0 under way, best score=17 (trial 2)" in said
+    longer = next(line for line in said.splitlines() if "PARAMETERS=" in line)
+    assert longer.endswith(" does so with the job's own y=0; all trials had y=3")
+    typed = shlex.split(longer.partition(" does ")[0])
+    again = clone.make(*typed[1:], "WAIT=1", "JSON=1").stdout
+    assert json.loads(again)["outcome"]["metrics"]["score"] == 20  # x is the best one's
     refused = clone.make("stop", "LOCAL=1", "GRID=last", check=False)
     assert "is over already" in refused.stderr
 

@@ -4,7 +4,8 @@ fill(byId("about"), DATA.about);
 fill(byId("notes"), ...DATA.notes.map((text) => make("li", {}, text)));
 drawTotals();
 drawFilters();
-refresh();
+if (GRID) drawGrid();
+else refresh();
 drawCompared();
 watchWindow();
 byId("run").addEventListener("click", (event) => {

@@ -24,9 +24,15 @@ function differing(runs, field) {
   );
 }
 
-const METRICS = namesOf(RUNS, "metrics");
-const PARAMETERS = differing(RUNS, "parameters");
+const METRICS = first(DATA.grid?.metric, namesOf(RUNS, "metrics"));
+const PARAMETERS = first(DATA.grid?.parameters, differing(RUNS, "parameters"));
+const IN_GRIDS = RUNS.some((run) => run.grid);
 const SEVERAL_JOBS = new Set(RUNS.map((run) => run.job)).size > 1;
+
+/** Return `names` with some of them, those of a grid, before the others. */
+function first(some, names) {
+  return [...new Set([some ?? [], names].flat())];
+}
 
 /** The table's columns, the first of which is always shown: a title, the value to sort by, its text, and whether it is shown at first. */
 function columnsOf(narrow) {
@@ -50,16 +56,23 @@ function columnsOf(narrow) {
       kind: field,
     };
   };
+  const about = [
+    fixed("claimed", "Launched (UTC)", !narrow && !DATA.grid, (run) => moment(run.claimed)),
+    fixed("seconds", "Took", !narrow, (run) => lasting(run.seconds)),
+    fixed("usd", "Cost", true, (run) => dollars(run.usd)),
+  ];
+  const metrics = METRICS.map((name, place) =>
+    named("metrics", name, place < (DATA.grid ? 1 : few(1, 5))),
+  );
+  const shown = DATA.grid ? few(2, DATA.grid.parameters.length) : few(0, 4);
+  const parameters = PARAMETERS.map((name, place) => named("parameters", name, place < shown));
   return [
     fixed("id", "Run", true, (run) => run.id),
     fixed("job", "Job", SEVERAL_JOBS && !narrow, (run) => run.job),
+    ...(IN_GRIDS ? [fixed("trial", "Trial", Boolean(DATA.grid), (run) => numberText(run.trial))] : []),
     fixed("state", "State", true, (run) => run.state),
-    fixed("claimed", "Launched (UTC)", !narrow, (run) => moment(run.claimed)),
-    fixed("seconds", "Took", !narrow, (run) => lasting(run.seconds)),
-    fixed("usd", "Cost", true, (run) => dollars(run.usd)),
-    ...METRICS.map((name, place) => named("metrics", name, place < few(1, 5))),
-    ...PARAMETERS.map((name, place) => named("parameters", name, place < few(0, 4))),
-    fixed("machine", "Machine", !narrow, (run) => run.machine ?? NOTHING),
+    ...(DATA.grid ? [...metrics, ...parameters, ...about] : [...about, ...metrics, ...parameters]),
+    fixed("machine", "Machine", !narrow && !DATA.grid, (run) => run.machine ?? NOTHING),
     fixed("market", "Market", false, (run) => run.market ?? NOTHING),
     fixed("by", "Ended by", false, (run) => run.by ?? NOTHING),
     fixed("trigger", "Started by", false, (run) => run.trigger ?? NOTHING),
@@ -74,7 +87,7 @@ const texts = new Map(); // what a run is found by, made when it is first asked 
 
 function textOf(run) {
   if (!texts.has(run)) {
-    const values = ["id", "job", "state", "by", "why", "machine", "market", "trigger"].map(
+    const values = ["id", "job", "state", "by", "why", "machine", "market", "trigger", "grid"].map(
       (key) => run[key] ?? "",
     );
     for (const [name, value] of Object.entries(run.parameters ?? {}))
@@ -84,12 +97,13 @@ function textOf(run) {
   return texts.get(run);
 }
 
-/** Return the runs that have every word of `find`, and the job and the state if one is named. */
-function filtered({ find, job, state }) {
+/** Return the runs that have every word of `find`, and the job, grid and state if one is named. */
+function filtered({ find, job, grid, state }) {
   const words = find.toLowerCase().split(/\s+/).filter(Boolean);
   return RUNS.filter(
     (run) =>
       (!job || run.job === job) &&
+      (!grid || run.grid === grid) &&
       (!state || run.state === state || (state === "under way" && GOING.includes(run.state))) &&
       words.every((word) => textOf(run).includes(word)),
   );

@@ -87,11 +87,15 @@ function watchWindow() {
     if (innerWidth === width) return; // a phone's bars come and go
     width = innerWidth;
     clearTimeout(waiting);
-    waiting = setTimeout(drawCharts, 150);
+    waiting = setTimeout(() => {
+      drawCharts();
+      resizeLines();
+    }, 150);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     colours.clear();
     drawLegend();
     drawCharts();
+    drawGridAgain();
   });
 }

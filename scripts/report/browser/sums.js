@@ -27,10 +27,36 @@ function drawDifferences(runs) {
 }
 
 function drawTotals() {
+  fill(
+    byId("totals"),
+    ...(GRID ? tilesOfGrid() : tilesOfRuns()).map(([name, value]) =>
+      make("div", {}, make("dt", {}, name), make("dd", {}, value)),
+    ),
+  );
+}
+
+function tilesOfGrid() {
+  const { trials, ended, underWay, waiting, notBegun, usd, limit, seconds, open } = GRID;
+  const over = Object.values(ended).reduce((sum, count) => sum + count, 0);
+  const good = own(ended, "succeeded") ?? 0;
+  const plain = (number) => number.toLocaleString("en");
+  return [
+    [`Trials over, of ${plain(trials)}`, plain(over)],
+    ["Succeeded", plain(good)],
+    ["Other ends", plain(over - good)],
+    ["Running", plain(underWay - waiting)],
+    ["Waiting", plain(waiting)],
+    ["Not begun", plain(notBegun)],
+    [isNumber(limit) ? `Spent, of ${dollars(limit)}` : "Spent", dollars(usd)],
+    [open ? "Time so far" : "Time", lasting(seconds)],
+  ];
+}
+
+function tilesOfRuns() {
   const over = RUNS.filter((run) => !GOING.includes(run.state));
   const all = [...sums(RUNS, () => "").values()][0] ?? { usd: 0, lost: 0 };
   const best = RUNS.filter((run) => run.state === "succeeded").length;
-  const tiles = [
+  return [
     ["Runs", RUNS.length.toLocaleString("en")],
     ["Succeeded", best.toLocaleString("en")],
     ["Other ends", (over.length - best).toLocaleString("en")],
@@ -38,10 +64,6 @@ function drawTotals() {
     ["Cost", dollars(all.usd)],
     ["Spent without success", dollars(all.lost)],
   ];
-  fill(
-    byId("totals"),
-    ...tiles.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
-  );
 }
 
 /** Draw the costs by month and the ends by cause, of the runs that the filter leaves. */

@@ -3,9 +3,9 @@
 const PAGE = 50;
 const narrow = matchMedia("(max-width: 640px)").matches;
 const view = {
-  filter: { find: "", job: "", state: "" },
+  filter: { find: "", job: "", grid: "", state: "" },
   columns: columnsOf(narrow),
-  sort: "claimed",
+  sort: GRID ? "" : "claimed", // of a grid the best come first, as they are
   down: true,
   page: 0,
   runs: RUNS, // those that the filter leaves, in order
@@ -14,6 +14,7 @@ const view = {
 
 function drawFilters() {
   const jobs = [...new Set(RUNS.map((run) => run.job))].sort();
+  const grids = [...new Set(RUNS.map((run) => run.grid).filter(Boolean))];
   const states = [...new Set(RUNS.map((run) => run.state))].sort();
   const all = (text, names) => [["", text], ...names.map((name) => [name, name])];
   const set = (name) => (value) => {
@@ -32,6 +33,9 @@ function drawFilters() {
     byId("filters"),
     labelled("Find", find, { className: "wide" }),
     jobs.length > 1 && labelled("Job", choice(all("all jobs", jobs), "", set("job"))),
+    !GRID &&
+      grids.length > 0 &&
+      labelled("Grid", choice(all("all runs", grids), "", set("grid"))),
     labelled(
       "State",
       choice(
@@ -64,9 +68,11 @@ function columnChooser() {
 /** Find the runs to show again, and draw all that depends on them. */
 function refresh() {
   const column = view.columns.find((one) => one.key === view.sort);
-  view.runs = ordered(filtered(view.filter), column, view.down);
+  const left = filtered(view.filter).filter((run) => isChosen(chart.axes, run));
+  view.runs = column ? ordered(left, column, view.down) : left;
   drawTable();
   drawSums(view.runs);
+  drawGridAgain();
 }
 
 function drawTable() {
@@ -75,7 +81,7 @@ function drawTable() {
   const rows = view.runs.slice(from, from + PAGE);
   const of = view.runs.length === RUNS.length ? "" : ` of ${RUNS.length.toLocaleString("en")}`;
   byId("shown").textContent =
-    `${counted(view.runs.length, "run")}${of}; ${view.chosen.size} compared`;
+    `${counted(view.runs.length, GRID ? "trial" : "run")}${of}; ${view.chosen.size} compared`;
   fill(
     byId("table"),
     make("caption", { className: "hidden" }, "Runs; the headings are buttons that sort"),
@@ -89,7 +95,7 @@ function drawTable() {
         ...columns.map(heading),
       ),
     ),
-    make("tbody", {}, ...rows.map((run) => rowOf(run, columns))),
+    make("tbody", {}, ...rows.map((run) => Object.assign(rowOf(run, columns), { run }))),
   );
   drawPages(from, rows.length);
 }
@@ -111,7 +117,8 @@ function heading(column) {
 }
 
 function sortBy(key) {
-  view.down = view.sort === key ? !view.down : key !== "id" && key !== "job" && key !== "state";
+  const up = ["id", "job", "state", "trial", GRID?.goal === "min" && `metrics ${GRID.metric}`];
+  view.down = view.sort === key ? !view.down : !up.includes(key);
   view.sort = key;
   view.page = 0;
   refresh();
@@ -132,7 +139,8 @@ function rowOf(run, columns) {
   const cells = columns
     .slice(1)
     .map((column) => make("td", { title: column.text(run) }, cellOf(run, column)));
-  return make("tr", {}, make("td", {}, tick), make("th", { scope: "row" }, open), ...cells);
+  const best = run.id === GRID?.best?.id ? make("span", { className: "best" }, "best") : null;
+  return make("tr", {}, make("td", {}, tick), make("th", { scope: "row" }, open, best), ...cells);
 }
 
 function cellOf(run, column) {

@@ -35,8 +35,9 @@ NEEDS: Rows = [
             f"{_RUN}/outcome.json",
             f"{_MACHINE}/log.txt",
             f"{_MACHINE}/output/model",
+            f"{_RUN}/source/training-config.json",
         ],
-        "runs.read_runs, follow.print_log, results.fetch",
+        "runs.read_runs, follow.print_log, results.fetch, best_trial.ways_to_repeat",
     ),
     (
         "dynamodb:Query",

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.report.page import FOLDER, SCRIPTS, STYLES, build_page, to_json
-from tests.report_world import HOSTILE, data_of, hostile, sample
+from tests.report_world import HOSTILE, data_of, grid, hostile, hostile_grid, sample
 
 
 class Read(HTMLParser):
@@ -90,6 +90,15 @@ def test_nothing_that_a_trainer_wrote_is_markup() -> None:
     assert wild.inside["script"][1:] == calm.inside["script"][1:]
     assert "<" not in wild.inside["script"][0]
     assert wild.data["notes"][0] == HOSTILE[0]
+
+
+def test_nothing_in_a_page_of_a_grid_is_markup_either() -> None:
+    calm = Read(build_page("Grid", grid(3)))
+    wild = Read(build_page("Grid", hostile_grid()))
+    assert [tag for tag, _ in wild.elements] == [tag for tag, _ in calm.elements]
+    assert wild.inside["script"][1:] == calm.inside["script"][1:]
+    assert "<" not in wild.inside["script"][0]
+    assert wild.data["grid"]["best"]["again"] == [{"command": HOSTILE[0], "does": HOSTILE[1]}]
 
 
 def test_the_title_is_text() -> None:
