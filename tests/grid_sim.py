@@ -23,6 +23,7 @@ from unittest.mock import patch
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.grids import Grids
+from parris.aws.histories import Histories
 from parris.aws.ledger import Ledger
 from parris.aws.slots import Slots
 from parris.aws.stacks import StackCall, list_stacks, stack_of_run, start_stack
@@ -35,6 +36,7 @@ from parris.events.router import grid_event, is_trial, read_request
 from parris.jobs.grid import read_grid
 from parris.launch.claim import claim_run
 from parris.launch.trial import Place, comes_again
+from parris.reap.early import EarlyStops
 from parris.reap.grids import GridReaper
 from parris.reap.money import Money
 from parris.reap.open_runs import OpenRuns
@@ -322,6 +324,7 @@ class Sim:
             notifier=Notifier(
                 sns=lambda: sns, topic_arn="", told=Told(table=self.table, now=self.now)
             ),
+            early=EarlyStops(histories=Histories(self.table), now=self.now),
             now=self.now,
         )
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from moto.ec2.models import ec2_backends
+from moto.s3.models import s3_backends
 
 from parris.aws.trials import Trials
 from parris.errors import ParrisError
@@ -46,6 +47,8 @@ class GridWorld(World):
         self.score: Score = accuracy
         self.usd = 0.01
         """What a trial costs."""
+        self.machines: dict[str, str] = {}
+        """The machines that stand, by the ids of their runs."""
 
     def begin(self, grid: Any = None, **event: Any) -> Mapping[str, Any]:
         """Send the event of a grid; return the answer."""
@@ -76,8 +79,10 @@ class GridWorld(World):
         """Let a run that stands end, and the reap function hear of it."""
         self.reap(self.minutes, machine_event(self.end_machine(run_id, state, **more)))
 
-    def end_machine(self, run_id: str, state: str = "succeeded", **more: Any) -> str:
-        """Let the machine of a run that stands end its training; return its id."""
+    def machine(self, run_id: str) -> str:
+        """Return the id of a run's machine, which is started if it has none."""
+        if run_id in self.machines:
+            return self.machines[run_id]
         receipt = self.receipt(run_id)
         tags = {"parris:deployment": "parris", "parris:job": "default", "parris:run-id": run_id}
         tags["parris:stack"] = receipt.get("stack-id", "")
@@ -92,20 +97,33 @@ class GridWorld(World):
                 }
             ],
         )["Instances"]
+        self.machines[run_id] = str(instance["InstanceId"])
+        return self.machines[run_id]
+
+    def store(self, run_id: str, name: str, body: bytes) -> None:
+        """Let the machine of a run store something in its folder, now by S3's clock."""
+        key = f"runs/default/{run_id}/machines/{ROLE_ID}:{self.machine(run_id)}/{name}"
+        self.s3.put_object(Bucket="parris-results", Key=key, Body=body)
+        stored = s3_backends["123456789012"]["aws"].get_object("parris-results", key)
+        assert stored is not None
+        stored.last_modified = self.now.replace(tzinfo=None)
+
+    def end_machine(self, run_id: str, state: str = "succeeded", **more: Any) -> str:
+        """Let the machine of a run that stands end its training; return its id."""
+        receipt = self.receipt(run_id)
         said = {"run-id": run_id, "job": "default", "state": state, "reason": "", **more}
         said = {"ended-by": "trainer", "cost-usd": self.usd, **said}
         said["metrics"] = {"accuracy": self.score(receipt["parameters"])}
-        name = f"machines/{ROLE_ID}:{instance['InstanceId']}/outcome.json"
-        key = f"runs/default/{run_id}/{name}"
-        self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(said).encode())
-        self.ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+        instance_id = self.machine(run_id)
+        self.store(run_id, "outcome.json", json.dumps(said).encode())
+        self.ec2.terminate_instances(InstanceIds=[instance_id])
         # EC2's times say what it has cost.
         hourly = (receipt.get("price") or {}).get("hourly-usd")
         lasted = timedelta(hours=self.usd / float(hourly) if hourly else 0)
-        held = ec2_backends["123456789012"]["us-east-1"].get_instance(instance["InstanceId"])
+        held = ec2_backends["123456789012"]["us-east-1"].get_instance(instance_id)
         held.launch_time = self.now - lasted
         held._reason = f"User initiated ({self.now:%Y-%m-%d %H:%M:%S} GMT)"
-        return str(instance["InstanceId"])
+        return instance_id
 
     def standing(self) -> list[str]:
         """Return the ids of the runs whose stacks stand, in the order of their trials."""

@@ -70,9 +70,9 @@ class Runs(World):
         sent, self.sent = self.sent, []
         return [self.launch(event, minutes) for event in sent]
 
-    def ask_to_stop(self, run_id: str) -> None:
-        """Do what `make stop` does to the receipt."""
-        receipt = {**self.receipt(run_id), "stop": {"by": "make stop"}}
+    def ask_to_stop(self, run_id: str, **stop: str) -> None:
+        """Do what `make stop` does to the receipt, or what `stop` says."""
+        receipt = {**self.receipt(run_id), "stop": stop or {"by": "make stop"}}
         key = f"runs/default/{run_id}/run.json"
         self.s3.put_object(Bucket="parris-results", Key=key, Body=json.dumps(receipt).encode())
 

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from enum import Enum
-from typing import Union
+from typing import Any, Union
 
 SCHEMA = 2
 """Of run.json, outcome.json and the ledger's records: another number says that keys of them have
@@ -51,6 +51,7 @@ class EndedBy(Word):
     STOP = "stop"
     SPOT = "spot"
     IDLE = "idle"
+    EARLY = "early"
     NODE = "node"
     USER_DATA = "user-data"
     SCHEDULE = "schedule"
@@ -69,7 +70,7 @@ MACHINE_STATES = (
 )
 MACHINE_ENDS = (
     *(EndedBy.TRAINER, EndedBy.AGENT, EndedBy.SHUTDOWN, EndedBy.STOP, EndedBy.SPOT),
-    *(EndedBy.USER_DATA, EndedBy.IDLE, EndedBy.NODE),
+    *(EndedBy.USER_DATA, EndedBy.IDLE, EndedBy.EARLY, EndedBy.NODE),
 )
 """What a machine may say of its own run."""
 
@@ -88,6 +89,13 @@ MAX_METRICS_BYTES = 8192
 """Of all of them together, as JSON: a record of the ledger has 400 KB, an outcome 64."""
 _EXACT = 2**53
 """Below it each whole number is a float too (IEEE 754, binary64)."""
+MAX_HISTORY = 64
+"""Steps at which a machine says how a metric stood."""
+MAX_STEP = _EXACT
+
+STOP_EARLY = "stop-early"
+"""Who asks in a receipt's ``stop``, where a grid compares its trials."""
+_MAX_REASON = 500
 
 
 def read_metric(name: object, value: object) -> tuple[str, Metric] | None:
@@ -108,6 +116,18 @@ def read_metric(name: object, value: object) -> tuple[str, Metric] | None:
     if not known or value == "" or not isinstance(value, (int, float, str)):
         return None
     return known, value
+
+
+def read_stop(receipt: Mapping[str, Any]) -> tuple[str, EndedBy] | None:
+    """Return why a receipt asks for the end of its run, and what ends that; None if it does not."""
+    stop = receipt.get("stop")
+    if not isinstance(stop, dict):
+        return None
+    by = stop.get("by")
+    if by == STOP_EARLY:
+        why = _plain(stop.get("reason"), _MAX_REASON)
+        return f"stopped early: {why or 'its grid does not say why'}", EndedBy.EARLY
+    return f"stopped by {by}" if by and isinstance(by, str) else "stopped on request", EndedBy.STOP
 
 
 def newest_metrics(metrics: Mapping[str, Metric]) -> dict[str, Metric]:

@@ -45,6 +45,13 @@ VERBS = (
             named(
                 "best", "by this metric, the highest; =-loss: the lowest", read=goal, value="metric"
             ),
+            named(
+                "stop-early",
+                "stop trials that do worse by that metric than half of the others at a step",
+                value="median",
+                default="",
+                choices=("median", ""),
+            ),
             Option(
                 name="upload",
                 help="1: first upload what changed in the job's folder; 0: never; else it asks",

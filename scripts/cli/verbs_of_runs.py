@@ -43,7 +43,8 @@ VERBS = (
             '[{"instance-type", "market", "vcpus", "gpus", "subnets", "zones", "hourly-usd", '
             '"most-hourly-usd", "quota": {"code", "name", "vcpus", "used"}, "refusal"}], '
             '"instance-type", "market", "hourly-usd", "most-usd", '
-            '"grid": {"trials", "max-parallel", "most-usd"}, "deadline", "delete-at", '
+            '"grid": {"trials", "max-parallel", "most-usd", "stop-early"}, '
+            '"deadline", "delete-at", '
             '"slots": {"held", "limit"}, "month": {"spent-usd", "reserved-usd", "budget-usd"}, '
             '"waiting", "denied", "writes"}`; null is what is not '
             "known, the month without `monthly_budget_usd`, and the grid of a job without one. "
@@ -128,6 +129,7 @@ VERBS = (
             'one of `runs`, and of it `"metrics"`, `"attempts"`, `"files": [{"name", "bytes"}]`, '
             '`"all-files"`: whether these are all; with `--grid` `{"job", "grid", "is-over", '
             '"trials", "ended": {<state>: <number>}, "under-way", "not-begun", "metric", "goal", '
+            '"stop-early", "stopped-early": {"trials", "saved-usd"}, '
             '"best": {"run-id", "trial", "value", "parameters"}, "spent-usd", "reserved-usd", '
             '"cost-limit-usd", "reason", "runs": [{"trial", "run-id", "state", "reason", '
             '"parameters", "metrics", "cost-usd"}]}`'

@@ -66,12 +66,18 @@ def _wanted(options: Namespace) -> dict[str, Any] | bool:
         wanted["cost-limit"] = float(options.cost_limit)
     if options.best:
         wanted |= {"metric": options.best.metric, "goal": "min" if options.best.lowest else "max"}
+    if options.stop_early:
+        wanted["stop-early"] = options.stop_early
     if not wanted:
         return True
     if not {"parameters", "points"} & wanted.keys():
         raise Refused(
             "which parameters? PARAMETERS='lr=0.1,0.01 seed=1..5' gives them, or "
             f"FILE={GRID_FILENAME}"
+        )
+    if options.stop_early and "metric" not in wanted:
+        raise Refused(
+            "by which metric? STOP_EARLY= compares trials by that of BEST=accuracy, or BEST=-loss"
         )
     return wanted
 

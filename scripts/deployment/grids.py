@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from parris.aws.trials import Trials
-from parris.contract import OUTCOME_STATES, State
+from parris.contract import OUTCOME_STATES, EndedBy, State
 from parris.events.router import stop_grid_event
 from parris.jobs.parameters import environment_name
 from parris.runs.grid import GridRecord
@@ -99,8 +99,15 @@ def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
     if facts["best"]:
         print(one_line(f"  best    {best_line(facts)}"))
     trials = trials_of(deployment, grid)
+    if stopped := early_stops(trials):
+        saved = stopped["saved-usd"]
+        about = f": about ${saved} saved, had they cost as much as those that succeeded"
+        print(f"  early   {counted(stopped['trials'], 'trial')} stopped{about if saved else ''}")
     if trials:
         console.print_table(*_table(grid, trials[:count]))
+    for run in trials[:count]:
+        if run.trial and _is_early(run):
+            print(one_line(f"trial {run.trial[1]} was {(run.outcome or {}).get('reason')}"))
     if len(trials) > count:
         print(hint(f"{counted(len(trials) - count, 'more trial')}; COUNT={len(trials)} shows all"))
     for way in ways_to_repeat(deployment, grid):
@@ -120,12 +127,39 @@ def best_line(facts: Mapping[str, Any]) -> str:
 
 def plain(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
     """Return a grid for ``--json``."""
+    trials = trials_of(deployment, grid)
     return {
         "job": grid.job,
         **grid_facts(grid),
         "is-over": not grid.is_open,
-        "runs": [_plain(run) for run in trials_of(deployment, grid)],
+        "stopped-early": early_stops(trials),
+        "runs": [_plain(run) for run in trials],
     }
+
+
+def early_stops(trials: Sequence[RunRecord]) -> dict[str, Any] | None:
+    """Return how many trials were stopped early, and about how much that saved; None if none was.
+
+    What they would have cost nobody knows: it is taken to be the mean of those that succeeded.
+    """
+    costs = [_cost(run) for run in trials if _is_early(run)]
+    whole = [_cost(run) for run in trials if run.state == State.SUCCEEDED]
+    known = [cost for cost in whole if cost is not None]
+    if not costs:
+        return None
+    saved = None
+    if known:
+        mean = sum(known) / len(known)
+        saved = f"{max(0.0, sum(mean - cost for cost in costs if cost is not None)):.4f}"
+    return {"trials": len(costs), "saved-usd": saved}
+
+
+def _is_early(run: RunRecord) -> bool:
+    return (run.outcome or {}).get("ended-by") == EndedBy.EARLY
+
+
+def _cost(run: RunRecord) -> float | None:
+    return (run.outcome or {}).get("cost-usd")
 
 
 def _plain(run: RunRecord) -> dict[str, Any]:
@@ -136,7 +170,7 @@ def _plain(run: RunRecord) -> dict[str, Any]:
         "reason": (run.outcome or {}).get("reason", run.reason),
         "parameters": run.receipt.get("parameters", {}),
         "metrics": dict(run.metrics),
-        "cost-usd": (run.outcome or {}).get("cost-usd"),
+        "cost-usd": _cost(run),
     }
 
 
@@ -163,7 +197,7 @@ def _table(
     for run in trials:
         given = values_of(grid, run)
         value = run.metrics.get(grid.grid.metric, "")
-        cost = (run.outcome or {}).get("cost-usd")
+        cost = _cost(run)
         rows.append(
             (
                 str(run.trial and run.trial[1]),
@@ -267,5 +301,17 @@ def _follow_to_the_end(
         print(hint(f"\nthe grid goes on; make status GRID={grid_id}"), file=sys.stderr)
         return 130, {}
     show(deployment, grid, 10)
-    whole = grid.ended.get(State.SUCCEEDED, 0) == grid.grid.count
-    return (0 if whole else RUN_FAILED), plain(deployment, grid)
+    stands = plain(deployment, grid)
+    return (0 if _is_done(grid, stands["stopped-early"]) else RUN_FAILED), stands
+
+
+def _is_done(grid: GridRecord, stopped: Mapping[str, Any] | None) -> bool:
+    """Return whether each trial of a grid has succeeded or was stopped early.
+
+    Args:
+        stopped: as `early_stops` has it.
+    """
+    early = stopped["trials"] if stopped else 0
+    if grid.grid.stop_early and grid.next > MOST_ROWS:  # nobody has read them one by one
+        early = grid.ended.get(State.STOPPED, 0)
+    return grid.ended.get(State.SUCCEEDED, 0) + early == grid.grid.count

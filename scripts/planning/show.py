@@ -79,6 +79,7 @@ def answer(plan: JobPlan) -> dict[str, Any]:
             "trials": plan.grid.count,
             "max-parallel": plan.grid.max_parallel,
             "most-usd": _usd(grid_usd(plan.grid, plan.most_usd)),
+            "stop-early": plan.grid.stop_early or None,
         },
         "deadline": iso(run.deadline),
         "delete-at": iso(run.delete_at),
@@ -158,7 +159,8 @@ def _grid(grid: Grid, most_usd: Decimal | None) -> str:
     # A trial begins only if its own worst case fits.
     short = limit is not None and most_usd is not None and most_usd * grid.count > limit
     cut = ", its cost-limit: it may end before the last one begins" if short else ""
-    return f"{counted(grid.count, 'trial')}, {grid.max_parallel} at once{most}{cut}"
+    early = f"; the worse by {grid.metric} are stopped early" if grid.stop_early else ""
+    return f"{counted(grid.count, 'trial')}, {grid.max_parallel} at once{most}{cut}{early}"
 
 
 def _image(plan: JobPlan) -> str:

@@ -316,14 +316,25 @@ def test_a_run_that_has_no_five_minutes_left_ends(runs: Runs) -> None:
     assert "no 5 minutes are left" in outcome["reason"]
 
 
-def test_a_run_that_is_asked_to_stop_between_two_machines_is_stopped(runs: Runs) -> None:
+@pytest.mark.parametrize(
+    ("stop", "ended_by", "said"),
+    [
+        ({}, "stop", "stopped by make stop"),
+        ({"by": "stop-early", "reason": "it is the worst"}, "early", "early: it is the worst"),
+    ],
+)
+def test_a_run_that_is_asked_to_stop_between_two_machines_is_stopped(
+    runs: Runs, stop: Any, ended_by: str, said: str
+) -> None:
     run_id, first = interrupted(runs)
-    runs.ask_to_stop(run_id)
+    runs.ask_to_stop(run_id, **stop)
     [answer] = runs.deliver(10.2)
     assert answer["over"] == "stopped"
     runs.reap(15)
     outcome = runs.outcome(run_id)
     assert (outcome["state"], outcome["machine"]) == ("stopped", f"{ROLE_ID}:{first}")
+    assert outcome["ended-by"] == ended_by
+    assert said in outcome["reason"]
     assert not runs.record(run_id).is_open
 
 

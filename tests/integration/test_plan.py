@@ -172,6 +172,11 @@ def test_a_sound_job_goes_and_its_price_is_the_launchs(world: Planned) -> None:
             "6 trials, 2 at once: $0.2000 at most for all of them, its cost-limit: it may end "
             "before the last one begins",
         ),
+        (
+            {"metric": "loss", "goal": "min", "stop-early": "median"},
+            "6 trials, 4 at once: $0.2880 at most for all of them; the worse by loss are stopped "
+            "early",
+        ),
     ],
 )
 def test_of_a_job_that_begins_a_grid_it_says_what_all_trials_cost_at_most(
@@ -184,6 +189,7 @@ def test_of_a_job_that_begins_a_grid_it_says_what_all_trials_cost_at_most(
     show.show(plan)
     assert f"grid      {said}\n" in capsys.readouterr().out
     assert show.answer(plan)["grid"]["most-usd"] == said.split("$")[1].split()[0]
+    assert show.answer(plan)["grid"]["stop-early"] == limits.get("stop-early")
     world.put("grid.json", '{"parameters": {}}')
     with pytest.raises(Refused, match=r"default/grid\.json"):
         world.plan()

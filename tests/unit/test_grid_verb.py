@@ -58,3 +58,14 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, body: str | None, said: 
 def test_limits_alone_are_no_grid() -> None:
     with pytest.raises(Refused, match="which parameters"):
         wanted("--max-parallel=3")
+
+
+def test_trials_may_be_stopped_early_by_the_metric_of_the_best() -> None:
+    said = wanted("x", "-p", "lr=1,2", "--best=-loss", "--stop-early", "median")
+    assert said["stop-early"] == "median"
+    assert grid._read(said, "test").follows == "loss"
+    assert "stop-early" not in wanted("x", "-p", "lr=1,2", "--best=-loss", "--stop-early=")
+    with pytest.raises(Refused, match=r"by which metric.*BEST=accuracy"):
+        wanted("x", "-p", "lr=1,2", "--stop-early=median")
+    with pytest.raises(SystemExit):
+        wanted("x", "-p", "lr=1,2", "--best=a", "--stop-early=mean")

@@ -136,7 +136,7 @@ class Ledger:
 
     def end(self, job: str, run_id: str, outcome: Outcome) -> None:
         """Note how a run ended. It stays open until that has been told."""
-        changes = {"state": str(outcome["state"]), "outcome": _without_console(outcome)}
+        changes = {"state": str(outcome["state"]), "outcome": _in_short(outcome)}
         self.table.change(_pk(job), run_id, changes)
 
     def close(self, job: str, run_id: str) -> None:
@@ -167,7 +167,7 @@ class Ledger:
             **_lease("", now - LEASE),
         }
         if outcome is not None:
-            item["outcome"] = _without_console(outcome)
+            item["outcome"] = _in_short(outcome)
         going = outcome is None and state in (State.ACCEPTED, State.QUEUED)
         untold = not told and (outcome is not None or state == State.LAUNCHING)
         if going or untold:
@@ -270,8 +270,12 @@ def _lease(nonce: str, now: datetime) -> Item:
     return {"nonce": nonce, "lease": (now + LEASE).isoformat()}
 
 
-def _without_console(outcome: Outcome) -> str:
-    return to_text({key: value for key, value in outcome.items() if key != "console"})
+_LONG = ("console", "history")
+"""Of an outcome, what the ledger does without: its records are read a thousand at a time."""
+
+
+def _in_short(outcome: Outcome) -> str:
+    return to_text({key: value for key, value in outcome.items() if key not in _LONG})
 
 
 def _pk(job: str) -> str:

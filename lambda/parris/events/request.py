@@ -53,6 +53,8 @@ class Trial:
     number: int
     cost_limit_micros: int | None
     """What all trials of the grid may cost, in millionths of a US dollar."""
+    follows: str = ""
+    """The metric whose history its machine keeps; "" for none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,14 +28,7 @@ from .request import (
 )
 
 if TYPE_CHECKING:
-    from .sent import (
-        GridEvent,
-        RefusedEvent,
-        RelaunchEvent,
-        StopGridEvent,
-        TrialEvent,
-        WindowEvent,
-    )
+    from .sent import GridEvent, RefusedEvent, RelaunchEvent, StopGridEvent, TrialEvent, WindowEvent
 
 RULES = ("button", "device", "schedule", "data", "window", "relaunch", "trial")
 """What an event's ``rule`` may be: its rule's own literal (triggers.tf; `end_event`,
@@ -151,6 +144,7 @@ def trial_event(job: str, trial: Trial, parameters: Mapping[str, str]) -> TrialE
         "trial": trial.number,
         "cost-limit-micros": trial.cost_limit_micros,
         "parameters": dict(parameters),
+        "history": trial.follows,
     }
 
 
@@ -224,7 +218,12 @@ def _trial(event: Mapping[str, Any]) -> LaunchRequest:
         identity=f"grid:{grid_id}:{number}",
         kind="grid",
         time=_BEFORE,
-        trial=Trial(grid_id=grid_id, number=number, cost_limit_micros=limit),
+        trial=Trial(
+            grid_id=grid_id,
+            number=number,
+            cost_limit_micros=limit,
+            follows=read_text(event, "history", ""),
+        ),
         parameters=read_parameters(event),
         origin={"grid": grid_id, "trial": str(number)},
     )

@@ -45,5 +45,6 @@ TrialEvent = TypedDict(
         "trial": int,
         "cost-limit-micros": int | None,
         "parameters": dict[str, str],
+        "history": str,
     },
 )

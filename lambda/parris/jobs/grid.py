@@ -13,7 +13,7 @@ from .config import canonical, read_fields
 from .fields import Amount, Choice, Field, Text, Whole
 from .files import decode, read_object
 from .parameters import environment_name, read_parameters
-from .points import MAX, MIN, Axis, Grid, read_range
+from .points import MAX, MEDIAN, MIN, Axis, Grid, read_range
 
 MAX_TRIALS = 100_000
 MAX_PARALLEL = 100
@@ -32,6 +32,7 @@ FIELDS: Mapping[str, Field] = {
         pattern=f"[ -~]{{1,{MAX_METRIC_NAME}}}", allowed="the name of a metric (docs/metrics.md)"
     ),
     "goal": Choice(values=(MAX, MIN), default=MAX),
+    "stop-early": Choice(values=(MEDIAN,), default=""),
 }
 """What a grid may have beside its ``parameters`` or its ``points``."""
 
@@ -63,9 +64,15 @@ def read_grid(given: object, source: str) -> Grid:
         cost_limit_usd=read["cost-limit"],
         metric=read["metric"],
         goal=read["goal"],
+        stop_early=read["stop-early"],
     )
     problems += [] if problems else _problems_of_size(grid)
-    if "goal" in values and "metric" not in values:
+    if grid.stop_early and "metric" not in values:
+        problems.append(
+            "stop-early: trials are compared by a metric, and none is named; add such as "
+            '"metric": "accuracy", "goal": "max"'
+        )
+    elif "goal" in values and "metric" not in values:
         problems.append("goal: it says which value of a metric is best; name the metric too")
     if problems:
         raise InvalidConfig(source, problems)

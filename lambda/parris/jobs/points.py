@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 MAX, MIN = "max", "min"
+MEDIAN = "median"
+"""The rule by which trials are stopped early (`early.why_early`)."""
 
 Axis = Sequence[str] | range
 
@@ -32,6 +34,13 @@ class Grid:
     metric: str
     """By which the best trial is found; "" for none."""
     goal: str
+    stop_early: str = ""
+    """MEDIAN, or "" where every trial goes on to its own end."""
+
+    @property
+    def follows(self) -> str:
+        """The metric whose history the machines keep; "" for none."""
+        return self.metric if self.stop_early else ""
 
     @property
     def size(self) -> int:
@@ -77,6 +86,7 @@ class Grid:
             "cost-limit": limit,
             "metric": self.metric,
             "goal": self.goal,
+            "stop-early": self.stop_early,
         }
 
 
@@ -95,6 +105,7 @@ def read_stored(held: Mapping[str, Any]) -> Grid:
         cost_limit_usd=None if limit is None else Decimal(limit),
         metric=held["metric"],
         goal=held["goal"],
+        stop_early=held.get("stop-early", ""),
     )
 
 

@@ -23,7 +23,7 @@ from ..aws.ledger import Ledger
 from ..aws.stacks import UPDATABLE, change_stack, read_stack, stack_tags, start_stack
 from ..aws.storage import Storage
 from ..aws.topic import Notifier, tell_of_attempt
-from ..contract import EndedBy, State
+from ..contract import EndedBy, State, read_stop
 from ..errors import InvalidConfig, LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
 from ..events.request import LaunchRequest
 from ..events.router import refused_event
@@ -130,9 +130,9 @@ def _begin(
         configuring = pool.submit(storage.read_source, prefix, CONFIG_FILENAME)
         before = read_stack(cloudformation, record.stack_id) if record.stack_id else None
         receipt, text = reading.result().receipt, configuring.result().text
-    if isinstance(receipt.get("stop"), dict):  # as the machine itself reads it
-        reason = f"{record.reason}; it was asked to stop before it had another machine"
-        raise _OverError(State.STOPPED, reason, EndedBy.STOP)
+    if stop := read_stop(receipt):
+        reason = f"{record.reason}; before it had another machine it was {stop[0]}"
+        raise _OverError(State.STOPPED, reason, stop[1])
     tags = stack_tags(before or {})
     status = str((before or {}).get("StackStatus", "DELETE_COMPLETE"))
     stands = tags.get("parris:run-id") == record.run_id and status != "DELETE_COMPLETE"

@@ -16,7 +16,7 @@ from ..aws.results import Results
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..aws.trials import Trials
-from ..contract import State
+from ..contract import STOP_EARLY, State
 from ..events.request import Trial
 from ..events.router import GRID, is_trial, relaunch_event, trial_event
 from ..runs import messages_of_grids as messages
@@ -26,6 +26,7 @@ from ..runs.names import run_prefix
 from ..runs.record import RunRecord
 from ..runs.times import iso
 from ..runs.trials import Fate, fate_of, fits, reached, trials_to_begin, why_to_stop
+from .early import EarlyStops
 from .launches import Launches
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class GridReaper:
     storage: Results
     launches: Launches
     notifier: Notifier
+    early: EarlyStops
     now: datetime
     at_once: int = 8
 
@@ -68,6 +70,8 @@ class GridReaper:
             careful(problem, partial(_broken, problem))
         for known in found:
             careful(f"grid {known.name}", partial(self.look, known.job, known.grid_id))
+        for known in found:
+            careful(f"early stops of grid {known.name}", partial(self._stop_early, known, careful))
 
     def look(self, job: str, grid_id: str) -> dict[str, Any]:
         """Look at each trial of a grid that is under way, and begin what may begin."""
@@ -93,7 +97,7 @@ class GridReaper:
                 return to_micros(outcome.get("cost-usd") or 0)
             return real_micros(outcome, reserved)
 
-        return self.grids.settle(
+        grid = self.grids.settle(
             record.job,
             grid_id,
             number,
@@ -101,6 +105,9 @@ class GridReaper:
             cost,
             lambda grid: reached(grid, number, outcome),
         )
+        if grid is not None:
+            self.early.keep(grid, number, outcome)
+        return grid
 
     def advance(self, grid: GridRecord) -> None:
         """Begin as many trials as may begin; close the grid after its last one."""
@@ -143,7 +150,7 @@ class GridReaper:
             self._end_without_stack(run, grid.stop)
             self.grids.drop(grid, entry.number)
         elif fate is Fate.STOP and run is not None:
-            self._ask_to_stop(run)
+            self._ask_to_stop(run, {"by": "make stop"})
 
     def _settle(self, grid: GridRecord, entry: Entry, run: RunRecord | None) -> None:
         if run is not None and run.outcome is not None:
@@ -163,8 +170,15 @@ class GridReaper:
         reason = f"{why}; {run.reason}" if run.reason else why
         return self.ledger.hold(run, State.LAUNCH_FAILED, reason)
 
-    def _ask_to_stop(self, run: RunRecord) -> None:
-        stop = {"requested": iso(self.now), "by": "make stop"}
+    def _stop_early(self, grid: GridRecord, careful: Careful) -> None:
+        """Ask those trials to stop that the others have left behind."""
+        for run, why in self.early.of(grid):
+            log.info("trial %s is asked to stop early: %s", run.name, why)
+            asked = {"by": STOP_EARLY, "reason": why}
+            careful(f"early stop of {run.name}", partial(self._ask_to_stop, run, asked))
+
+    def _ask_to_stop(self, run: RunRecord, asked: Mapping[str, str]) -> None:
+        stop = {"requested": iso(self.now), **asked}
         self.storage.change_receipt(
             run_prefix(run.job, run.run_id),
             lambda held: held if "stop" in held else {**held, "stop": stop},
@@ -180,7 +194,12 @@ class GridReaper:
         """Ask the launch function for trials; of those that are lost a sweep asks again."""
 
         def start(number: int) -> None:
-            trial = Trial(grid_id=grid.grid_id, number=number, cost_limit_micros=grid.limit)
+            trial = Trial(
+                grid_id=grid.grid_id,
+                number=number,
+                cost_limit_micros=grid.limit,
+                follows=grid.grid.follows,
+            )
             self.launches.start(trial_event(grid.job, trial, grid.parameters_of(number)))
 
         with ThreadPoolExecutor(max_workers=self.at_once) as pool:

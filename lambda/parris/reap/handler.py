@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.clients import client
+from ..aws.histories import Histories
 from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.table import Table
@@ -20,6 +21,7 @@ from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
 from .bills import Bills
+from .early import EarlyStops
 from .grids import GridReaper
 from .launches import Launches
 from .money import Money
@@ -86,8 +88,9 @@ def make_reaper(
     now: datetime,
 ) -> Reaper:
     """Return one invocation of the reap function, with all that it consists of."""
+    early = EarlyStops(histories=Histories(ledger.table), now=now)
     grids = GridReaper(
-        ledger=ledger, storage=storage, launches=launches, notifier=notifier, now=now
+        ledger=ledger, storage=storage, launches=launches, notifier=notifier, early=early, now=now
     )
     bills = Bills(storage=storage, grace=settings.grace)
     recorder = Recorder(
@@ -143,7 +146,7 @@ def make_reaper(
         launches=launches,
         open_runs=open_runs,
         between=between,
-        under_way=UnderWay(storage=storage, ledger=ledger),
+        under_way=UnderWay(storage=storage, ledger=ledger, early=early),
         adoption=Adoption(ledger=ledger, storage=storage, now=now),
         settings=settings,
         now=now,

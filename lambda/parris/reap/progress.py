@@ -15,6 +15,7 @@ from ..runs.lifecycle import Machine
 from ..runs.metrics import Progress
 from ..runs.names import run_prefix
 from ..runs.record import RunRecord
+from .early import EarlyStops
 
 FRESH = timedelta(minutes=5)
 """How old a machine's word may be to count as a sign that its run goes on: it is renewed each
@@ -49,6 +50,7 @@ class UnderWay:
 
     storage: Results
     ledger: Ledger
+    early: EarlyStops
 
     def records(self) -> dict[str, RunRecord]:
         """Return the runs, by run id, whose machines may be under way."""
@@ -78,7 +80,8 @@ class UnderWay:
         return Said(record=record, folder=folder, progress=found[0], stored=found[1])
 
     def note(self, said: Said) -> None:
-        """Note in the ledger what is new of it."""
+        """Note in the ledger what is new of it, and what its grid compares by."""
         record, metrics = said.record, said.progress.metrics
+        self.early.hear(record, said.progress)
         if record.folder != said.folder or list(record.metrics.items()) != list(metrics.items()):
             self.ledger.note_progress(record, said.folder, metrics)

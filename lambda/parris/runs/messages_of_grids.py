@@ -13,6 +13,8 @@ from .trials import states_line
 
 def grid_started(grid: GridRecord) -> Notice:
     limit = _usd(grid.limit) if grid.limit is not None else "none; each trial has its own"
+    rule = grid.grid.stop_early
+    early = [f"stop-early  {rule} of {grid.grid.metric}, goal {grid.grid.goal}"] if rule else []
     return Notice(
         event="grid-started",
         job=grid.job,
@@ -23,6 +25,7 @@ def grid_started(grid: GridRecord) -> Notice:
             f"trials      {grid.grid.count}, {grid.grid.max_parallel} at once",
             f"parameters  {', '.join(grid.grid.names)}",
             f"cost-limit  {limit}",
+            *early,
             "",
             f"Look closer: make status GRID={grid.grid_id}",
             f"End it early: make stop GRID={grid.grid_id}",
@@ -82,6 +85,7 @@ def grid_facts(grid: GridRecord) -> dict[str, Any]:
         "not-begun": grid.grid.count - grid.over - len(grid.running),
         "metric": grid.grid.metric or None,
         "goal": grid.grid.goal if grid.grid.metric else None,
+        "stop-early": grid.grid.stop_early or None,
         "best": best,
         "spent-usd": f"{grid.spent / MICROS:.4f}",
         "reserved-usd": f"{(grid.committed - grid.spent) / MICROS:.4f}",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..contract import Metric, newest_metrics, read_metric
+from .history import History, read_history
 
 MAX_BYTES = 65_536
 """Of a machine's metrics.json."""
@@ -30,6 +31,8 @@ class Progress:
     metrics: Mapping[str, Metric]
     over: bool
     """Whether its run has ended."""
+    history: History | None = None
+    """How the metric went that its grid goes by; None if its receipt names none."""
 
 
 def read_progress(body: bytes) -> Progress | None:
@@ -40,7 +43,11 @@ def read_progress(body: bytes) -> Progress | None:
         return None
     if not isinstance(given, dict):
         return None
-    return Progress(metrics=read_metrics(given.get("metrics")), over=given.get("over") is not False)
+    return Progress(
+        metrics=read_metrics(given.get("metrics")),
+        over=given.get("over") is not False,
+        history=read_history(given.get("history")),
+    )
 
 
 def read_metrics(given: object) -> dict[str, Metric]:

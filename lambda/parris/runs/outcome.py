@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..contract import MACHINE_ENDS, MACHINE_STATES, OUTCOME_STATES
+from .history import read_history
 from .metrics import read_metrics, read_usage
 from .times import read_time
 
@@ -124,7 +125,11 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
     "warnings": _is_texts,
     "parris-version": _text_or_null,
 }
-_READ: Mapping[str, Callable[[object], object]] = {"metrics": read_metrics, "usage": read_usage}
+_READ: Mapping[str, Callable[[object], object]] = {
+    "metrics": read_metrics,
+    "usage": read_usage,
+    "history": lambda given: history.stored if (history := read_history(given)) else [],
+}
 """Keys of which what is not sound is left out: nothing hangs on them."""
 _KEYS_OF_FUNCTIONS: Mapping[str, Callable[[object], bool]] = {
     "schema": _is_count,

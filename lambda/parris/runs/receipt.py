@@ -60,6 +60,8 @@ def receipt(plan: RunPlan) -> Receipt:
         known["container"] = plan.config.container
     if plan.reserved_usd is not None:
         known["reserved-usd"] = f"{plan.reserved_usd:f}"
+    if plan.request.trial and plan.request.trial.follows:
+        known["history"] = plan.request.trial.follows
     if plan.git:
         known["git"] = plan.git
     if plan.rerun_of:

@@ -105,6 +105,21 @@ def test_a_stop_that_does_not_say_by_whom_is_obeyed(watched: Machine, stop: obje
     assert watched.run("sleep 60", seconds=30)["reason"] == "stopped on request"
 
 
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("its best acc is 0.1\x1b[31m", "its best acc is 0.1[31m"),
+        ("x" * 10_000, "x" * 500),
+        (7, "its grid does not say why"),
+    ],
+)
+def test_a_grid_that_stops_its_run_early_says_why(watched: Machine, why: object, said: str) -> None:
+    watched.receipt["stop"] = {"by": "stop-early", "reason": why}
+    outcome = watched.run("sleep 60", seconds=30)
+    assert (outcome["state"], outcome["ended-by"]) == ("stopped", "early")
+    assert outcome["reason"] == f"stopped early: {said}"
+
+
 def test_a_stop_that_comes_after_the_trainers_end_changes_nothing(watched: Machine) -> None:
     watched.break_aws({"match": "/output", "sleep": 1.5})
     process = begin(watched, "echo a > $PARRIS_OUTPUT_DIR/a; echo ready")

@@ -38,7 +38,7 @@ def test_a_machine_says_how_its_run_goes(machine: Machine) -> None:
     eventually(lambda: last(machine).get("metrics") and last(machine)["usage"])
     told = last(machine)
     assert told["metrics"] == {"epoch": 3, "loss": "nan"}
-    assert (told["attempt"], told["over"]) == (2, False)
+    assert (told["attempt"], told["over"], "history" in told) == (2, False, False)
     assert told["usage"]["gpu0-percent"] == 80
     assert told["usage"]["gpu0-memory-percent"] == 50
     (machine.home / "source/end").touch()
@@ -54,6 +54,27 @@ def test_a_machine_says_how_its_run_goes(machine: Machine) -> None:
     assert outcome["bytes-stored"] == sum(
         len(machine.stored(name) or b"") for name in ("output/metrics.jsonl", "log.txt")
     )
+    body = json.dumps(outcome).encode()
+    assert read_outcome(body, "digits", "r1", by_machine=True)[0] == outcome
+
+
+def test_a_machine_says_how_the_metric_went_that_its_grid_goes_by(machine: Machine) -> None:
+    machine.patience |= OFTEN
+    machine.receipt |= {"sync-interval-seconds": 0.3, "history": "acc"}
+    machine.script(
+        """for epoch in 1 2 3; do echo "{\\"epoch\\": $epoch, \\"acc\\": 0.$epoch, \\"b\\": 1}"
+           done >$PARRIS_OUTPUT_DIR/metrics.jsonl
+           until [[ -e end ]]; do sleep 0.1; done
+           echo '{"epoch": 4, "acc": NaN}' >>$PARRIS_OUTPUT_DIR/metrics.jsonl"""
+    )
+    process = machine.start()
+    eventually(lambda: last(machine).get("history"))
+    told = [[1, 0.1, 0.1, 0.1], [2, 0.15, 0.1, 0.2], [3, 0.2, 0.1, 0.3]]
+    assert last(machine)["history"] == told
+    (machine.home / "source/end").touch()
+    process.wait(60)
+    outcome = machine.outcome()
+    assert outcome["history"] == [*told, [4, 0.2, 0.1, 0.3]]
     body = json.dumps(outcome).encode()
     assert read_outcome(body, "digits", "r1", by_machine=True)[0] == outcome
 

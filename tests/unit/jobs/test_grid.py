@@ -35,6 +35,16 @@ def test_a_grid_has_each_combination_once_the_last_parameter_changing_fastest() 
     assert list(read[0]) == ["lr", "seed"]
 
 
+def test_a_grid_that_stops_early_follows_its_metric_and_one_of_an_older_version_none() -> None:
+    spec = {**SPEC, "metric": "accuracy", "stop-early": "median"}
+    grid = read_grid(spec, "grid")
+    assert (grid.stop_early, grid.goal, grid.follows) == ("median", "max", "accuracy")
+    assert read_stored(json.loads(json.dumps(grid.stored))) == grid
+    older = {key: value for key, value in grid.stored.items() if key != "stop-early"}
+    assert read_stored(older).follows == ""
+    assert read_grid({**SPEC, "metric": "accuracy"}, "grid").follows == ""
+
+
 def test_what_a_grid_does_not_say_has_a_default() -> None:
     grid = read_grid(json.dumps(SPEC).encode(), "grid")
     assert (grid.max_parallel, grid.cost_limit_usd, grid.metric, grid.goal) == (4, None, "", "max")
@@ -47,6 +57,11 @@ def test_a_grid_is_read_again_from_what_the_ledger_holds(trials: Any) -> None:
     grid = read_grid(spec, "grid")
     assert read_stored(json.loads(json.dumps(grid.stored))) == grid
     assert str(grid.cost_limit_usd) == "2.5"
+
+
+def test_one_fault_of_a_grid_that_stops_early_is_told_once() -> None:
+    for keys in ({"goal": "min"}, {}, {"metric": "a", "goal": "up"}):
+        assert "has 1 problem\n" in refusal({**SPEC, "stop-early": "median", **keys})
 
 
 @given(size=st.integers(1, 3000), share=st.floats(0, 1), seed=st.text(max_size=8))
@@ -93,6 +108,13 @@ def test_points_are_taken_as_they_are() -> None:
         ({**SPEC, "cost-limit": -1}, "cost-limit: -1 is not an amount of US dollars"),
         ({**SPEC, "goal": "max"}, "goal: it says which value of a metric is best"),
         ({**SPEC, "goal": "up", "metric": "a"}, 'goal: "up" is not one of max, min'),
+        ({**SPEC, "stop-early": "median"}, "stop-early: trials are compared by a metric, and none"),
+        (
+            {**SPEC, "stop-early": "mean", "metric": "a"},
+            'stop-early: "mean" is not one of median',
+        ),
+        ({**SPEC, "stop-early": True, "metric": "a"}, "stop-early: true is not one of median"),
+        ({**SPEC, "stop-early": None, "metric": "a"}, "stop-early: null is not one of median"),
         ({**SPEC, "costlimit": 1}, "costlimit: not a key of this file; did you mean cost-limit?"),
         ({"points": [{"lr": [1]}]}, "points[1]: lr: not a string"),
         (

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from parris.contract import EndedBy, State
+from parris.contract import EndedBy, State, read_stop
 
 from .aws import Aws
 from .limits import CONTROL_SECONDS, LAST_READ_SECONDS, SPOT_SECONDS
@@ -92,15 +92,13 @@ class Control:
         with self._lock:
             if self._over.is_set():
                 return
-            deadline, stop = self.deadline, receipt.get("stop")
+            deadline, stop = self.deadline, read_stop(receipt)
             with contextlib.suppress(KeyError, ValueError, AttributeError):
                 deadline = parse_iso(receipt["deadline"])
             if deadline != self.deadline:
                 self._move(deadline)
-            if isinstance(stop, dict):
-                by = stop.get("by")
-                how = f"by {by}" if by and isinstance(by, str) else "on request"
-                self._end_run(Ending(State.STOPPED, f"stopped {how}", EndedBy.STOP))
+            if stop:
+                self._end_run(Ending(State.STOPPED, *stop))
 
     def _move(self, deadline: float) -> None:
         """Arm the machine's timer anew, and only then let the stop time follow.

@@ -6,8 +6,11 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Optional
 
 from parris.contract import Metric, newest_metrics, read_metric
+
+from .history import History
 
 NAME = "metrics.jsonl"
 MAX_READ = 4 << 20
@@ -25,11 +28,19 @@ class Metrics:
 
     Attributes:
         values: the last value of each key, the one that was written last at the end.
+        history: how one of them went, as far as it was read; None if nobody asks.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, follows: object = None) -> None:
+        """Begin.
+
+        Args:
+            follows: the metric whose history is kept, if it is one's name.
+        """
         self._path = path
         self.values: dict[str, Metric] = {}
+        named = isinstance(follows, str) and follows
+        self.history: Optional[History] = History(str(follows)) if named else None
         self._inode, self._offset = -1, 0
         self._rest = b""  # of a line whose end has yet to be written
         self._in_line = False  # what comes first is the end of a line that is left out
@@ -60,6 +71,7 @@ class Metrics:
     def _read(self, file: int, about: os.stat_result) -> None:
         if about.st_ino != self._inode or about.st_size < self._offset:
             self._inode, self._offset, self._rest, self._in_line = about.st_ino, 0, b"", False
+            self.history = self.history and History(self.history.metric)
         if about.st_size - self._offset > MAX_READ:
             self._offset, self._rest, self._in_line = about.st_size - MAX_READ, b"", True
         while self._offset < about.st_size:
@@ -82,9 +94,11 @@ class Metrics:
             return
         if not isinstance(given, dict):
             return
-        for name, value in given.items():
-            metric = None if name == TIME else read_metric(name, value)
-            if metric:
-                self.values.pop(metric[0], None)  # what is written last stands last
-                self.values[metric[0]] = metric[1]
+        read = (read_metric(name, value) for name, value in given.items() if name != TIME)
+        row = dict(metric for metric in read if metric)
+        for name, value in row.items():
+            self.values.pop(name, None)  # what is written last stands last
+            self.values[name] = value
         self.values = newest_metrics(self.values)
+        if self.history is not None:
+            self.history.take(row)

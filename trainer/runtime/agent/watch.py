@@ -68,7 +68,7 @@ class Watch:
         known = interval if isinstance(interval, (int, float)) else SAMPLE_SECONDS
         often = LOOK_SECONDS if self._idle else max(known, LOOK_SECONDS)
         self._pause = min(often, SAMPLE_SECONDS)
-        self._metrics = Metrics(home / "output" / NAME)
+        self._metrics = Metrics(home / "output" / NAME, receipt.get("history"))
         self._samples, self._nvidia = Samples(home), Nvidia()
         self._usage: Optional[Usage] = None
         self._last: Sample = {}
@@ -96,7 +96,7 @@ class Watch:
     def outcome(self) -> dict[str, Any]:
         """Return what the run's outcome has of it."""
         usage = self._usage.summary() if self._usage else {}
-        return {"metrics": newest_metrics(self._metrics.values), "usage": usage}
+        return {"metrics": newest_metrics(self._metrics.values), "usage": usage, **self._history()}
 
     def _keep(self) -> None:
         looks: list[list[Gpu]] = []
@@ -123,10 +123,15 @@ class Watch:
             self._sampled, self._last = time.monotonic(), self._usage.sample(gpus)
             self._samples.add({"time": iso(time.time()), **self._last})
 
+    def _history(self) -> dict[str, Any]:
+        history = self._metrics.history
+        return {"history": history.points()} if history else {}
+
     def _write(self) -> None:
         """Write metrics.json if there is news, and once a minute as a sign that the run goes on."""
         over = self._over.is_set()
         content = {"metrics": self._metrics.values, "usage": self._last, "over": over}
+        content |= self._history()
         if content == self._content and time.monotonic() - self._written < SAMPLE_SECONDS:
             return
         self._content, self._written = content, time.monotonic()
