@@ -27,6 +27,14 @@ score=$((PARRIS_PARAM_X * 10 - PARRIS_PARAM_Y))
 echo "{\\"step\\": 1, \\"score\\": ${score}}" >> "${PARRIS_OUTPUT_DIR}/metrics.jsonl"
 test "${PARRIS_PARAM_X}" != 3 || test "${PARRIS_PARAM_Y}" != 1
 """
+FALLS_BEHIND = """#!/bin/bash
+for step in 1 2 3 4; do
+  echo "{\\"step\\": ${step}, \\"score\\": ${PARRIS_PARAM_X}}"
+done > "${PARRIS_OUTPUT_DIR}/metrics.jsonl"
+test "${PARRIS_PARAM_X}" -ge 4 || sleep 500
+"""
+"""Of six trials with x from 1 to 6 the first three go on until they are stopped: the others' median
+is 4, and 3 of whoever is better."""
 GRID = {
     **{"parameters": {"x": "1..4", "y": "1..3"}, "max-parallel": 8, "cost-limit": 25},
     **{"metric": "score", "goal": "max"},
@@ -76,7 +84,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
                         "time-limit": 10,
                     },
                     TRAINER,
-                )
+                ),
+                "behind": (
+                    {
+                        "parameters": {"x": 0},
+                        "sync-interval-seconds": 5,
+                        "termination-method": "at-fixed-time",
+                        "time-limit": 10,
+                    },
+                    FALLS_BEHIND,
+                ),
             },
         )
         with deployed_clone(tmp_path_factory) as made:
@@ -222,3 +239,36 @@ def test_a_grid_is_started_followed_and_stopped_from_the_command_line(clone: Clo
     stands = json.loads(clone.make("status", "LOCAL=1", "GRID=last", "JSON=1").stdout)
     assert (stands["is-over"], stands["reason"]) == (True, "it was stopped")
     assert stands["not-begun"] >= 5
+
+
+@pytest.mark.timeout(900)
+def test_trials_that_fall_behind_are_stopped_early_and_say_why(clone: Clone) -> None:
+    clone.make(
+        *("grid", "LOCAL=1", "JOB=behind", "PARAMETERS=x=1..6", "MAX_PARALLEL=6", "UPLOAD=0"),
+        *("BEST=score", "STOP_EARLY=median"),
+    )
+    [grid] = [one for one in Trials(table(clone)).newest(10)[0] if one.job == "behind"]
+    begun = time.monotonic()
+    while grid.is_open:
+        assert time.monotonic() < begun + SECONDS, grid
+        clone.client("lambda").invoke(FunctionName=clone.outputs["reap_function"], Payload=b"{}")
+        time.sleep(5)
+        grid = Trials(table(clone)).read(grid.job, grid.grid_id) or grid
+    assert grid.ended == {"succeeded": 3, "stopped": 3}
+    assert grid.best is not None
+    assert (grid.best.number, grid.best.value) == (6, 6)
+    shown = clone.make("status", "LOCAL=1", f"GRID={grid.grid_id}").stdout
+    assert "trials  6: 3 succeeded, 3 stopped, 0 under way, 0 not begun" in shown
+    assert "  early   3 trials stopped" in shown
+    assert (
+        "trial 3 was stopped early: its best score by step 4 is 3, worse than 4, the median of "
+        "the running averages of 5 other trials there" in shown
+    )
+    for number in (1, 2, 3):
+        key = f"runs/behind/{grid.run_id(number)}/outcome.json"
+        stored = clone.client("s3").get_object(Bucket=clone.outputs["results_bucket"], Key=key)
+        outcome = json.loads(stored["Body"].read())
+        assert (outcome["state"], outcome["ended-by"]) == ("stopped", "early")
+        assert [point[:2] for point in outcome["history"]] == [[s, number] for s in (1, 2, 3, 4)]
+        told = clone.read("behind", grid.run_id(number), "output/metrics.jsonl") or b""
+        assert len(told.splitlines()) == 4  # its results were stored first
