@@ -88,6 +88,21 @@ def test_a_grid_of_40_is_whole_while_its_functions_overlap(seed: int) -> None:
     assert sim.record().ended == {"succeeded": 40}
 
 
+def test_a_trial_starts_once_and_only_where_there_is_a_place_and_no_stop() -> None:
+    sim = Sim(spec(4, **{"max-parallel": 2}), seed=1)
+    grids, first = Trials(sim.steady), sim.record()
+    assert grids.start(first, range(1, 2), "one", NOW)[0]
+    assert grids.start(first, range(1, 2), "one", NOW)[0]  # its answer was lost: it comes again
+    assert not grids.start(first, range(1, 2), "another", NOW)[0]
+    assert (sim.record().running[1].by, sim.record().next) == ("one", 2)
+    assert not grids.start(sim.record(), range(2, 4), "one", NOW)[0]  # there are two places
+    assert grids.start(sim.record(), range(2, 3), "one", NOW)[0]
+    grids.drop(sim.record(), 1)
+    grids.stop(first.job, first.grid_id, "by hand", by_hand=True)
+    assert not grids.start(sim.record(), range(3, 4), "one", NOW)[0]
+    assert sim.record().running.keys() == {2}
+
+
 @pytest.mark.parametrize("waits", [ROOM, MONEY])
 def test_launches_that_failed_before_a_trial_waited_do_not_count(waits: str) -> None:
     sim = Sim(spec(1), seed=1)
