@@ -19,7 +19,7 @@ from parris.jobs.points import Grid
 from scripts.cli.arguments import parse
 from scripts.cli.console import Refused
 from scripts.commands.launch import invoke, refuse_unknown
-from scripts.deployment import grids
+from scripts.deployment import show_grid
 from scripts.deployment.outputs import read_deployment
 from scripts.jobs import stale
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     answer = invoke(deployment, event)
     if "grid" not in answer:  # this event has launched a run before
         raise Refused(f"--event-id {options.event_id}: run {answer['run-id']} was launched with it")
-    return grids.send_off(deployment, answer, wait=options.wait, as_json=options.json)
+    return show_grid.send_off(deployment, answer, wait=options.wait, as_json=options.json)
 
 
 def _wanted(options: Namespace) -> dict[str, Any] | bool:

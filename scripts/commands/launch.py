@@ -64,9 +64,9 @@ def send(deployment: Deployment, event: dict[str, Any], options: Namespace) -> i
     """Send an event that launches, show what came of it, and follow it with --wait."""
     answer = invoke(deployment, event)
     if "grid" in answer:  # the job has a grid.json
-        from scripts.deployment import grids
+        from scripts.deployment import show_grid
 
-        return grids.send_off(deployment, answer, wait=options.wait, as_json=options.json)
+        return show_grid.send_off(deployment, answer, wait=options.wait, as_json=options.json)
     show(answer)
     status, ended = 0, dict[str, Any]()
     if options.wait:

@@ -21,7 +21,7 @@ from scripts.cli.plain_text import one_line
 from scripts.cli.verb import MAX_COUNT
 from scripts.cli.which_cloud import hint
 from scripts.cli.words import ago, counted
-from scripts.deployment import grids, ranking
+from scripts.deployment import grids, ranking, show_grid
 from scripts.deployment.machines import find_machine
 from scripts.deployment.newest import Wanted, read_newest
 from scripts.deployment.objects import described, list_files
@@ -96,7 +96,7 @@ def _show_grid(deployment: Deployment, options: Namespace) -> int:
     if options.json:
         console.print_json(grids.plain(deployment, grid))
     else:
-        grids.show(deployment, grid, options.count)
+        show_grid.show(deployment, grid, options.count)
     return 0
 
 

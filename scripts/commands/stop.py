@@ -13,7 +13,7 @@ from scripts.cli import console
 from scripts.cli.arguments import parse
 from scripts.cli.console import RUN_FAILED, Refused
 from scripts.cli.which_cloud import hint
-from scripts.deployment import grids
+from scripts.deployment import grids, show_grid
 from scripts.deployment.follow import follow
 from scripts.deployment.outputs import Deployment, read_deployment
 from scripts.deployment.runs import Run, change_receipt, find_run
@@ -68,7 +68,7 @@ def _stop_grid(deployment: Deployment, options: Namespace) -> int:
     )
     if options.wait:
         for now_is in grids.follow(deployment, grid):
-            print(grids.line_of(now_is), flush=True)
+            print(show_grid.line_of(now_is), flush=True)
     if options.json:
         console.print_json(answer)
     return 0

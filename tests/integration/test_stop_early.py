@@ -20,7 +20,7 @@ from parris.events.router import stop_grid_event
 from parris.reap.grids import GridReaper
 from parris.runs.month import MICROS
 from parris.runs.names import trial_run_id
-from scripts.deployment import grids
+from scripts.deployment import grids, show_grid
 from tests.faults.injector import Call, Death, Injector
 from tests.grid_world import GridWorld
 from tests.reap_world import machine_event
@@ -143,7 +143,7 @@ def test_the_bad_third_ends_early_the_best_is_the_same_and_dollars_are_saved(
         key = f"runs/default/{runs[1].run_id}/outcome.json"
         stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
         monkeypatch.setattr(grids, "ledger_of", lambda _: world.ledger)
-        grids.show(None, grid, 20)  # type: ignore[arg-type] # the ledger is all that it asks for
+        show_grid.show(None, grid, 20)  # type: ignore[arg-type] # the ledger is all that it asks for
         plain = grids.plain(None, grid)  # type: ignore[arg-type]
         [told] = world.topic.heard("grid-ended")
     assert grid.ended == {"succeeded": 8, "stopped": 4}
@@ -175,7 +175,7 @@ def test_the_bad_third_ends_early_the_best_is_the_same_and_dollars_are_saved(
 def test_a_command_that_waits_ends_well_though_a_trial_was_stopped_early(
     monkeypatch: pytest.MonkeyPatch, ended_by: str, rows: int, status: int
 ) -> None:
-    monkeypatch.setattr(grids, "MOST_ROWS", rows)
+    monkeypatch.setattr(show_grid, "MOST_ROWS", rows)
     with mock_aws():
         world = Training(**{"parameters": {"seed": "1..2"}})
         grid = world.grid()
@@ -184,7 +184,7 @@ def test_a_command_that_waits_ends_well_though_a_trial_was_stopped_early(
         monkeypatch.setattr(grids, "ledger_of", lambda _: world.ledger)
         answer = {"grid": grid.grid_id, "job": "default", "duplicate": True}
         deployment: Any = None
-        ends_with = grids.send_off(deployment, answer, wait=True, as_json=False)
+        ends_with = show_grid.send_off(deployment, answer, wait=True, as_json=False)
     assert bool(ends_with) == bool(status)
 
 
