@@ -150,14 +150,13 @@ def _follow_to_the_end(
     deployment: Deployment, job: str, grid_id: str
 ) -> tuple[int, dict[str, Any]]:
     """Print how a grid goes until it is over; return the exit status and how it stands then."""
-    grid = find_grid(deployment, job, grid_id)
     try:
-        for now_is in follow(deployment, grid):
-            grid = now_is
-            print(line_of(grid), flush=True)
+        for now_is in follow(deployment, find_grid(deployment, job, grid_id)):
+            print(line_of(now_is), flush=True)
     except KeyboardInterrupt:
         print(hint(f"\nthe grid goes on; make status GRID={grid_id}"), file=sys.stderr)
         return 130, {}
+    grid = find_grid(deployment, job, grid_id)  # closed by now, which its last line does not tell
     show(deployment, grid, 10)
     stands = plain(deployment, grid)
     return (0 if _is_done(grid, stands["stopped-early"]) else RUN_FAILED), stands

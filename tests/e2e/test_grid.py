@@ -220,6 +220,7 @@ def test_a_grid_is_started_followed_and_stopped_from_the_command_line(clone: Clo
     ).stdout
     assert "trials  2, 2 at once, $5.0 at most" in said
     assert "2 of 2 trials: 2 succeeded, 0 under way, best score=17 (trial 2)" in said
+    assert " is over, begun " in said
     longer = next(line for line in said.splitlines() if "PARAMETERS=" in line)
     assert longer.endswith(" does so with the job's own y=0; all trials had y=3")
     typed = shlex.split(longer.partition(" does ")[0])
