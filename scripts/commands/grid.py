@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import uuid
@@ -13,7 +12,7 @@ from typing import Any
 
 from parris.errors import InvalidConfig
 from parris.events.request import DEFAULT_JOB
-from parris.jobs.files import GRID_FILENAME
+from parris.jobs.files import GRID_FILENAME, decode, read_object
 from parris.jobs.grid import read_grid
 from parris.jobs.points import Grid
 from scripts.cli.arguments import parse
@@ -88,13 +87,14 @@ def _values(text: str) -> list[str] | str:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
+    """Return what is in a file, read as a job's grid.json is."""
     try:
-        grid: dict[str, Any] = json.loads(path.read_bytes())
-        _read(grid, str(path))
+        grid = read_object(decode(path.read_bytes(), str(path)), str(path))
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise Refused(f"{path}: not JSON: {error}") from error
+    except InvalidConfig as error:
+        raise Refused(str(error)) from error
+    _read(grid, str(path))
     return grid
 
 

@@ -44,7 +44,13 @@ def test_a_file_is_changed_by_what_is_said_beside_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [("{", "not JSON"), ('{"points": []}', "points: [] is not a list"), (None, "No such file")],
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"random": 2, "random": 3}', "random"),
+        ('{"points": []}', "points: [] is not a list"),
+        (None, "No such file"),
+    ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, body: str | None, said: str) -> None:
     file = tmp_path / "grid.json"
