@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,6 +22,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What the machine of a trial under way has said."""
+
+    record: RunRecord
+    over: bool
+    history: History
+
+
+@dataclass(frozen=True, kw_only=True)
 class EarlyStops:
     """What the trials of grids have told: in this sweep those under way, at their end the others.
 
@@ -30,13 +39,15 @@ class EarlyStops:
 
     histories: Histories
     now: datetime
-    heard: dict[str, tuple[RunRecord, Progress]] = field(default_factory=dict)
-    """Of the trials under way, by the names of their runs."""
+    heard: dict[tuple[str, str], dict[int, Heard]] = field(default_factory=dict)
+    """Of the trials under way: by job and grid id, then by number."""
 
     def hear(self, record: RunRecord, progress: Progress) -> None:
         """Take what the machine of a run under way has said, as EC2 and the ledger name it."""
         if record.trial is not None and progress.history is not None:
-            self.heard[record.name] = record, progress
+            grid_id, number = record.trial
+            heard = Heard(record=record, over=progress.over, history=progress.history)
+            self.heard.setdefault((record.job, grid_id), {})[number] = heard
 
     def keep(self, grid: GridRecord, number: int, outcome: Outcome) -> None:
         """Keep what a trial that is over had, for those that come after it."""
@@ -46,34 +57,16 @@ class EarlyStops:
 
     def of(self, grid: GridRecord) -> Sequence[tuple[RunRecord, str]]:
         """Return the trials under way that are to be stopped early, and why each."""
-        if not grid.grid.stop_early or grid.by_hand:
+        heard = self.heard.get((grid.job, grid.grid_id))
+        if not heard or not grid.grid.stop_early or grid.by_hand:
             return []
-        heard = [one for one in self.heard.values() if _is_of(grid, one[0])]
-        if not heard:
-            return []
-        known = self._over(grid) | {
-            record.trial[1]: progress.history
-            for record, progress in heard
-            if record.trial is not None and progress.history is not None
-        }
-        return [
-            (record, why)
-            for record, progress in heard
-            if not progress.over and (why := _why(grid, record, known))
-        ]
-
-    def _over(self, grid: GridRecord) -> dict[int, History]:
-        found, problems = self.histories.read(grid)
+        known, problems = self.histories.read(grid)
         for problem in problems:
             log.warning("grid %s compares without what nobody can read: %s", grid.name, problem)
-        return found
-
-
-def _is_of(grid: GridRecord, record: RunRecord) -> bool:
-    return record.trial is not None and (record.job, record.trial[0]) == (grid.job, grid.grid_id)
-
-
-def _why(grid: GridRecord, record: RunRecord, known: Mapping[int, History]) -> str:
-    number = record.trial[1] if record.trial else 0
-    others = [history for one, history in known.items() if one != number]
-    return why_early(grid.grid, known[number], others)
+        known |= {number: one.history for number, one in heard.items()}
+        stopped = []
+        for number, one in heard.items():
+            others = [history for other, history in known.items() if other != number]
+            if not one.over and (why := why_early(grid.grid, one.history, others)):
+                stopped.append((one.record, why))
+        return stopped

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..contract import MAX_HISTORY, MAX_STEP
 
@@ -53,8 +53,7 @@ def read_history(given: object) -> History | None:
             return None
         if points and one[0] <= points[-1].step:
             return None
-        values = one[1:]
-        if values != [None] * len(values) and not all(map(_is_number, values)):
+        if not _is_nothing(one[1:]) and not _is_sound(*one[1:]):
             return None
         points.append(Point(*one))
     return History(points)
@@ -62,6 +61,15 @@ def read_history(given: object) -> History | None:
 
 def _is_step(value: object) -> bool:
     return _is_number(value) and abs(value) < MAX_STEP  # type: ignore[arg-type] # it is a number
+
+
+def _is_nothing(values: list[object]) -> bool:
+    return values == [None] * len(values)
+
+
+def _is_sound(mean: Any, least: Any, greatest: Any) -> bool:
+    """Return whether they can be of the same values: no machine's mean beats its own best."""
+    return all(map(_is_number, (mean, least, greatest))) and least <= mean <= greatest
 
 
 def _is_number(value: object) -> bool:
