@@ -90,7 +90,7 @@ def _own_values(
         return {}
     spelled = {environment_name(name): value for name, value in own.items()}
     values = {name: spelled.get(environment_name(name)) for name in given}
-    return {name: own for name, own in values.items() if own is not None and own != given[name]}
+    return {name: value for name, value in values.items() if value not in (None, given[name])}
 
 
 def _quoted_pair(pair: tuple[str, str]) -> str:

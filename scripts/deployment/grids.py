@@ -106,7 +106,7 @@ def early_stops(trials: Sequence[RunRecord]) -> dict[str, Any] | None:
 
 def is_early(run: RunRecord) -> bool:
     """Return whether its grid has stopped a trial because it fell behind."""
-    return (run.outcome or {}).get("ended-by") == EndedBy.EARLY
+    return run.state == State.STOPPED and (run.outcome or {}).get("ended-by") == EndedBy.EARLY
 
 
 def cost_of(run: RunRecord) -> float | None:
@@ -155,11 +155,16 @@ def stop(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
     return answer
 
 
+def read_again(deployment: Deployment, grid: GridRecord) -> GridRecord:
+    """Return a grid as it is now: a list of grids, which is an index of the ledger, may lag."""
+    return Trials(ledger_of(deployment).table).read(grid.job, grid.grid_id) or grid
+
+
 def follow(deployment: Deployment, grid: GridRecord) -> Iterator[GridRecord]:
     """Yield how a grid stands whenever that has changed, until it is over."""
-    trials, last = Trials(ledger_of(deployment).table), ""
+    last = ""
     while True:
-        now_is = trials.read(grid.job, grid.grid_id) or grid
+        now_is = read_again(deployment, grid)
         stands = str(grid_facts(now_is))
         if stands != last:
             yield now_is

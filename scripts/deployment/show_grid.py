@@ -28,6 +28,7 @@ from scripts.deployment.grids import (
     follow,
     is_early,
     plain,
+    read_again,
     trials_of,
     values_of,
 )
@@ -55,9 +56,9 @@ def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
         print(f"  early   {counted(stopped['trials'], 'trial')} stopped{about if saved else ''}")
     if trials:
         console.print_table(*_table(grid, trials[:count]))
-    for run in trials[:count]:
-        if run.trial and is_early(run):
-            print(one_line(f"trial {run.trial[1]} was {(run.outcome or {}).get('reason')}"))
+    for run in [run for run in trials if is_early(run)][:count]:
+        number = run.trial and run.trial[1]
+        print(one_line(f"trial {number} was {(run.outcome or {}).get('reason')}"))
     if len(trials) > count:
         print(hint(f"{counted(len(trials) - count, 'more trial')}; COUNT={len(trials)} shows all"))
     for way in ways_to_repeat(deployment, grid):
@@ -150,13 +151,14 @@ def _follow_to_the_end(
     deployment: Deployment, job: str, grid_id: str
 ) -> tuple[int, dict[str, Any]]:
     """Print how a grid goes until it is over; return the exit status and how it stands then."""
+    grid = find_grid(deployment, job, grid_id)
     try:
-        for now_is in follow(deployment, find_grid(deployment, job, grid_id)):
+        for now_is in follow(deployment, grid):
             print(line_of(now_is), flush=True)
     except KeyboardInterrupt:
         print(hint(f"\nthe grid goes on; make status GRID={grid_id}"), file=sys.stderr)
         return 130, {}
-    grid = find_grid(deployment, job, grid_id)  # closed by now, which its last line does not tell
+    grid = read_again(deployment, grid)  # closed by now, which its last line does not tell
     show(deployment, grid, 10)
     stands = plain(deployment, grid)
     return (0 if _is_done(grid, stands["stopped-early"]) else RUN_FAILED), stands
@@ -169,6 +171,6 @@ def _is_done(grid: GridRecord, stopped: Mapping[str, Any] | None) -> bool:
         stopped: as `early_stops` has it.
     """
     early = stopped["trials"] if stopped else 0
-    if grid.grid.stop_early and grid.next > MOST_ROWS:  # nobody has read them one by one
+    if grid.grid.stop_early and grid.next > MOST_ROWS + 1:  # nobody has read them one by one
         early = grid.ended.get(State.STOPPED, 0)
     return grid.ended.get(State.SUCCEEDED, 0) + early == grid.grid.count

@@ -143,7 +143,7 @@ def test_the_bad_third_ends_early_the_best_is_the_same_and_dollars_are_saved(
         key = f"runs/default/{runs[1].run_id}/outcome.json"
         stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
         monkeypatch.setattr(grids, "ledger_of", lambda _: world.ledger)
-        show_grid.show(None, grid, 20)  # type: ignore[arg-type] # the ledger is all that it asks for
+        show_grid.show(None, grid, 5)  # type: ignore[arg-type] # the ledger is all that it asks for
         plain = grids.plain(None, grid)  # type: ignore[arg-type]
         [told] = world.topic.heard("grid-ended")
     assert grid.ended == {"succeeded": 8, "stopped": 4}
@@ -169,18 +169,25 @@ def test_the_bad_third_ends_early_the_best_is_the_same_and_dollars_are_saved(
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "rows", "status"),
-    [("early", 9, 0), ("stop", 9, 1), ("idle", 9, 1), ("early", 1, 0)],
+    ("state", "ended_by", "rows", "status"),
+    [
+        ("stopped", "early", 9, 0),
+        ("stopped", "stop", 9, 1),
+        ("stopped", "idle", 9, 1),
+        ("failed", "early", 9, 1),  # as only a machine that lies says
+        ("stopped", "stop", 2, 1),
+        ("stopped", "stop", 1, 0),  # of more trials than rows nobody reads who stopped one
+    ],
 )
 def test_a_command_that_waits_ends_well_though_a_trial_was_stopped_early(
-    monkeypatch: pytest.MonkeyPatch, ended_by: str, rows: int, status: int
+    monkeypatch: pytest.MonkeyPatch, state: str, ended_by: str, rows: int, status: int
 ) -> None:
     monkeypatch.setattr(show_grid, "MOST_ROWS", rows)
     with mock_aws():
         world = Training(**{"parameters": {"seed": "1..2"}})
         grid = world.grid()
         world.train(grid.run_id(1))
-        world.train(grid.run_id(2), "stopped", **{"ended-by": ended_by})
+        world.train(grid.run_id(2), state, **{"ended-by": ended_by})
         monkeypatch.setattr(grids, "ledger_of", lambda _: world.ledger)
         answer = {"grid": grid.grid_id, "job": "default", "duplicate": True}
         deployment: Any = None
