@@ -7,6 +7,7 @@ import json
 import runpy
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from itertools import count
 from pathlib import Path
@@ -229,6 +230,40 @@ def test_a_trial_that_finds_no_room_waits_for_it(
     assert said.count("trial 1 is not launched") == 1
     assert study.RETRY_SECONDS in world.pauses
     assert world.pauses[-1] == study.LOOK_SECONDS
+
+
+def test_while_one_waits_for_room_no_other_is_launched_and_the_one_once_a_minute(
+    world: Searched,
+) -> None:
+    launched, asked = world.launched, []
+    world.settings = {"max_concurrent_runs": 1}
+    world.launched = lambda event: asked.append(len(world.pauses)) or launched(event)
+    assert world.search("--trials", "6", "--parallel", "6") == 0
+    world.assert_each_trial_had_one_run()
+    assert max(Counter(asked).values()) == 2  # the one that has room, and the next one, which waits
+
+
+def test_a_parameter_that_is_of_another_kind_than_before_needs_another_file(
+    world: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.search("--trials", "1") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "choose", lambda trial: trial.suggest_categorical("lr", [0.1, 0.2]))
+        with pytest.raises(SystemExit, match=r"^error: .*; another file, as --study two\.db"):
+            world.search("--trials", "2")
+    assert world.search("--trials", "2") == 0
+    assert len(world.runs()) == 2
+
+
+@pytest.mark.parametrize("option", ["--trials", "--parallel"])
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5"])
+def test_a_count_is_a_whole_number_from_one(
+    world: Searched, option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        world.search(option, number)
+    assert caught.value.code == 2
+    assert f"argument {option}: invalid count value: '{number}'" in capsys.readouterr().err
 
 
 def test_what_is_refused_for_good_ends_the_search_until_it_is_mended(

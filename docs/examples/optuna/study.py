@@ -71,9 +71,13 @@ class Search:
                 self.look_at(trial)
             going, good = len(self.trials(RUNNING)), len(self.trials(COMPLETE))
             bad = sum(self.run_of(trial) is not None for trial in self.trials(FAIL))
-            if going < options.parallel and going + good + bad < options.trials:
+            room = going < options.parallel and not self.waiting
+            if room and going + good + bad < options.trials:
                 asked = self.study.ask()
-                choose(asked)
+                try:
+                    choose(asked)
+                except ValueError as error:  # as of a parameter that was of another kind before
+                    sys.exit(f"error: {error}; another file, as --study two.db, begins anew")
                 # Last, so that a trial that has its id has all its parameters too.
                 asked.set_user_attr("event-id", f"optuna-{uuid.uuid4()}")
             elif going:
@@ -153,12 +157,19 @@ def read_outputs(path: Path) -> dict[str, str]:
         )
 
 
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def main(argv: Sequence[str] | None = None, pause: Callable[[float], object] = time.sleep) -> int:
     """Search; 0 done, 1 refused, 2 usage, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     add = parser.add_argument
-    add("--trials", type=int, default=20, help="runs in all, those of earlier starts too")
-    add("--parallel", type=int, default=1, help='at once; needs "several-at-once" in the job')
+    add("--trials", type=count, default=20, help="runs in all, those of earlier starts too")
+    add("--parallel", type=count, default=1, help='at once; needs "several-at-once" in the job')
     add("--study", default="study.db", help="Optuna's SQLite file")
     add("--outputs", type=Path, default="outputs.json", help="of terraform output -json")
     options = parser.parse_args(argv)
