@@ -29,7 +29,8 @@ FIELDS: Mapping[str, Field] = {
     "give-up-after": Whole(minimum=1, maximum=MAX_TRIALS, unit="trials", default=10),
     "cost-limit": Amount(maximum=1_000_000, unit="US dollars"),
     "metric": Text(
-        pattern=f"[ -~]{{1,{MAX_METRIC_NAME}}}", allowed="the name of a metric (docs/metrics.md)"
+        pattern=f"[!-~](?:[ -~]{{0,{MAX_METRIC_NAME - 2}}}[!-~])?",  # as a machine tells it
+        allowed="the name of a metric (docs/metrics.md)",
     ),
     "goal": Choice(values=(MAX, MIN), default=MAX),
     "stop-early": Choice(values=(MEDIAN,), default=""),
@@ -50,9 +51,13 @@ def read_grid(given: object, source: str) -> Grid:
         raise InvalidConfig(source, [f"{found(whole)} is not an object"])
     problems: list[str] = []
     values = canonical(whole, FIELDS.keys() | {"parameters", "points"}, "", problems)
-    text = json.dumps(values, ensure_ascii=False)
-    if len(text.encode()) > MAX_BYTES:
-        problems.append(f"{len(text.encode())} bytes are too many for a grid (at most {MAX_BYTES})")
+    try:  # half a surrogate pair counts here; what it stands in is refused by its own name
+        size = len(json.dumps(values, ensure_ascii=False).encode(errors="surrogatepass"))
+    except RecursionError as error:
+        problem = "it is nested too deep; a parameter has one list of values, or a range"
+        raise InvalidConfig(source, [problem]) from error
+    if size > MAX_BYTES:
+        problems.append(f"{size} bytes are too many for a grid (at most {MAX_BYTES})")
     axes, points = _trials(values, problems)
     read = read_fields(FIELDS, values, "", problems)
     grid = Grid(

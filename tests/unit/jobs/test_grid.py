@@ -20,6 +20,13 @@ def points(grid: Grid, seed: str = "s") -> list[dict[str, str]]:
     return [grid.point(number, seed) for number in range(1, grid.count + 1)]
 
 
+def nested(deep: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(deep):
+        found = [found]
+    return found
+
+
 def refusal(spec: Any) -> str:
     with pytest.raises(InvalidConfig) as caught:
         read_grid(spec, "grid")
@@ -122,6 +129,12 @@ def test_points_are_taken_as_they_are() -> None:
             f"bytes are too many for a grid (at most {MAX_BYTES}",
         ),
         ('{"parameters": ', "line 1, column 16: not JSON"),
+        ({"parameters": {"a": nested(2_000)}}, "it is nested too deep"),
+        ('{"parameters": {"a": ["\\ud800"]}}', "parameters.a: not a string"),
+        *(
+            ({**SPEC, "metric": name}, f"metric: {json.dumps(name)} is not the name of a metric")
+            for name in ("", " ", " loss", "loss ", "a\tb")
+        ),
     ],
 )
 def test_a_fault_is_named_with_what_is_allowed(spec: Any, said: str) -> None:
