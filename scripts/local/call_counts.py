@@ -7,6 +7,7 @@ written with a call, once a second at most.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -25,7 +26,7 @@ class Counts:
     """The file, and in memory what comes into it next."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._written = path, 0.0
+        self._path, self._written = path, -math.inf  # the clock may begin with the machine
         self._calls: Counter[str] = Counter()
 
     def around(self, service: str, handler: Handler) -> Handler:

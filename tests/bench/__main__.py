@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from parris.jobs.grid import MAX_TRIALS
+from parris.jobs.grid import MAX_PARALLEL, MAX_TRIALS
 from scripts import package_lambda
 from scripts.local import owners
 from tests.bench.clean import bench_clean_stacks
@@ -49,7 +49,7 @@ def main() -> int:
         nargs=2,
         type=_trials,
         metavar=("TRIALS", "AT_ONCE"),
-        help="only a grid on the embedded cloud, 100 at once at most: 1000 50",
+        help="only a grid on the embedded cloud, with so many at once: 1000 50",
     )
     parser.add_argument(
         "--simulated", type=_trials, metavar="TRIALS", help="only simulated grids: 100000"
@@ -58,6 +58,8 @@ def main() -> int:
         "--seed", type=int, default=SEED, help="what goes wrong in simulated grids; %(default)s"
     )
     options = parser.parse_args()
+    if options.grid and options.grid[1] > MAX_PARALLEL:
+        parser.error(f"a grid has {MAX_PARALLEL} trials at once at most")
     owners.own()
     bad = []
     with tempfile.TemporaryDirectory() as temporary:

@@ -198,7 +198,10 @@ def expiry(now: datetime) -> Item:
 
 
 def to_text(value: object) -> str:
-    """Return `value` as JSON in as few bytes as DynamoDB may count: an item has 400 KB."""
+    """Return `value` as JSON, in UTF-8 without escapes: an item has 400 KB.
+
+    `Ledger.claimed_in` looks for a key and its value as they stand there, with ": " between them.
+    """
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -202,7 +202,7 @@ class OpenRuns:
         state = State.LAUNCH_FAILED if record.trial is None else State.QUEUED  # its grid goes on
         if not told:
             return
-        # Until it is free no launch may take its room, which would be given back as the dead one's.
+        # First of all: a launch that came now would lose the room that is given back below.
         held, ours = self.ledger.seize(record, secrets.token_hex(16), self.now)
         if not ours:
             return

@@ -1,14 +1,14 @@
 // The axes of a grid's chart: one for each parameter, the last one for the metric. Nothing here touches the page.
 
 const GRID = DATA.grid ?? null; // what a page of one grid has more than others
-const DECADES = 100; // a numeric axis whose values span more than this factor is logarithmic
+const LOG_FROM_FACTOR = 100; // a numeric axis whose values span more than this is logarithmic
 const FEW_VALUES = 8; // so many different values have a tick each
 
 /** Return the number that a text of a parameter is; undefined if it is none. */
 function numberOf(value) {
-  if (typeof value === "string")
-    return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) ? Number(value) : undefined;
-  return isNumber(value) ? value : undefined;
+  const isText = typeof value === "string" && /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value);
+  const number = isText ? Number(value) : value;
+  return isNumber(number) ? number : undefined; // 1e999 is none
 }
 
 /**
@@ -28,7 +28,7 @@ function axisOf(field, name) {
   }
   const known = [...new Set(numbers.filter(isNumber))].sort((a, b) => a - b);
   const [from, to] = [known[0] ?? 0, known.at(-1) ?? 1];
-  const kind = from > 0 && to / from > DECADES ? "log" : "linear";
+  const kind = from > 0 && to / from > LOG_FROM_FACTOR ? "log" : "linear";
   return { ...axis, kind, from, to, known: known.length <= FEW_VALUES ? known : null };
 }
 
