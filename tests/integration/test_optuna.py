@@ -235,12 +235,16 @@ def test_a_trial_that_finds_no_room_waits_for_it(
 def test_while_one_waits_for_room_no_other_is_launched_and_the_one_once_a_minute(
     world: Searched,
 ) -> None:
-    launched, asked = world.launched, []
-    world.settings = {"max_concurrent_runs": 1}
-    world.launched = lambda event: asked.append(len(world.pauses)) or launched(event)
+    launched, asked = world.launched, Counter[int]()
+
+    def count(event: dict[str, Any]) -> Any:
+        asked[len(world.pauses)] += 1
+        return launched(event)
+
+    world.settings, world.launched = {"max_concurrent_runs": 1}, count
     assert world.search("--trials", "6", "--parallel", "6") == 0
     world.assert_each_trial_had_one_run()
-    assert max(Counter(asked).values()) == 2  # the one that has room, and the next one, which waits
+    assert max(asked.values()) == 2  # the one that has room, and the next one, which waits
 
 
 def test_a_parameter_that_is_of_another_kind_than_before_needs_another_file(
