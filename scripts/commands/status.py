@@ -93,10 +93,11 @@ def _show_grid(deployment: Deployment, options: Namespace) -> int:
     if given := [name.upper() for name in others if getattr(options, name)]:
         raise Refused(f"GRID= shows one grid: leave {', '.join(given)} out")
     grid = grids.find_grid(deployment, options.job or None, options.grid)
+    trials = grids.trials_of(deployment, grid)
     if options.json:
-        console.print_json(grids.plain(deployment, grid))
+        console.print_json(grids.plain(grid, trials))
     else:
-        show_grid.show(deployment, grid, options.count)
+        show_grid.show(deployment, grid, trials, options.count)
     return 0
 
 

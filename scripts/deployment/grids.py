@@ -75,9 +75,8 @@ def _order(grid: GridRecord, run: RunRecord) -> int:
     return order_of(value, grid.grid.goal)
 
 
-def plain(deployment: Deployment, grid: GridRecord) -> dict[str, Any]:
-    """Return a grid for ``--json``."""
-    trials = trials_of(deployment, grid)
+def plain(grid: GridRecord, trials: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return a grid and its trials for ``--json``."""
     return {
         "job": grid.job,
         **grid_facts(grid),

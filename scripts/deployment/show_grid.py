@@ -35,8 +35,8 @@ from scripts.deployment.grids import (
 from scripts.deployment.outputs import Deployment
 
 
-def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
-    """Print how a grid stands, and its best trials."""
+def show(deployment: Deployment, grid: GridRecord, trials: Sequence[RunRecord], count: int) -> None:
+    """Print how a grid stands, and the first `count` of its trials, which are the best."""
     now, facts = datetime.now(UTC), grid_facts(grid)
     stands = "goes on" if grid.is_open else "is over"
     print(f"grid {grid.grid_id} of job {grid.job} {stands}, begun {ago(grid.began, now)}")
@@ -49,7 +49,6 @@ def show(deployment: Deployment, grid: GridRecord, count: int) -> None:
         print(one_line(f"  stop    {grid.stop}"))
     if facts["best"]:
         print(one_line(f"  best    {best_line(facts)}"))
-    trials = trials_of(deployment, grid)
     if stopped := early_stops(trials):
         saved = stopped["saved-usd"]
         about = f": about ${saved} saved, had they cost as much as those that succeeded"
@@ -159,8 +158,9 @@ def _follow_to_the_end(
         print(hint(f"\nthe grid goes on; make status GRID={grid_id}"), file=sys.stderr)
         return 130, {}
     grid = read_again(deployment, grid)  # closed by now, which its last line does not tell
-    show(deployment, grid, 10)
-    stands = plain(deployment, grid)
+    trials = trials_of(deployment, grid)
+    show(deployment, grid, trials, 10)
+    stands = plain(grid, trials)
     return (0 if _is_done(grid, stands["stopped-early"]) else RUN_FAILED), stands
 
 

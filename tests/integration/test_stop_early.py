@@ -143,8 +143,10 @@ def test_the_bad_third_ends_early_the_best_is_the_same_and_dollars_are_saved(
         key = f"runs/default/{runs[1].run_id}/outcome.json"
         stored = world.s3.get_object(Bucket="parris-results", Key=key)["Body"].read()
         monkeypatch.setattr(grids, "ledger_of", lambda _: world.ledger)
-        show_grid.show(None, grid, 5)  # type: ignore[arg-type] # the ledger is all that it asks for
-        plain = grids.plain(None, grid)  # type: ignore[arg-type]
+        deployment: Any = None  # the ledger is all that is asked for
+        trials = grids.trials_of(deployment, grid)
+        show_grid.show(deployment, grid, trials, 5)
+        plain = grids.plain(grid, trials)
         [told] = world.topic.heard("grid-ended")
     assert grid.ended == {"succeeded": 8, "stopped": 4}
     assert grid.best is not None
