@@ -20,7 +20,7 @@ from scripts.local import faults
 from tests.e2e.conftest import Clone, copy_clone, deployed_clone
 from tests.ledger import note_run
 from tests.notices import Topic
-from tests.unit.report.test_page import Read
+from tests.report_page import Read
 
 TRAINER = """#!/bin/bash
 score=$((PARRIS_PARAM_X * 10 - PARRIS_PARAM_Y))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -14,7 +13,7 @@ from scripts.commands import report
 from scripts.report import grid as grid_report
 from tests.grid_world import GRID, GridWorld
 from tests.plans import NOW
-from tests.unit.report.test_page import Read
+from tests.report_page import written
 
 GRID_ID = "20261124-110000-d19145cd"
 """Of the event that the world begins a grid with."""
@@ -31,14 +30,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[GridWorld]:
         yield world
 
 
-def page(tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    """Return the data of the page that is written with these arguments."""
-    path = tmp_path / "report.html"
-    assert report.main(["--output", str(path), *arguments]) == 0
-    data: dict[str, Any] = Read(path.read_text()).data
-    return data
-
-
 def test_the_page_has_the_grid_and_its_trials_the_best_first(
     world: GridWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -46,7 +37,7 @@ def test_the_page_has_the_grid_and_its_trials_the_best_first(
     world.settle_down()
     world.train(world.grid().run_id(1), "failed", reason="it has no more memory")
     world.go_on()
-    data = page(tmp_path, "--grid", "last")
+    data = written(tmp_path, "--grid", "last")
     head, rows = data["grid"], data["runs"]
     assert [row["trial"] for row in rows] == [2, 3, 4, 5, 6, 1]  # the failed one is never best
     assert rows[0]["parameters"] == {"lr": "0.1", "seed": "2", "note": "none"}
@@ -75,7 +66,7 @@ def test_what_goes_on_waits_and_has_not_begun_is_counted(world: GridWorld, tmp_p
     world.settings = {"max_concurrent_runs": 1}
     world.begin({**GRID, "max-parallel": 3, "goal": "min"})
     world.settle_down()
-    data = page(tmp_path, "--grid", GRID_ID[:15])
+    data = written(tmp_path, "--grid", GRID_ID[:15])
     head = data["grid"]
     assert (head["underWay"], head["waiting"], head["notBegun"]) == (3, 2, 3)
     assert (head["open"], head["best"], head["ended"]) == (True, None, {})
@@ -86,7 +77,7 @@ def test_what_goes_on_waits_and_has_not_begun_is_counted(world: GridWorld, tmp_p
 def test_a_grid_without_a_metric_has_no_best_and_says_so(world: GridWorld, tmp_path: Path) -> None:
     world.begin({"points": [{"seed": 1}, {"seed": 2, "LR": 3}]})
     world.go_on()
-    data = page(tmp_path, "--grid", GRID_ID)
+    data = written(tmp_path, "--grid", GRID_ID)
     assert (data["grid"]["metric"], data["grid"]["goal"], data["grid"]["best"]) == (None,) * 3
     assert data["grid"]["parameters"] == ["seed", "lr"]  # as the job spells it
     assert [row["parameters"]["lr"] for row in data["runs"]] == ["0.5", "3"]
@@ -98,10 +89,10 @@ def test_the_time_is_from_the_beginning_to_the_last_end(world: GridWorld, tmp_pa
     world.settle_down()
     world.train(world.grid().run_id(1), finished="2026-11-24T12:30:00Z")
     world.train(world.grid().run_id(2), finished="2026-11-24T12:20:00Z")
-    assert page(tmp_path, "--grid", "last")["grid"]["seconds"] > 3600  # it goes on
+    assert written(tmp_path, "--grid", "last")["grid"]["seconds"] > 3600  # it goes on
     world.go_on()
     assert world.grid().began == NOW
-    assert page(tmp_path, "--grid", "last")["grid"]["seconds"] == 1_800
+    assert written(tmp_path, "--grid", "last")["grid"]["seconds"] == 1_800
 
 
 def test_only_so_many_of_the_best_are_in_it_if_that_is_asked_for(
@@ -109,7 +100,7 @@ def test_only_so_many_of_the_best_are_in_it_if_that_is_asked_for(
 ) -> None:
     world.begin()
     world.go_on()
-    data = page(tmp_path, "--grid", "last", "--count", "2")
+    data = written(tmp_path, "--grid", "last", "--count", "2")
     assert [row["trial"] for row in data["runs"]] == [1, 2]
     assert data["notes"] == ["The best 2 of 6 trials are in it: COUNT= says so."]
     assert data["grid"]["ended"] == {"succeeded": 6}
@@ -118,7 +109,7 @@ def test_only_so_many_of_the_best_are_in_it_if_that_is_asked_for(
 def test_trials_on_a_page_of_runs_name_their_grid(world: GridWorld, tmp_path: Path) -> None:
     world.begin()
     world.go_on()
-    data = page(tmp_path)
+    data = written(tmp_path)
     assert "grid" not in data
     assert {(row["grid"], row["trial"]) for row in data["runs"]} == {
         (GRID_ID, number) for number in range(1, 7)
@@ -147,7 +138,7 @@ def test_a_grid_with_more_trials_than_a_page_may_have_is_refused(
     world.begin()
     world.go_on()
     monkeypatch.setattr(grid_report, "MAX_COUNT", 6)
-    assert len(page(tmp_path, "--grid", "last")["runs"]) == 6
+    assert len(written(tmp_path, "--grid", "last")["runs"]) == 6
     monkeypatch.setattr(grid_report, "MAX_COUNT", 5)
     with pytest.raises(Refused, match=r"6 trials of grid .* a report has 5 at most; make status"):
-        page(tmp_path, "--grid", "last")
+        written(tmp_path, "--grid", "last")

@@ -8,7 +8,6 @@ import json
 import math
 import re
 import time
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -16,40 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.report.page import FOLDER, SCRIPTS, STYLES, build_page, to_json
+from tests.report_page import Read
 from tests.report_world import HOSTILE, data_of, grid, hostile, hostile_grid, sample
-
-
-class Read(HTMLParser):
-    """The elements of a page, and what is in its scripts and styles."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.inside: dict[str, list[str]] = {"script": [], "style": []}
-        self.text = ""
-        self._in = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag in self.inside:
-            self._in = tag
-            self.inside[tag].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._in:
-            self._in = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._in:
-            self.inside[self._in][-1] += data
-        else:
-            self.text += data
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.inside["script"][0])
 
 
 def test_the_page_is_one_file_that_names_no_other() -> None:

@@ -24,9 +24,9 @@ from scripts.report import gather as gathering
 from scripts.report import images, publish
 from tests.ledger import NAME, make_table, note_run, table_of
 from tests.plans import NOW
+from tests.report_page import Read, written
 from tests.report_world import HOSTILE, picture, run_of
 from tests.unit.metrics.test_curves import SIMPLE, event, mlflow, record
-from tests.unit.report.test_page import Read
 
 FOLDER = "AROAROLE:i-0aaaaaaaaaaaaaaaa"
 RNG = random.Random(3)  # noqa: S311 - made-up runs
@@ -67,13 +67,6 @@ def note(
     for name, content in stored.items():
         s3.put_object(Bucket="results", Key=f"{run.prefix}machines/{FOLDER}/{name}", Body=content)
     return run.run_id
-
-
-def written(tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    path = tmp_path / "report.html"
-    assert report.main(["--output", str(path), *arguments]) == 0
-    data: dict[str, Any] = Read(path.read_text()).data
-    return data
 
 
 def test_a_run_is_there_with_its_curves_log_images_and_receipt(
