@@ -253,7 +253,9 @@ def test_a_parameter_that_is_of_another_kind_than_before_needs_another_file(
     assert world.search("--trials", "1") == 0
     with monkeypatch.context() as patch:
         patch.setattr(study, "choose", lambda trial: trial.suggest_categorical("lr", [0.1, 0.2]))
-        with pytest.raises(SystemExit, match=r"^error: .*; another file, as --study two\.db"):
+        with pytest.raises(
+            SystemExit, match=r"^error: choose\(\).* another file, as --study two\.db"
+        ):
             world.search("--trials", "2")
     assert world.search("--trials", "2") == 0
     assert len(world.runs()) == 2

@@ -76,8 +76,11 @@ class Search:
                 asked = self.study.ask()
                 try:
                     choose(asked)
-                except ValueError as error:  # as of a parameter that was of another kind before
-                    sys.exit(f"error: {error}; another file, as --study two.db, begins anew")
+                except ValueError as error:
+                    sys.exit(
+                        f"error: choose() at the top of this file: {error}; if a parameter was of "
+                        "another kind before, another file, as --study two.db, begins anew"
+                    )
                 # Last, so that a trial that has its id has all its parameters too.
                 asked.set_user_attr("event-id", f"optuna-{uuid.uuid4()}")
             elif going:
