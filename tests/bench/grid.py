@@ -102,7 +102,7 @@ def bench_failing_grid(count: int, seed: int) -> Iterator[Figure]:
 
 
 def _found(what: str, sim: Sim) -> Iterator[Figure]:
-    """Tell whether each trial ran once, within the dollars; what else is wrong goes to stderr."""
+    """Tell whether each trial ran once, within the dollars; what else is wrong is named."""
     grid, wrong = sim.record(), list(faults_of(sim))
     wanted = len(sim.made) + given_up(sim) if grid.stop else sim.grid.count
     lost = wanted - grid.over

@@ -1,6 +1,6 @@
 """What a grid takes on the embedded cloud: its trials are runs, with stacks and machines.
 
-``python -m tests.bench --grid 1000 50`` runs a large one, for hours on a small machine.
+``python -m tests.bench --grid 1000 50`` runs large ones, for more than an hour on two cores.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ class OpenRuns:
         if not told:
             return
         # First of all: a launch that came now would lose the room that is given back below.
-        held, ours = self.ledger.seize(record, secrets.token_hex(16), self.now)
+        taken, ours = self.ledger.seize(record, secrets.token_hex(16), self.now)
         if not ours:
             return
         if name := record.receipt.get("stack-name"):
@@ -214,7 +214,7 @@ class OpenRuns:
         prefix = run_prefix(record.job, record.run_id)
         if self.storage.has_receipt(prefix):
             self.storage.change_receipt(prefix, lambda held: {**held, **facts})
-        self.ledger.hold(held, state, why)
+        self.ledger.hold(taken, state, why)
 
     def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
         """Record how a run ended whose stack is gone, or another's, if nobody has."""

@@ -66,6 +66,7 @@ def _best(point: Point, goal: str) -> float | None:
 
 
 def _median(ordered: Sequence[float]) -> float:
+    """Return it as `statistics.median` does, which adds two that may be more than a float holds."""
     half = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[half]

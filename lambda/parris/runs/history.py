@@ -53,7 +53,7 @@ def read_history(given: object) -> History | None:
             return None
         if points and one[0] <= points[-1].step:
             return None
-        if not _is_nothing(one[1:]) and not _is_sound(*one[1:]):
+        if one[1:] != [None] * 3 and not _is_sound(*one[1:]):
             return None
         points.append(Point(*one))
     return History(points)
@@ -61,10 +61,6 @@ def read_history(given: object) -> History | None:
 
 def _is_step(value: object) -> bool:
     return _is_number(value) and abs(value) < MAX_STEP  # type: ignore[arg-type] # it is a number
-
-
-def _is_nothing(values: list[object]) -> bool:
-    return values == [None] * len(values)
 
 
 def _is_sound(mean: Any, least: Any, greatest: Any) -> bool:
