@@ -145,6 +145,7 @@ async def serve(descriptor: int) -> None:
     config = Config()
     config.bind = [f"fd://{descriptor}"]
     config.keep_alive_timeout = 75
+    config.backlog = 1024  # of 50 machines that boot at once, each with three commands and more
     config.graceful_timeout = 1
     config.loglevel = "WARNING"
     told_to_stop = asyncio.Event()
