@@ -7,6 +7,7 @@ asks it for a real container.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.agent.cluster import TALK, Cluster
 from tests.unit.agent.machine import Machine, eventually
 
 pytestmark = pytest.mark.processes
@@ -76,6 +78,10 @@ def has_namespaces() -> bool:
 
 @pytest.fixture
 def docker(machine: Machine) -> Machine:
+    return with_docker(machine)
+
+
+def with_docker(machine: Machine) -> Machine:
     if not has_namespaces():
         pytest.skip("no namespace of processes may be made here")
     machine.put(
@@ -184,6 +190,23 @@ def test_a_container_that_cannot_be_started_is_named_as_the_reason(docker: Machi
         "trainer-script.sh exited with status 125, with which docker says that it could not start "
         f"{IMAGE}; its last line: no shell"
     )
+
+
+def test_nodes_meet_from_within_their_containers(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        pair = Cluster(tmp_path, 2, held)
+        for machine in pair.machines:
+            held.callback(machine.unplug)
+            with_docker(machine)
+            (machine.home / "source/talk.py").write_text(TALK)
+        pair.start(f"exec {sys.executable} talk.py")
+        head, worker = pair.wait()
+        assert (head["state"], worker["state"]) == ("succeeded", "succeeded"), pair.messages(0)
+        assert "ranks 1" in pair.messages(0)
+        for rank in (0, 1):
+            assert any(f"nodes {pair.addresses}" in line for line in pair.messages(rank))
+        names = [call[3] for machine in pair.machines for call in calls(machine) if "run" in call]
+        assert names == ["parris-r1-1", "parris-r1-1-1"]
 
 
 def test_a_machine_without_docker_and_podman_says_what_to_do(machine: Machine) -> None:
