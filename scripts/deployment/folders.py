@@ -32,6 +32,20 @@ def believed_folder(deployment: Deployment, run: Run) -> str:
     return run.prefix
 
 
+def worker_folders(run: Run) -> dict[int, str]:
+    """Return where the other nodes of a run of several machines store, by rank.
+
+    The run's outcome names them, by its head's word: whoever connects to the head knows a secret of
+    the run's.
+    """
+    names = (run.outcome or {}).get("machines")
+    return {
+        rank: f"{run.prefix}machines/{name}/"
+        for rank, name in enumerate(names if isinstance(names, list) else [])
+        if rank and isinstance(name, str) and _FOLDER_NAME.fullmatch(name)
+    }
+
+
 def log_stream(run: Run) -> str:
     """Return the name of a run's stream in CloudWatch Logs; "" if nobody knows it any more."""
     known = stack_tags(run.stack or {}), run.outcome or {}, run.receipt

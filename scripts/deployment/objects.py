@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 from scripts.cli.console import Refused
 from scripts.cli.plain_text import one_line
 from scripts.cli.words import counted
-from scripts.deployment.folders import believed_folder
+from scripts.deployment.folders import believed_folder, worker_folders
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
 
 _AT_ROOT = ("log.txt", "packages.txt", "machine.jsonl")
 """Of a machine's folder, what lies in none of its own."""
+_OF_WORKER = (*_AT_ROOT, "outcome.json")
+"""Of the folder of another node than the head, which stores neither output nor checkpoints."""
 _RECORD = ("run.json", "outcome.json", "agent.py", "agent.pyz")
 _NAMED, _SHOWN = 20, 10
 """Objects that a refusal names, and that are named of one run."""
@@ -41,17 +43,26 @@ def list_objects(deployment: Deployment, run: Run) -> Iterator[Stored]:
     """Yield what is the run's own.
 
     Its record and source are at its root, what its machine stored in that machine's folder; a run
-    of an older version has all at its root. Another machine's folder is nobody's word.
+    of an older version has all at its root. Another machine's folder is nobody's word. The log of
+    another node of the run, and what else it stored, belong to ``nodes/<rank>/``.
     """
-    paginator = deployment.client("s3").get_paginator("list_objects_v2")
     believed = believed_folder(deployment, run)
     for prefix in dict.fromkeys((run.prefix, believed)):
-        pages = paginator.paginate(Bucket=deployment.results_bucket, Prefix=prefix)
-        for item in (item for page in pages for item in page.get("Contents", [])):
-            found = _stored(item, prefix)
+        for found in _below(deployment, prefix):
             wanted = found.by_machine if prefix == believed else _is_ours(found.name)
             if wanted or (prefix == run.prefix == believed and _is_ours(found.name)):
                 yield found
+    for rank, folder in worker_folders(run).items():
+        for found in _below(deployment, folder):
+            if found.name in _OF_WORKER:
+                yield replace(found, name=f"nodes/{rank}/{found.name}", by_machine=True)
+
+
+def _below(deployment: Deployment, prefix: str) -> Iterator[Stored]:
+    paginator = deployment.client("s3").get_paginator("list_objects_v2")
+    for page in paginator.paginate(Bucket=deployment.results_bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            yield _stored(item, prefix)
 
 
 def list_files(deployment: Deployment, run: Run) -> tuple[list[Stored], bool]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from scripts.cli.console import progress
 from scripts.cli.which_cloud import hint
-from scripts.deployment.folders import believed_folder
+from scripts.deployment.folders import believed_folder, worker_folders
 from scripts.deployment.one_run import attempts_of, next_commands, was_refused
 from scripts.deployment.outputs import Deployment
 from scripts.deployment.runs import Run
+from scripts.metrics.points import Curves
 from scripts.metrics.stored import Output, Place, read_file, read_trained
 from scripts.report import curves, images
 from scripts.report.rows import row_of
@@ -42,7 +44,7 @@ def gather(deployment: Deployment, runs: Sequence[Run], now: datetime) -> list[d
         for place in detailed
     ]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        read = pool.map(_read, places)
+        read = pool.map(_read, places, (worker_folders(runs[place]) for place in detailed))
         found = list(progress(read, len(places), "runs read"))
         for place, (more, _) in zip(detailed, found, strict=True):
             rows[place] |= {**_known(runs[place]), **more}
@@ -78,8 +80,12 @@ def _add_last_values(row: dict[str, Any]) -> None:
     row["metrics"] = {**last, **row.get("metrics", {})}
 
 
-def _read(place: Place) -> tuple[dict[str, Any], list[Output]]:
-    """Return what the page has of the objects of a run, and the images to show of it."""
+def _read(place: Place, workers: Mapping[int, str]) -> tuple[dict[str, Any], list[Output]]:
+    """Return what the page has of the objects of a run, and the images to show of it.
+
+    Args:
+        workers: the folders of its other nodes, by rank.
+    """
     outputs, more = place.list_output()
     chosen, lacking = images.choose(outputs)
     if more:
@@ -87,13 +93,22 @@ def _read(place: Place) -> tuple[dict[str, Any], list[Output]]:
     own, others = map(curves.curves_from, read_trained(place, outputs, lacking))
     names = {curve.name for curve in own}
     drawn = [*own, *(one for one in others if one.name not in names)]
-    machine = curves.curves_from(read_file(place, _MACHINE_FILE))
+    machines = _of_machines(place, workers)
     return {
         "curves": [{**curve.record(), "last": curve.last} for curve in drawn],
-        "machineCurves": [curve.record() for curve in machine],
+        "machineCurves": [curve.record() for curve in curves.curves_from(machines)],
         "log": _log_end(place),
         "lacking": lacking,
     }, chosen
+
+
+def _of_machines(place: Place, workers: Mapping[int, str]) -> Curves:
+    """Return how busy the machine was, and each other node, its names with its rank before them."""
+    whole = read_file(place, _MACHINE_FILE)
+    for rank, folder in workers.items():
+        found = read_file(replace(place, folder=folder), _MACHINE_FILE)
+        whole.by_name |= {f"[{rank}] {name}": curve for name, curve in found.by_name.items()}
+    return whole
 
 
 def _log_end(place: Place) -> str:

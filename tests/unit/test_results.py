@@ -92,6 +92,23 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
     }
 
 
+def test_what_other_nodes_of_a_run_say_is_fetched_by_their_rank(s3: Any, tmp_path: Path) -> None:
+    worker, foreign = "AROAROLE:i-0bbbbbbbbbbbbbbbb", "AROAROLE:i-0cccccccccccccccc"
+    put(s3, *(f"machines/{OURS}/{name}" for name in ("output/a", "log.txt")))
+    for folder in (worker, foreign):
+        names = ("log.txt", "machine.jsonl", "outcome.json", "output/forged", "alive.json")
+        put(s3, *(f"machines/{folder}/{name}" for name in names))
+    named = [OURS, worker, "", "../../other", 5]
+    folder = tmp_path / "job" / RUN_ID
+    done = fetch(deployment(s3), run({"machine": OURS, "machines": named}), folder)
+    assert done.refused == []
+    of_worker = ("log.txt", "machine.jsonl", "outcome.json")
+    assert fetched(folder) == {
+        "output/a": f"machines/{OURS}/output/a",
+        "log.txt": f"machines/{OURS}/log.txt",
+    } | {f"nodes/1/{name}": f"machines/{worker}/{name}" for name in of_worker}
+
+
 def test_an_older_run_has_its_results_at_its_root(s3: Any, tmp_path: Path) -> None:
     put(s3, *RECORD, "output/a", "checkpoints/c", "log.txt", f"machines/{OURS}/output/a")
     folder = tmp_path / "job" / RUN_ID

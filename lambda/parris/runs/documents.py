@@ -169,6 +169,7 @@ Outcome = TypedDict(
         "last-log-line": str | None,
         "console": str | None,
         "machine": str | None,
+        "machines": Sequence[str],
         "log-stream": str | None,
         "zone": str,
         "attempts": Sequence[AttemptRecord],

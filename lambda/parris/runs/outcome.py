@@ -123,6 +123,7 @@ _KEYS: Mapping[str, Callable[[object], bool]] = {
     "cost-usd": _amount_or_null,
     "bytes-stored": _count_or_null,
     "warnings": _is_texts,
+    "machines": _is_texts,
     "parris-version": _text_or_null,
 }
 _READ: Mapping[str, Callable[[object], object]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.agent.cluster import TALK, Cluster
-from tests.unit.agent.machine import RUN_URI, eventually
+from tests.unit.agent.machine import OWN_NAME, RUN_URI, Machine, eventually
 
 pytestmark = pytest.mark.processes
 
@@ -55,6 +55,8 @@ def test_what_a_run_makes_is_stored_by_its_head_alone(pair: Cluster) -> None:
     assert (head.stored("output/r"), head.stored("checkpoints/r")) == (b"0\n", b"0\n")
     assert (worker.stored("output/r"), worker.stored("checkpoints/r")) == (None, None)
     assert worker.stored("log.txt") is not None
+    assert head.outcome()["machines"] == [OWN_NAME, OWN_NAME]  # which all of them have here
+    assert "machines" not in worker.outcome()
 
 
 def test_the_head_that_succeeds_ends_workers_that_go_on(pair: Cluster) -> None:

@@ -16,7 +16,7 @@ def test_asynchronous_invocations_take_turns(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(async_invocations, "_room", threading.BoundedSemaphore(2))
     lock, inside, at_once = threading.Lock(), set[Any](), list[int]()
 
-    def execute(function: Any, event: Any) -> None:
+    def execute(_function: Any, event: Any) -> None:
         with lock:
             inside.add(event["number"])
             at_once.append(len(inside))

@@ -53,11 +53,16 @@ def note(
     number: int,
     job: str = "digits",
     stored: Mapping[str, bytes | str] = MappingProxyType({}),
+    **more: Any,
 ) -> str:
-    """Put a run that is over into the ledger, and objects of its machine; return its id."""
+    """Put a run that is over into the ledger, and objects of its machine; return its id.
+
+    Args:
+        more: of its outcome.
+    """
     run = run_of(number, job, RNG)
     outcome = {**(run_of(number + 1, job, RNG).outcome or {}), "run-id": run.run_id}
-    outcome |= {"machine": FOLDER, "job": job}
+    outcome |= {"machine": FOLDER, "job": job, **more}
     table = table_of(boto3.client("dynamodb", region_name="us-east-1"))
     note_run(table, run.receipt, outcome)
     s3 = deployment.client("s3")
@@ -98,6 +103,20 @@ def test_a_run_is_there_with_its_curves_log_images_and_receipt(
     said = capsys.readouterr().out
     size = (tmp_path / "report.html").stat().st_size
     assert f"report.html: 1 run, {size:,} bytes" in said
+
+
+def test_each_node_of_a_run_has_curves_of_its_machine(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    worker = "AROAROLE:i-0bbbbbbbbbbbbbbbb"
+    busy = '{{"time": 0, "cpu-percent": {}}}\n'
+    stored = {"machine.jsonl": busy.format(50)}
+    run_id = note(deployment, 2, stored=stored, machines=[FOLDER, worker])
+    key = f"runs/digits/{run_id}/machines/{worker}/machine.jsonl"
+    deployment.client("s3").put_object(Bucket="results", Key=key, Body=busy.format(70))
+    (row,) = written(tmp_path)["runs"]
+    curves = {one["name"]: one["values"] for one in row["machineCurves"]}
+    assert curves == {"cpu-percent": [50], "[1] cpu-percent": [70]}
 
 
 def test_curves_of_tensorboard_and_mlflow_are_there_too(

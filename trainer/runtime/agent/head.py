@@ -29,11 +29,18 @@ class Limits(Protocol):
 class Head:
     """Node 0: waits for all others, hears how they end, and tells them when the run is over."""
 
-    def __init__(self, run_id: str, attempt: int, events: Events) -> None:
+    def __init__(self, run_id: str, attempt: int, events: Events, folder: str) -> None:
+        """Make ready.
+
+        Args:
+            folder: the name of the one that this machine stores in.
+        """
         self.rank, self._count, self._events = 0, node_count(), events
         self.port, self._own_port = ports(run_id, attempt)
         self.addresses: list[str] = []
         """Of all nodes, by rank, once they are all there."""
+        self.folders = [folder] + [""] * (self._count - 1)
+        """The name of each node's own, by rank; "" of one that has not come."""
         self._limits: Optional[Limits] = None
         self._lines: dict[int, tuple[Line, str]] = {}
         self._ready: set[int] = set()
@@ -119,6 +126,7 @@ class Head:
                     raise ConnectionAbortedError("there is such a node")
                 rank = int(first["rank"])
                 self._lines[rank] = line, address
+                self.folders[rank] = str(first.get("folder", ""))
                 self._change.notify_all()
             say(f"node {rank} is there: {address}")
             while True:

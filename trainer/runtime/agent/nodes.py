@@ -23,15 +23,20 @@ Node = Union[Head, Worker]
 
 
 def node_of(
-    receipt: dict[str, Any], home: Path, trainer: Process, events: Events
+    receipt: dict[str, Any], home: Path, trainer: Process, events: Events, own_uri: str
 ) -> Optional[Node]:
-    """Return this machine as a node of its run; None if the run has one machine."""
+    """Return this machine as a node of its run; None if the run has one machine.
+
+    Args:
+        own_uri: where this machine stores.
+    """
     if node_count() < 2:
         return None
     run_id, attempt = str(receipt["run-id"]), int(receipt.get("attempt", 1))
-    node: Node = Head(run_id, attempt, events)
+    folder = own_uri.rpartition("/")[2]
+    node: Node = Head(run_id, attempt, events, folder)
     if node_rank():
-        node = Worker(run_id, attempt, events, home, trainer.ended)
+        node = Worker(run_id, attempt, events, home, trainer.ended, folder)
     trainer.asked = node.asked
     return node
 

@@ -26,7 +26,7 @@ from .limits import (
 )
 from .log import LogStreamer
 from .machine import read_identity
-from .nodes import Node, node_environment, node_of
+from .nodes import Head, Node, node_environment, node_of
 from .process import Process
 from .ranks import node_rank
 from .restore import Restore, source_of
@@ -75,7 +75,7 @@ class Run:
         self._streamer = LogStreamer(self._aws, receipt, self._own_uri)
         self._streamer.start()
         self._trainer = Process(self._home, receipt["script"], "the trainer", self._events)
-        self._node = node_of(receipt, self._home, self._trainer, self._events)
+        self._node = node_of(receipt, self._home, self._trainer, self._events, self._own_uri)
         self._control = self._control_of(receipt)
         try:
             for name in FOLDERS:
@@ -285,5 +285,6 @@ class Run:
             "bytes-stored": self._store.bytes_stored(),
             "warnings": warnings,
             **(self._watch.outcome() if self._watch else {}),
+            **({"machines": self._node.folders} if isinstance(self._node, Head) else {}),
             "parris-version": self._version,
         }

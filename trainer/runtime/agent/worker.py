@@ -22,15 +22,22 @@ class Worker:
     """Any other node: does what the head says, and ends with it."""
 
     def __init__(
-        self, run_id: str, attempt: int, events: Events, home: Path, ended: threading.Event
+        self,
+        run_id: str,
+        attempt: int,
+        events: Events,
+        home: Path,
+        ended: threading.Event,
+        folder: str,
     ) -> None:
         """Make ready.
 
         Args:
             ended: set once this node's trainer has ended.
+            folder: the name of the one that this machine stores in.
         """
         self.rank, self._events, self._home = node_rank(), events, home
-        self._trainer_ended = ended
+        self._trainer_ended, self._folder = ended, folder
         self.port, self._head_port = ports(run_id, attempt)
         self.addresses: list[str] = []
         self._head = os.environ["PARRIS_HEAD"]
@@ -87,7 +94,7 @@ class Worker:
                 time.sleep(1)
                 continue
             self._line = Line(connection)
-            self._line.say(rank=self.rank, token=token())
+            self._line.say(rank=self.rank, token=token(), folder=self._folder)
             threading.Thread(target=self._beat, daemon=True, name="beat").start()
             self._listen(self._line)
             return
