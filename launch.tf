@@ -6,7 +6,7 @@ locals {
   # Not the resource's attribute, which its own environment cannot hold.
   launch_function_arn = "arn:${local.partition}:lambda:${local.region}:${local.account_id}:function:${var.name_prefix}-launch"
   # What a template may make, as the function itself has it (lambda/parris/launch/render.py).
-  resource_types    = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule", "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress"]
+  resource_types    = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule", "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::PlacementGroup"]
   instance_profiles = concat([local.instance_profile], sort(var.instance_role_names))
   receipt_objects   = [for name in ["run.json", "agent.pyz", "source/*"] : "${aws_s3_bucket.store["results"].arn}/runs/*/${name}"]
 }
@@ -197,8 +197,8 @@ data "aws_iam_policy_document" "launch" {
 
   statement {
     sid       = "ReadPricesAndImages" # whether the image of a run that is run again is still there
-    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets", "ec2:DescribeImages"]
-    resources = ["*"] # none of the four takes a resource
+    actions   = ["pricing:GetProducts", "ec2:DescribeSpotPriceHistory", "ec2:DescribeSubnets", "ec2:DescribeInstanceTypes", "ec2:DescribeImages"]
+    resources = ["*"] # none of them takes a resource
   }
 
   statement {

@@ -43,6 +43,7 @@ data "aws_iam_policy_document" "stack" {
       "ec2:DescribeLaunchTemplateVersions",
       "ec2:DescribeLaunchTemplates",
       "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribePlacementGroups",
       "ec2:DescribeSecurityGroupRules",
       "ec2:DescribeSecurityGroups",
       "ec2:DescribeSubnets",
@@ -82,9 +83,9 @@ data "aws_iam_policy_document" "stack" {
   }
 
   statement {
-    sid       = "StartThemFromOurTemplates"
+    sid       = "StartThemFromOurTemplates" # and in placement groups of ours, where there are several
     actions   = ["ec2:RunInstances"]
-    resources = ["${local.ec2_arn}:launch-template/*"]
+    resources = [for type in ["launch-template", "placement-group"] : "${local.ec2_arn}:${type}/*"]
 
     condition {
       test     = "StringEquals"
@@ -118,11 +119,12 @@ data "aws_iam_policy_document" "stack" {
     }
   }
 
-  # Of a run of several machines: a security group of their own, which lets only itself in.
+  # Of a run of several machines: a security group of their own, which lets only itself in, and a
+  # placement group.
   statement {
     sid       = "CreateGroupsOfNodes"
-    actions   = ["ec2:CreateSecurityGroup"]
-    resources = ["${local.ec2_arn}:security-group/*"]
+    actions   = ["ec2:CreateSecurityGroup", "ec2:CreatePlacementGroup"]
+    resources = [for type in ["security-group", "placement-group"] : "${local.ec2_arn}:${type}/*"]
 
     condition {
       test     = "StringEquals"
@@ -139,8 +141,8 @@ data "aws_iam_policy_document" "stack" {
 
   statement {
     sid       = "KeepOurGroupsOfNodes"
-    actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup"]
-    resources = ["${local.ec2_arn}:security-group/*"]
+    actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup", "ec2:DeletePlacementGroup"]
+    resources = [for type in ["security-group", "placement-group"] : "${local.ec2_arn}:${type}/*"]
 
     condition {
       test     = "StringEquals"
@@ -152,12 +154,12 @@ data "aws_iam_policy_document" "stack" {
   statement {
     sid       = "TagWhatItMakes"
     actions   = ["ec2:CreateTags"]
-    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template", "security-group"] : "${local.ec2_arn}:${type}/*"]
+    resources = [for type in ["instance", "volume", "network-interface", "spot-instances-request", "launch-template", "security-group", "placement-group"] : "${local.ec2_arn}:${type}/*"]
 
     condition { # only as a part of these calls, never on what is there already
       test     = "StringEquals"
       variable = "ec2:CreateAction"
-      values   = ["CreateLaunchTemplate", "CreateSecurityGroup", "RunInstances"]
+      values   = ["CreateLaunchTemplate", "CreatePlacementGroup", "CreateSecurityGroup", "RunInstances"]
     }
 
     condition {

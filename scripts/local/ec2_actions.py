@@ -154,6 +154,10 @@ def _instance_xml(original: Callable[[Parameters], str]) -> Callable[[Parameters
                 f"<stateReason><code>{reason['Code']}</code>"
                 f"<message>{escape(reason['Message'])}</message></stateReason>"
             )
+        xml = original(record).rstrip().removesuffix("</item>")
+        if group := record["Placement"].get("GroupName"):
+            named = f"<placement><groupName>{escape(group)}</groupName>"
+            xml = xml.replace("<placement>", named, 1)
         if "InstanceLifecycle" in record:
             more.append(f"<instanceLifecycle>{record['InstanceLifecycle']}</instanceLifecycle>")
             request = record["SpotInstanceRequestId"]
@@ -164,6 +168,6 @@ def _instance_xml(original: Callable[[Parameters], str]) -> Callable[[Parameters
                 for name, value in options.items()
             )
             more.append(f"<metadataOptions><state>applied</state>{members}</metadataOptions>")
-        return original(record).rstrip().removesuffix("</item>") + "".join(more) + "</item>"
+        return xml + "".join(more) + "</item>"
 
     return item

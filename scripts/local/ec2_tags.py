@@ -19,7 +19,9 @@ def register() -> None:
         if not arn.startswith(f"arn:aws:ec2:{get_region()}:{get_account_id()}:"):
             found: dict[str, str] | None = lookup(arn)
             return found
-        identifier = arn.rpartition("/")[2]
+        kind, _, identifier = arn.rpartition(":")[2].partition("/")
+        if kind == "placement-group":  # its ARN names it by its name, its tags by its id
+            identifier = ec2._placement_groups.get(identifier, {}).get("GroupId", "")
         return {tag["Key"]: tag["Value"] for tag in ec2._tags.get(identifier) or []}
 
     tagging.resource_tags = resource_tags

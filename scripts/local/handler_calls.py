@@ -18,7 +18,13 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
-from scripts.local import instance_resource, run_instances, schedules, security_group_rule
+from scripts.local import (
+    instance_resource,
+    placement_group,
+    run_instances,
+    schedules,
+    security_group_rule,
+)
 
 Properties = Mapping[str, Any]
 
@@ -146,6 +152,19 @@ def _rule_calls(step: str, arguments: Sequence[Any]) -> Iterator[Call]:
         yield Call(action=action, resource="*" if described else f"{place}/{wanted['GroupId']}")
 
 
+def _placement_group_calls(step: str, arguments: Sequence[Any]) -> Iterator[Call]:
+    identifier, former, wanted = _steps(step, arguments)
+    place = f"arn:aws:ec2:{get_region()}:{get_account_id()}:placement-group/{identifier or '*'}"
+    for action in permissions(placement_group.TYPE, step, _used(step, former, wanted)):
+        context = run_instances.request_tags(_tags(wanted)) if step == "create" else {}
+        if action.startswith("ec2:Describe"):
+            yield Call(action=action)
+            continue
+        if action == "ec2:CreateTags":
+            context["ec2:CreateAction"] = "CreatePlacementGroup"
+        yield Call(action=action, resource=place, context=context)
+
+
 def _tag_changes(
     action: str, resource: str, before: Mapping[str, str], after: Mapping[str, str]
 ) -> Iterator[Call]:
@@ -170,5 +189,6 @@ CALLS: dict[str, Callable[[str, Sequence[Any]], Iterator[Call]]] = {
     schedules.TYPE: _schedule_calls,
     security_group_rule.GROUP: _group_calls,
     security_group_rule.TYPE: _rule_calls,
+    placement_group.TYPE: _placement_group_calls,
 }
 """By resource type: the calls of a step, given the arguments of MiniStack's handler."""

@@ -2,7 +2,8 @@
 
 A type that does not exist is refused by name (EC2 API reference, "Error codes for the Amazon EC2
 API", InvalidInstanceType); MiniStack has every type that anybody asks for. Those of the price table
-exist, all others do not, with the processor and the vCPUs that their names tell. Each is offered in
+exist, all others do not, with the processor, the vCPUs and the placement groups that their names
+tell. Each is offered in
 every zone of the default VPC but where a fault takes it away (faults.py, ``not-offered``).
 """
 
@@ -26,6 +27,12 @@ _ITEM = re.compile(
     r".*?<vCpuInfo>.*?</vCpuInfo>",
     re.DOTALL,
 )
+_STRATEGIES = re.compile(
+    r"(<instanceType>([^<]+)</instanceType>(?:(?!<instanceType>).)*?<supportedStrategies>).*?"
+    r"(?=</supportedStrategies>)",
+    re.DOTALL,
+)
+_NO_CLUSTER = re.compile(r"t\d|mac|[a-z0-9]+-flex\.")
 
 
 def register() -> None:
@@ -38,7 +45,8 @@ def register() -> None:
             message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
             return ec2._error("InvalidInstanceType", message, 400)
         status, headers, body = describe(parameters)
-        return status, headers, _ITEM.sub(_told_by_its_name, body.decode()).encode()
+        text = _ITEM.sub(_told_by_its_name, body.decode())
+        return status, headers, _STRATEGIES.sub(_with_strategies, text).encode()
 
     ec2._ACTION_MAP["DescribeInstanceTypes"] = describe_instance_types
     ec2._ACTION_MAP["DescribeInstanceTypeOfferings"] = _describe_offerings
@@ -50,6 +58,19 @@ def vcpus(instance_type: str) -> int:
     if found := re.fullmatch(r"(\d*)xlarge", size):
         return 4 * int(found[1] or 1)
     return 96 if size.startswith("metal") else 2
+
+
+def strategies(instance_type: str) -> list[str]:
+    """Return the placement groups that a type may be in.
+
+    In a cluster: all but burstable, Mac and flex types ("Placement strategies for your placement
+    groups", EC2 user guide, rules and limitations of cluster placement groups).
+    """
+    return [*([] if _NO_CLUSTER.match(instance_type) else ["cluster"]), "partition", "spread"]
+
+
+def _with_strategies(found: re.Match[str]) -> str:
+    return found[1] + "".join(f"<item>{name}</item>" for name in strategies(found[2]))
 
 
 def _told_by_its_name(found: re.Match[str]) -> str:

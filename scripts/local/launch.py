@@ -15,7 +15,7 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import ec2
 
-from scripts.local import images, instances, placement
+from scripts.local import images, instance_types, instances, placement
 
 USER_DATA_LIMIT = 16384
 """Bytes of user data before base64 ("Run commands at launch", EC2 user guide)."""
@@ -70,7 +70,11 @@ def launch(request: dict[str, Any]) -> dict[str, Any]:
     )
     record |= {
         "PrivateIpAddress": loopback_address(record["InstanceId"]),
-        "Placement": {**record["Placement"], "AvailabilityZone": placement.zone_of(subnet)},
+        "Placement": {
+            **record["Placement"],
+            "AvailabilityZone": placement.zone_of(subnet),
+            "GroupName": placement.group(request),
+        },
         "Architecture": images.architecture(request["ImageId"]),
         "MetadataOptions": _METADATA_DEFAULTS | (request.get("MetadataOptions") or {}),
         "InstanceInitiatedShutdownBehavior": request.get("InstanceInitiatedShutdownBehavior")
@@ -102,6 +106,7 @@ def _checked(request: dict[str, Any]) -> bytes:
     for group in request.get("SecurityGroupIds") or []:
         if group not in ec2._security_groups:
             raise InvalidLaunch(f"The security group '{group}' does not exist")
+    _check_placement(placement.group(request), placement.instance_type(request))
     try:
         user_data = base64.b64decode(request.get("UserData") or "", validate=True)
     except binascii.Error as error:
@@ -109,6 +114,20 @@ def _checked(request: dict[str, Any]) -> bytes:
     if len(user_data) > USER_DATA_LIMIT:
         raise InvalidLaunch(f"User data is limited to {USER_DATA_LIMIT} bytes")
     return user_data
+
+
+def _check_placement(name: str, instance_type: str) -> None:
+    if not name:
+        return
+    if name not in ec2._placement_groups:
+        raise InvalidLaunch(f"The placement group '{name}' is unknown.")
+    strategy = ec2._placement_groups[name]["Strategy"]
+    if strategy not in instance_types.strategies(instance_type):
+        raise InvalidLaunch(
+            f"{strategy.capitalize()} placement groups are not supported by the '{instance_type}' "
+            "instance type. Specify a supported instance type or change the placement group "
+            "strategy, and try again."
+        )
 
 
 def loopback_address(instance_id: str) -> str:

@@ -55,6 +55,12 @@ def subnet_for(request: Request) -> str:
     raise capacity.refused(obstacle.code, text)
 
 
+def group(request: Request) -> str:
+    """Return the name of the placement group that a launch asks for; "" for none."""
+    placement = request.get("Placement") or {}
+    return str(request.get("PlacementGroupName") or placement.get("GroupName") or "")
+
+
 def zone_of(subnet: str) -> str:
     return str(ec2._subnets[subnet]["AvailabilityZone"])
 

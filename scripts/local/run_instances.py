@@ -14,7 +14,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2, iam
 from ministack.services.cloudformation import provisioners
 
-from scripts.local import images
+from scripts.local import images, placement
 
 Demand = tuple[str, str, dict[str, Any]]
 """An action, a resource's ARN and the condition keys of the request for it."""
@@ -83,6 +83,8 @@ def _used(
         yield f"{place}:security-group/{group}", {}
     if key := request.get("KeyName"):
         yield f"{place}:key-pair/{key}", {}
+    if group := placement.group(request):
+        yield f"{place}:placement-group/{group}", {"ec2:PlacementGroupStrategy": "cluster"}
     if template:
         yield f"{place}:launch-template/{template}", {}
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parris.jobs.config import CLUSTER
 from parris.jobs.retry import SPOT
 from parris.launch.render import resource_types, stack_tags
 from parris.runs.plan import RunPlan
@@ -113,6 +114,17 @@ def questions(
         yield Question(
             role_arn=stack,
             actions=("ec2:AuthorizeSecurityGroupIngress", "ec2:DeleteSecurityGroup"),
+            resources=group,
+            context=ours,
+        )
+    if plan.config.nodes > 1 and plan.config.placement == CLUSTER:
+        group = (f"{ec2}:placement-group/*",)
+        yield Question(
+            role_arn=stack, actions=("ec2:CreatePlacementGroup",), resources=group, context=born
+        )
+        yield Question(
+            role_arn=stack,
+            actions=("ec2:RunInstances", "ec2:DeletePlacementGroup"),
             resources=group,
             context=ours,
         )

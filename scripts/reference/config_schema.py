@@ -58,6 +58,7 @@ MEANINGS = {
     "image": "Image to boot; one that fits the instance type if empty.",
     "volume-size-gb": "Size of the root volume, in GiB.",
     "nodes": "How many machines train together, as one stack: all of them or none.",
+    "placement": "Whether several nodes stand near each other, or wherever EC2 has room.",
     "market": "How the machine is bought; of a list, the next where EC2 has none.",
     "max-wait-minutes": "Minutes a run may wait for a machine where EC2 has none.",
     AGAIN: "When a run gets another machine.",

@@ -180,13 +180,18 @@ def stored_sum(clone: Clone, job: str, outcome: dict[str, Any]) -> str:
 def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
     clone: Clone, trace: Trace
 ) -> None:
+    ec2 = clone.client("ec2")
     with Watch(clone, "pair") as watch:
-        answer = begin(clone, "pair", trace, epochs=3)
+        answer = begin(clone, "pair", trace, epochs=3, **{"instance-type": "c5.large"})
         wait_for(lambda: len(watch.nodes) == 2, 60)
         groups = [one["SecurityGroups"] for one in clone.instances("pair")]
         group = groups[0][0]["GroupId"]
         assert [[one["GroupId"] for one in each] for each in groups] == [[group], [group]]
-        ec2 = clone.client("ec2")
+        [together] = {one["Placement"]["GroupName"] for one in clone.instances("pair")}
+        [found] = ec2.describe_placement_groups(GroupNames=[together])["PlacementGroups"]
+        assert found["Strategy"] == "cluster"
+        tags = {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+        assert tags["parris:run-id"] == answer["run-id"]
         [rule] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
             "IpPermissions"
         ]
@@ -195,6 +200,7 @@ def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
         assert rule["IpRanges"] == []
         outcome = clone.outcome("pair", answer["run-id"], 120)
         assert_nothing_is_left(clone, answer)
+    assert ec2.describe_placement_groups()["PlacementGroups"] == []
     assert (outcome["state"], outcome["ended-by"]) == ("succeeded", "trainer"), outcome
     assert outcome["instance-id"] == watch.node(1, 0)
     assert clone.read("pair", answer["run-id"], "run.json")
@@ -206,7 +212,11 @@ def test_two_nodes_find_each_other_and_the_heads_end_is_the_runs(
     shown = clone.make("logs", "LOCAL=1", f"RUN={answer['run-id']}").stdout
     for line in ("[0] rank 0 of 2 begins", "[1] rank 1 of 2 begins", "[0] epoch 3", "[1] epoch 3"):
         assert line in shown
-    assert float(answer["hourly-usd"]) == pytest.approx(2 * (0.0416 + 0.0033 + 0.005), rel=0.2)
+    clone.make("results", "LOCAL=1", f"RUN={answer['run-id']}")
+    stored = clone.folder / "results/pair" / answer["run-id"] / "nodes/1"
+    assert "rank 1 of 2 begins" in (stored / "log.txt").read_text()
+    assert json.loads((stored / "outcome.json").read_text())["state"] == "succeeded"
+    assert float(answer["hourly-usd"]) == pytest.approx(2 * (0.085 + 0.0033 + 0.005), rel=0.1)
 
 
 @pytest.mark.parametrize("dies", [0, 1], ids=["head", "worker"])
@@ -239,6 +249,8 @@ def test_all_nodes_may_be_taken_at_once(clone: Clone, trace: Trace) -> None:
         answer = begin(clone, "all-taken", trace, epochs=12, market="spot")
         first = [watch.node(1, rank) for rank in (0, 1)]
         trace.wait(1, 3)
+        # t3.medium, which EC2 puts into no cluster
+        assert {one["Placement"].get("GroupName") for one in clone.instances("all-taken")} == {None}
         for one in first:
             take(clone, one, notice=15)
         outcome = clone.outcome("all-taken", answer["run-id"], 240)
@@ -266,6 +278,25 @@ def test_capacity_for_two_of_three_is_capacity_for_none(clone: Clone, trace: Tra
     assert refused[0]["cost-usd"] > 0
     assert last["instance-type"] == "m5.large"
     assert stack_events(clone, answer["stack-id"], "ROLLBACK_COMPLETE") != []
+
+
+def test_a_launch_replaces_all_nodes_of_the_run_before(clone: Clone, trace: Trace) -> None:
+    """With another number of them too: the stack is updated, and what is one too many goes."""
+    options: Any = {"stack-replacement": True, "instance-type": "c5.large"}
+    with Watch(clone, "replaced-pair") as watch:
+        first = begin(clone, "replaced-pair", trace, epochs=600, nodes=3, **options)
+        trace.wait(1, 2)
+        former = [watch.node(1, rank) for rank in (0, 1, 2)]
+        second = begin(clone, "replaced-pair", trace, epochs=3, **options)
+        assert second["stack-id"] == first["stack-id"]
+        replaced = clone.outcome("replaced-pair", first["run-id"], 120)
+        outcome = clone.outcome("replaced-pair", second["run-id"], 240)
+        assert_nothing_is_left(clone, second)
+        wait_for(lambda: all(one in watch.ended for one in former), 60)
+    assert (replaced["state"], replaced["ended-by"]) == ("interrupted", "replacement"), replaced
+    assert outcome["state"] == "succeeded", outcome
+    assert stored_sum(clone, "replaced-pair", outcome) == total(2, 3)
+    assert clone.client("ec2").describe_placement_groups()["PlacementGroups"] == []
 
 
 def armed_for(console: Path) -> int:

@@ -13,9 +13,10 @@ from tests.proof.table import Table
 DATA = ROOT / "scripts/local/handler_permissions.json"
 
 USED: Mapping[str, tuple[str, ...]] = {
-    "AWS::EC2::Instance": ("LaunchTemplate", "SubnetId"),
+    "AWS::EC2::Instance": ("LaunchTemplate", "SubnetId", "PlacementGroupName"),
     "AWS::EC2::LaunchTemplate": ("LaunchTemplateData", "TagSpecifications"),
     "AWS::EC2::SecurityGroup": ("GroupDescription", "VpcId"),
+    "AWS::EC2::PlacementGroup": ("Strategy", "Tags"),
     "AWS::EC2::SecurityGroupIngress": ("GroupId", "IpProtocol", "SourceSecurityGroupId"),
     "AWS::Scheduler::Schedule": (),
 }

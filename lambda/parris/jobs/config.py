@@ -38,6 +38,7 @@ SUFFIX_DIGITS = 8
 LONGEST_OF_SEVERAL = MAX_STACK_NAME - SUFFIX_DIGITS - 1
 """Characters of such a job's own name."""
 MARKETS = (ON_DEMAND, SPOT)
+CLUSTER, ANY = "cluster", "any"
 KEEP_STACK = ("never", "on-failure", "always")
 MOST_NODES = 16
 """Machines of a run at once. Each is a RunInstances of its own, of which an account may begin five
@@ -107,6 +108,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "volume-size-gb": Whole(minimum=8, maximum=16384, unit="GiB"),
     "nodes": Whole(minimum=1, maximum=MOST_NODES, unit="machines", default=1),
+    "placement": Choice(values=(CLUSTER, ANY), default=CLUSTER),
     "market": Several(
         field=Choice(values=MARKETS, default=""),
         default=(ON_DEMAND,),
@@ -152,6 +154,7 @@ class TrainingConfig:
     volume_size_gb: int | None
     nodes: int
     """Machines that train together; the first is the head."""
+    placement: str
     markets: tuple[str, ...]
     retry: Retry
     setup_script: str
@@ -218,6 +221,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         image=read["image"],
         volume_size_gb=read["volume-size-gb"],
         nodes=read["nodes"],
+        placement=read["placement"],
         markets=read["market"],
         retry=Retry(
             on=again["on"],

@@ -83,7 +83,7 @@ class Commit:
         try:
             imaging = pool.submit(prepare.resolve_image, self.plan, self.clients)
             templating = pool.submit(prepare.read_template, self.plan, self.storage, files, machine)
-            placing = pool.submit(prepare.read_vpc, self.plan, self.clients)
+            placing = pool.submit(prepare.read_network, self.plan, self.clients)
             counts = budgeted or self.plan.budget_usd is not None
             pricing = self._pricing(pool) if counts else None
             mosts = (
@@ -101,8 +101,8 @@ class Commit:
                     waiting.append(pool.submit(self._take_room))
                 waiting.append(pool.submit(self._write_limits))
             image, template = imaging.result(), templating.result()
-            where = placing.result()
-            call = prepare.stack_call(self.plan, self.settings, template, image, machine, where)
+            network = placing.result()
+            call = prepare.stack_call(self.plan, self.settings, template, image, machine, network)
             for future in waiting:
                 future.result()
             stack_id = start_stack(cloudformation, call, replace=self._replaces())

@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from dataclasses import dataclass
+from functools import partial
 
 from ..errors import InvalidConfig
 from ..jobs.config import ORIGINAL_TEMPLATE
@@ -22,7 +24,7 @@ which is also the end of the resources."""
 
 _NODE = """      Tags:
         - {{ Key: "{tag}", Value: "{rank}" }}
-      UserData:
+{placement}      UserData:
         Fn::Base64: !Join
           - ""
           - - "#!/bin/bash\\nnode='export PARRIS_NODE_RANK={rank}"
@@ -63,6 +65,19 @@ _GROUP = """
       IpProtocol: "-1"
       SourceSecurityGroupId: !GetAtt Nodes.GroupId
 """
+_PLACEMENT_GROUP = """
+  Cluster:
+    Type: AWS::EC2::PlacementGroup
+    Properties:
+      Strategy: cluster
+      Tags:
+        - {{ Key: Name, Value: !Sub "${{AWS::StackName}} ${{RunId}}" }}
+        - {{ Key: "parris:deployment", Value: !Ref Deployment }}
+        - {{ Key: "parris:job", Value: !Ref Job }}
+        - {{ Key: "parris:run-id", Value: !Ref RunId }}
+        # {{{{tags}}}}
+"""
+_IN_PLACEMENT_GROUP = "      PlacementGroupName: !Ref Cluster\n"
 _GROUPS = (
     '- !Split [",", !Ref SecurityGroupId]\n          - !Ref AWS::NoValue\n',
     '- !Split [",", !Join [",", [!GetAtt Nodes.GroupId, !Ref SecurityGroupId]]]\n'
@@ -87,12 +102,21 @@ boot="$(mktemp)" && {{
 _OFF = "shutdown --poweroff now || poweroff --force"
 
 
-def with_nodes(template: str, user_data: str, count: int, vpc: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Network:
+    """Where the machines of one run are to be."""
+
+    vpc: str = ""
+    """Of their security group; "" for the default one."""
+    is_cluster: bool = False
+    """Whether in a cluster placement group."""
+
+
+def with_nodes(template: str, user_data: str, count: int, network: Network) -> tuple[str, str]:
     """Return a template with the slot of nodes filled, and what its launch template boots.
 
     Args:
         user_data: of a run's machine, as `render.render_user_data` returns it.
-        vpc: where they are to be; "" for the default one.
 
     Raises:
         InvalidConfig: if it is a job's own.
@@ -104,9 +128,14 @@ def with_nodes(template: str, user_data: str, count: int, vpc: str) -> tuple[str
     if NODES_SLOT not in template:  # the job has a file of the name that ours had
         raise InvalidConfig(ORIGINAL_TEMPLATE, ["nodes: a job's own template makes one machine"])
     template = template.replace(*_GROUPS)
-    resources = _NODE.format(tag=NODE_TAG, rank=0, head="")
+    node = partial(
+        _NODE.format, tag=NODE_TAG, placement=_IN_PLACEMENT_GROUP if network.is_cluster else ""
+    )
+    resources = node(rank=0, head="")
     for rank in range(1, count):
-        resources += _WORKER.format(rank=rank) + _NODE.format(tag=NODE_TAG, rank=rank, head=_HEAD)
-    resources += _GROUP.format(vpc=f"      VpcId: {vpc}\n" if vpc else "")
+        resources += _WORKER.format(rank=rank) + node(rank=rank, head=_HEAD)
+    resources += _GROUP.format(vpc=f"      VpcId: {network.vpc}\n" if network.vpc else "")
+    if network.is_cluster:
+        resources += _PLACEMENT_GROUP.format()
     whole = template.replace(NODES_SLOT, resources) + _BOOT.format(script=script)
     return whole, f"#!/bin/bash\n{_OFF}\n"

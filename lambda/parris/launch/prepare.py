@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..aws import prices
 from ..aws.stacks import StackCall
@@ -16,7 +16,7 @@ from ..errors import InvalidConfig, LaunchRefused, PriceUnknown
 from ..events.request import LaunchRequest
 from ..jobs import config as configuration
 from ..jobs.commit import read_git
-from ..jobs.config import CONFIG_FILENAME, read_config
+from ..jobs.config import CLUSTER, CONFIG_FILENAME, read_config
 from ..jobs.files import scripts_problems
 from ..jobs.retry import SPOT
 from ..runs.again import Then, as_then
@@ -27,7 +27,8 @@ from ..runs.plan import RunPlan, plan_run
 from ..runs.priced import with_share, within_budget, without_price
 from ..runs.record import RunRecord
 from ..settings import Settings
-from . import nodes, render
+from . import render
+from .nodes import Network, with_nodes
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -220,20 +221,44 @@ def read_template(
     return storage.read_job_file(plan.job, name).text
 
 
-def read_vpc(plan: RunPlan, clients: Clients) -> str:
-    """Return where the security group of several machines is to be; "" for the default VPC."""
-    if plan.config.nodes == 1 or not plan.rung.subnet_id:
+def read_network(plan: RunPlan, clients: Clients) -> Network:
+    """Return where several machines are to be; one alone needs nothing of it."""
+    if plan.config.nodes == 1:
+        return Network()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        reading = pool.submit(_read_vpc, plan, clients)
+        is_cluster = plan.config.placement == CLUSTER and _can_cluster(plan, clients)
+        return Network(vpc=reading.result(), is_cluster=is_cluster)
+
+
+def _read_vpc(plan: RunPlan, clients: Clients) -> str:
+    if not plan.rung.subnet_id:
         return ""
     found = clients.ec2().describe_subnets(SubnetIds=[plan.rung.subnet_id])
     return found["Subnets"][0]["VpcId"]
 
 
+def _can_cluster(plan: RunPlan, clients: Clients) -> bool:
+    """Return whether machines of the type may be in a cluster placement group: burstable ones may
+    not, and RunInstances refuses them there."""
+    kind: Any = plan.rung.instance_type
+    found = clients.ec2().describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]
+    return any(
+        CLUSTER in one.get("PlacementGroupInfo", {}).get("SupportedStrategies", []) for one in found
+    )
+
+
 def stack_call(
-    plan: RunPlan, settings: Settings, template: str, image: str, machine: Machine, vpc: str = ""
+    plan: RunPlan,
+    settings: Settings,
+    template: str,
+    image: str,
+    machine: Machine,
+    network: Network = Network(),  # noqa: B008 - it never changes
 ) -> StackCall:
     user_data = render.render_user_data(machine.user_data, plan)
     source = f"{plan.job}/{plan.config.template or 'training-stack.yaml'}"
-    template, user_data = nodes.with_nodes(template, user_data, plan.config.nodes, vpc)
+    template, user_data = with_nodes(template, user_data, plan.config.nodes, network)
     template = fill_slots(template, settings.stack_tags, settings.fleet.volume_key)
     types = render.resource_types(plan)
     return StackCall(

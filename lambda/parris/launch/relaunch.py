@@ -148,8 +148,8 @@ def _begin(
         raise _OverError(State.INTERRUPTED, reason, EndedBy.LAUNCH) from error
     plan = _within_budget(plan, record, clients, now, receipt.get("reserved-usd"))
     image = _image(plan, record, clients)
-    template, vpc = _template(plan, storage, machine), prepare.read_vpc(plan, clients)
-    call = prepare.stack_call(plan, settings, template, image, machine, vpc)
+    template, network = _template(plan, storage, machine), prepare.read_network(plan, clients)
+    call = prepare.stack_call(plan, settings, template, image, machine, network)
     facts = _facts(plan, record, image, now)
     storage.change_receipt(prefix, lambda held: {**held, **facts})
     try:

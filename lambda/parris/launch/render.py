@@ -28,7 +28,11 @@ MAX_TEMPLATE_BYTES = 51_200
 
 RESOURCE_TYPES = ("AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::Scheduler::Schedule")
 """What a template may make."""
-NODE_TYPES = ("AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress")
+NODE_TYPES = (
+    "AWS::EC2::SecurityGroup",
+    "AWS::EC2::SecurityGroupIngress",
+    "AWS::EC2::PlacementGroup",
+)
 """What that of a run of several machines may make besides. The stack's role may create nothing
 else."""
 

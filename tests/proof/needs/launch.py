@@ -44,6 +44,7 @@ NEEDS: Rows = [
         "storage.read_source, storage.copy_source",
     ),
     ("ec2:DescribeImages", "*", "prices.has_image"),
+    ("ec2:DescribeInstanceTypes", "*", "prepare.read_network: of a run of several machines"),
     ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_outcome"),
     (
         "s3:GetObject",

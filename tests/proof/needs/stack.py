@@ -23,6 +23,7 @@ _GROUP_CALLS = [
     "ec2:DeleteSecurityGroup",
     "ec2:RevokeSecurityGroupIngress",
 ]
+_PLACEMENT = f"{_EC2}:placement-group/a-run-Cluster-0123456789AB"
 _GROUP = f"{_EC2}:security-group/sg-0123456789abcdef0"
 _IN_VPC = "service authorization reference, CreateSecurityGroup: the VPC is a resource of its own"
 _INTERFACE = f"{_EC2}:network-interface/eni-0"
@@ -35,6 +36,7 @@ _BORN = {"aws:RequestTag/parris:deployment": "{deployment}"}
 _BORN_ANOTHERS = {"aws:RequestTag/parris:deployment": "another"}
 _TYPE = {"ec2:InstanceType": "t3.micro"}
 _OWNER = {"ec2:Owner": "amazon"}
+_BY_PLACEMENT = {"ec2:CreateAction": "CreatePlacementGroup"}
 _BY_RUN = {"ec2:CreateAction": "RunInstances"}
 _KEYS = [KEY, VOLUME_KEY]
 _VOLUMES = "EC2 user guide, 'Requirements for Amazon EBS encryption', permissions"
@@ -59,6 +61,7 @@ NEEDS: Rows = [
             "ec2:DescribeLaunchTemplateVersions",
             "ec2:DescribeLaunchTemplates",
             "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribePlacementGroups",
             "ec2:DescribeSecurityGroupRules",
             "ec2:DescribeSecurityGroups",
             "ec2:DescribeSubnets",
@@ -107,7 +110,7 @@ NEEDS: Rows = [
         ("ec2:RunInstances", _IMAGE, _RUN, {"ec2:Owner": owner})
         for owner in ("amazon", "123456789012")
     ),
-    ("ec2:RunInstances", _TEMPLATE, _RUN, OURS),
+    ("ec2:RunInstances", [_TEMPLATE, _PLACEMENT], _RUN, OURS),
     ("ec2:CreateLaunchTemplate", _TEMPLATE, _HANDLERS, _BORN),
     ("ec2:DeleteLaunchTemplate", _TEMPLATE, _HANDLERS, OURS),
     (
@@ -133,18 +136,11 @@ NEEDS: Rows = [
     ("ec2:CreateTags", _INSTANCE, _TAGS_LATER, {**OURS, "aws:TagKeys": ["Name"]}),
     ("ec2:CreateSecurityGroup", _GROUP, _HANDLERS, _BORN),
     ("ec2:CreateSecurityGroup", f"{_EC2}:vpc/vpc-0", _IN_VPC),
-    (
-        _GROUP_CALLS,
-        _GROUP,
-        _HANDLERS,
-        OURS,
-    ),
-    (
-        "ec2:CreateTags",
-        _GROUP,
-        _HANDLERS,
-        {**_BORN, "ec2:CreateAction": "CreateSecurityGroup"},
-    ),
+    ("ec2:CreatePlacementGroup", _PLACEMENT, _HANDLERS, _BORN),
+    ("ec2:DeletePlacementGroup", _PLACEMENT, _HANDLERS, OURS),
+    ("ec2:CreateTags", _PLACEMENT, _HANDLERS, {**_BORN, **_BY_PLACEMENT}),
+    (_GROUP_CALLS, _GROUP, _HANDLERS, OURS),
+    ("ec2:CreateTags", _GROUP, _HANDLERS, {**_BORN, "ec2:CreateAction": "CreateSecurityGroup"}),
     (_ENCRYPTS, _KEYS, _VOLUMES, _BY_EC2, NO_KEY),
     ("kms:CreateGrant", _KEYS, _VOLUMES, _GRANT, NO_KEY),
     ("ec2:DeleteTags", _TEMPLATE, _HANDLERS, OURS),
@@ -193,8 +189,10 @@ REFUSALS: Rows = [
         {**_BORN, "ec2:InstanceType": "p5.48xlarge"},
     ),
     ("ec2:RunInstances", _IMAGE, "an image of another", {"ec2:Owner": "999999999999"}),
-    ("ec2:RunInstances", f"{_EC2}:placement-group/x", "what no job chooses", OURS),
-    ("ec2:RunInstances", f"{_EC2}:placement-group/x", "what no job chooses", _BORN),
+    ("ec2:RunInstances", _PLACEMENT, "another's placement group", ANOTHERS),
+    ("ec2:RunInstances", _PLACEMENT, "nobody's placement group", _BORN),
+    ("ec2:RunInstances", f"{_EC2}:elastic-gpu/x", "what no job chooses", OURS),
+    ("ec2:RunInstances", f"{_EC2}:elastic-gpu/x", "what no job chooses", _BORN),
     ("ec2:RunInstances", _TEMPLATE, "another's template", ANOTHERS),
     ("ec2:RunInstances", _TEMPLATE, "nobody's template"),
     ("ec2:CreateLaunchTemplate", _TEMPLATE, "another's at birth", _BORN_ANOTHERS),
@@ -218,21 +216,16 @@ REFUSALS: Rows = [
     ("ec2:CreateSecurityGroup", _GROUP, "another's at birth", _BORN_ANOTHERS),
     ("ec2:CreateSecurityGroup", _GROUP, "nobody's at birth"),
     *(
-        (
-            _GROUP_CALLS,
-            _GROUP,
-            why,
-            whose,
-        )
+        (_GROUP_CALLS, _GROUP, why, whose)
         for why, whose in (("another's group", ANOTHERS), ("nobody's group", {}))
     ),
     ("ec2:CreateSecurityGroup", _INSTANCE, "what is no group", _BORN),
-    (
-        _GROUP_CALLS,
-        _INSTANCE,
-        "what is no group",
-        OURS,
-    ),
+    ("ec2:CreatePlacementGroup", _PLACEMENT, "another's at birth", _BORN_ANOTHERS),
+    ("ec2:CreatePlacementGroup", _PLACEMENT, "nobody's at birth"),
+    ("ec2:DeletePlacementGroup", _PLACEMENT, "another's placement group", ANOTHERS),
+    ("ec2:DeletePlacementGroup", _PLACEMENT, "nobody's placement group"),
+    ("ec2:CreateTags", _PLACEMENT, "a group that is there becomes ours", _BORN),
+    (_GROUP_CALLS, _INSTANCE, "what is no group", OURS),
     ("ec2:AuthorizeSecurityGroupEgress", _GROUP, "what no run changes", OURS),
     ("ec2:CreateTags", _GROUP, "a group that is there becomes ours", _BORN),
     ("ec2:CreateTags", _INSTANCE, "what is there already becomes ours", _BORN),

@@ -20,6 +20,7 @@ from parris.aws.instances import _heads, read_machine
 from parris.errors import InvalidConfig
 from parris.jobs.config import MOST_NODES, read_config
 from parris.launch import prepare
+from parris.launch.nodes import Network
 from parris.launch.render import MAX_TEMPLATE_BYTES, NODE_TYPES, RESOURCE_TYPES
 from parris.runs.budget import Price
 from parris.runs.lifecycle import Facts, Machine, judge
@@ -47,6 +48,14 @@ def template(nodes: int) -> str:
     ).template
 
 
+def lint(text: str, folder: Path) -> None:
+    path = folder / "stack.yaml"
+    path.write_text(text)
+    command = [ROOT / ".venv/bin/python", ROOT / ".venv/bin/cfn-lint", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("nodes", [0, MOST_NODES + 1, "2", 1.5, True])
 def test_a_number_of_nodes_is_a_whole_one_within_bounds(nodes: Any) -> None:
     with pytest.raises(InvalidConfig, match="nodes: "):
@@ -72,22 +81,20 @@ def test_the_longest_run_of_nodes_fits_into_a_template_with_many_tags() -> None:
     tags = {f"tag-{number}": "v" * 100 for number in range(20)}
     settings = replace(SETTINGS, stack_tags=tags)
     many = plan(f'{{"nodes": {MOST_NODES}}}')
-    call = prepare.stack_call(many, settings, MACHINE.template, IMAGE, MACHINE)
+    network = Network(vpc="vpc-0123456789abcdef0", is_cluster=True)
+    call = prepare.stack_call(many, settings, MACHINE.template, IMAGE, MACHINE, network)
     assert len(call.template.encode()) < MAX_TEMPLATE_BYTES
     assert len(re.findall("Type: AWS::EC2::Instance\n", call.template)) == MOST_NODES
 
 
 @pytest.mark.parametrize("nodes", [2, MOST_NODES])
 def test_what_is_rendered_for_nodes_is_sound(nodes: int, tmp_path: Path) -> None:
-    path = tmp_path / "stack.yaml"
-    path.write_text(template(nodes))
-    lint = [ROOT / ".venv/bin/python", ROOT / ".venv/bin/cfn-lint", path]
-    done = subprocess.run(lint, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    lint(template(nodes), tmp_path)
 
 
 def test_nodes_are_in_a_group_of_their_own_in_the_vpc_of_the_subnet() -> None:
-    subnet = plan('{"nodes": 2, "subnet-id": "subnet-0123456789abcdef0"}')
+    where = '"placement": "any", "subnet-id": "subnet-0123456789abcdef0"'
+    subnet = plan(f'{{"nodes": 2, {where}}}')
     asked: list[Any] = []
 
     def describe_subnets(**words: Any) -> Any:
@@ -95,11 +102,13 @@ def test_nodes_are_in_a_group_of_their_own_in_the_vpc_of_the_subnet() -> None:
         return {"Subnets": [{"VpcId": "vpc-1"}]}
 
     clients: Any = SimpleNamespace(ec2=lambda: SimpleNamespace(describe_subnets=describe_subnets))
-    assert prepare.read_vpc(subnet, clients) == "vpc-1"
+    network = prepare.read_network(subnet, clients)
+    assert network == Network(vpc="vpc-1")
     assert asked == [{"SubnetIds": ["subnet-0123456789abcdef0"]}]
-    for without in (plan('{"nodes": 2}'), plan('{"subnet-id": "subnet-0123456789abcdef0"}')):
-        assert prepare.read_vpc(without, clients) == ""
-    call = prepare.stack_call(subnet, SETTINGS, MACHINE.template, IMAGE, MACHINE, "vpc-1")
+    without = '{"nodes": 2, "placement": "any"}', '{"subnet-id": "subnet-0123456789abcdef0"}'
+    for config in without:
+        assert prepare.read_network(plan(config), clients) == Network()
+    call = prepare.stack_call(subnet, SETTINGS, MACHINE.template, IMAGE, MACHINE, network)
     assert "      VpcId: vpc-1\n" in call.template
     assert "VpcId" not in template(2)
     # Its own group, and those that are named beside it.
@@ -110,6 +119,32 @@ def test_nodes_are_in_a_group_of_their_own_in_the_vpc_of_the_subnet() -> None:
         "- [!GetAtt Nodes.GroupId]",
     ]
     assert call.resource_types == (*RESOURCE_TYPES, *NODE_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("strategies", "is_cluster"),
+    [(["cluster", "partition", "spread"], True), (["partition", "spread"], False), (None, False)],
+)
+def test_nodes_are_in_a_placement_group_where_their_type_has_one(
+    strategies: list[str] | None, is_cluster: bool, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+
+    def describe_instance_types(**words: Any) -> Any:
+        asked.append(words)
+        info = {} if strategies is None else {"SupportedStrategies": strategies}
+        return {"InstanceTypes": [{"PlacementGroupInfo": info}]}
+
+    ec2 = SimpleNamespace(describe_instance_types=describe_instance_types)
+    clients: Any = SimpleNamespace(ec2=lambda: ec2)
+    two = plan('{"nodes": 2, "instance-type": "c7i.large"}')
+    network = prepare.read_network(two, clients)
+    assert network == Network(is_cluster=is_cluster)
+    assert asked == [{"InstanceTypes": ["c7i.large"]}]
+    text = prepare.stack_call(two, SETTINGS, MACHINE.template, IMAGE, MACHINE, network).template
+    assert text.count("      PlacementGroupName: !Ref Cluster\n") == (2 if is_cluster else 0)
+    assert ("Type: AWS::EC2::PlacementGroup" in text) is is_cluster
+    lint(text, tmp_path)
 
 
 def test_a_template_of_the_jobs_own_that_bears_our_name_is_refused() -> None:
