@@ -104,7 +104,7 @@ def test_a_trial_starts_once_and_only_where_there_is_a_place_and_no_stop() -> No
 
 
 @pytest.mark.parametrize("waits", [ROOM, MONEY])
-def test_launches_that_failed_before_a_trial_waited_do_not_count(waits: str) -> None:
+def test_launches_that_failed_before_a_trial_waited_count_in_all_alone(waits: str) -> None:
     sim = Sim(spec(1), seed=1)
     grids, key = Trials(sim.steady), (sim.record().job, sim.record().grid_id)
 
@@ -122,6 +122,11 @@ def test_launches_that_failed_before_a_trial_waited_do_not_count(waits: str) -> 
         grids.wait(*key, 1, MONEY, needs=5)
     assert entry_of(sim.record()) == (0, waits)
     assert sim.record().committed == 0
+    # In all they do: else one that now finds no room and now fails would never end.
+    grids.send_again(sim.record(), sim.record().running[1], NOW)
+    assert sim.record().running[1].failed == 3
+    grids.send_again(sim.record(), sim.record().running[1], NOW)
+    assert (entry_of(sim.record()), sim.record().running[1].failed) == ((1, ""), 4)
 
 
 def test_what_a_grid_takes_does_not_grow_with_its_trials() -> None:

@@ -53,8 +53,13 @@ class Trials(Grids):
     def send_again(self, grid: GridRecord, entry: Entry, now: datetime) -> bool:
         """Note that a trial's launch is asked for again; return whether it is this caller's to."""
         path = f"running/{entry.number}"
-        tries = entry.tries + (0 if entry.waits else 1)
-        changes = {f"{path}/sent": now.isoformat(), f"{path}/tries": tries, f"{path}/waits": None}
+        again = 0 if entry.waits else 1
+        changes = {
+            f"{path}/sent": now.isoformat(),
+            f"{path}/tries": entry.tries + again,
+            f"{path}/failed": entry.failed + again,
+            f"{path}/waits": None,
+        }
         condition = f"{{{path}/sent}} = :sent AND attribute_not_exists({{stop}})"
         return self.table.change(*_key(grid), changes, condition, sent=_sent(entry))[0]
 

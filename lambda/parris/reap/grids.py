@@ -157,7 +157,9 @@ class GridReaper:
             if not run.is_open:  # else whoever tells of it does so
                 self.settle(run, run.outcome)
             return
-        if self._end_without_stack(run, f"its launch failed {entry.tries + 1} times"):
+        if self._end_without_stack(
+            run, f"its launch failed {max(entry.tries, entry.failed) + 1} times"
+        ):
             failed = str(State.LAUNCH_FAILED)
             nothing = (lambda _: 0, lambda _: None)
             key = (grid.job, grid.grid_id, entry.number)

@@ -32,6 +32,8 @@ class Entry:
     """When its launch was last asked for."""
     tries: int
     """How often in a row that was done again because it had come to nothing."""
+    failed: int
+    """The same in all: what finds no room begins a new row."""
     by: str
     """Who asked for it first: what only that invocation knows."""
     kept: str | None
@@ -140,6 +142,7 @@ def _entry(number: str, held: Mapping[str, Any]) -> Entry:
         number=int(number),
         sent=datetime.fromisoformat(held["sent"]),
         tries=int(held.get("tries", 0)),
+        failed=int(held.get("failed", 0)),
         by=str(held["by"]),
         kept=held.get("kept"),
         waits=str(held.get("waits", "")),

@@ -22,6 +22,9 @@ or a person ended may have trained well until then."""
 MAX_TRIES = 10
 """How often in a row a trial's launch is tried again that fails for another reason."""
 
+MOST_FAILED = 100
+"""The same in all, so that a trial which now finds no room and now fails comes to an end."""
+
 LASTS = timedelta(days=28)
 """How long after its event a grid begins trials: their ids have its time, and a month's budget is
 put together from ids of that month and the one before."""
@@ -95,7 +98,8 @@ def fate_of(record: GridRecord, entry: Entry, run: RunRecord | None, now: dateti
         return Fate.SEND if fits(record, entry) else Fate.WAIT
     if now <= entry.sent + LEASE:  # it may be under way, or what it met may take a while
         return Fate.WAIT
-    return Fate.SEND if entry.tries < MAX_TRIES else Fate.SETTLE
+    is_hopeful = entry.tries < MAX_TRIES and entry.failed < MOST_FAILED
+    return Fate.SEND if is_hopeful else Fate.SETTLE
 
 
 def reached(record: GridRecord, number: int, outcome: Mapping[str, Any]) -> Best | None:

@@ -18,6 +18,7 @@ from parris.runs.record import LEASE, RunRecord, read_record
 from parris.runs.trials import (
     LASTS,
     MAX_TRIES,
+    MOST_FAILED,
     Fate,
     fate_of,
     order_of,
@@ -63,6 +64,8 @@ STACK = {"stack_id": "arn"}
         ({"sent": NOW.isoformat()}, run("queued"), {}, Fate.WAIT),
         ({"tries": MAX_TRIES}, run("queued"), {}, Fate.SETTLE),
         ({"tries": MAX_TRIES, "waits": ROOM}, run("queued"), {}, Fate.SEND),
+        ({"tries": 1, "failed": MOST_FAILED - 1}, run("queued"), {}, Fate.SEND),
+        ({"tries": 1, "failed": MOST_FAILED}, run("queued"), {}, Fate.SETTLE),
         ({"sent": NOW.isoformat(), "waits": ROOM}, run("queued"), {}, Fate.SEND),
         ({"waits": MONEY, "needs": 900_000}, run("queued"), {"committed": 200_000}, Fate.WAIT),
         ({"waits": MONEY, "needs": 900_000}, run("queued"), {"committed": 100_000}, Fate.SEND),
