@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parris.reap.reconcile import STANDS
+from parris.reap.sweep import STANDS
 from scripts.deployment.outputs import ROOT
 from scripts.deployment.terraform import find_mirror
 from scripts.reference.module import REFERENCE, read_blocks, render

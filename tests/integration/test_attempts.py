@@ -391,7 +391,7 @@ def test_a_machine_that_stores_something_is_not_gone_whatever_ec2_says(
     machine = runs.machine(run_id)
     backend = cloudformation_backends["123456789012"]["us-east-1"]
     backend.get_stack("one").creation_time = NOW.replace(tzinfo=None)
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     monkeypatch.setattr(
         "parris.reap.review.run_tags",
         lambda stack: {
@@ -430,7 +430,7 @@ def test_while_ec2_does_not_answer_no_run_gets_another_machine(
     def down(*_: Any) -> None:
         raise ValueError("EC2 is down")
 
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", down)
+    monkeypatch.setattr("parris.reap.sweep.list_machines", down)
     for minutes in range(5, 120, 5):
         with pytest.raises(Exception, match="EC2 is down"):
             runs.reap(minutes)

@@ -136,7 +136,7 @@ def test_a_machines_word_is_heard_when_ec2_has_forgotten_the_machine(
     (stack,) = world.cloudformation.describe_stacks(StackName="long-ago")["Stacks"]
     output = {"OutputKey": "InstanceId", "OutputValue": instance_id}
     show(monkeypatch, {**stack, "Outputs": [output]})
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     world.reap(now=datetime.now(UTC) + timedelta(hours=2))
     outcome = world.outcome("long-ago")
     assert (outcome["state"], outcome["machine"]) == ("succeeded", f"{ROLE_ID}:{instance_id}")

@@ -177,7 +177,7 @@ def test_the_last_machine_costs_what_it_ran_though_ec2_lists_it_no_more(
     said |= {"ended-by": "trainer", "finished": "2026-11-24T12:41:00Z"}
     runs.store(run_id, second, "outcome.json", json.dumps(said))
     runs.heard(run_id, second, 39)
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     monkeypatch.setattr("parris.reap.review.run_tags", lambda stack: tags_of(stack, second))
     runs.reap(200)
     outcome = runs.outcome(run_id)

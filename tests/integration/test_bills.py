@@ -129,7 +129,7 @@ def test_of_a_machine_that_ec2_forgot_its_word_counts_within_what_can_be(
     machine = runs.machine(run_id)
     say(runs, run_id, machine, usd)
     runs.heard(run_id, machine, 30)
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     named = {"parris:instance-id": machine, "parris:job": "default", "parris:run-id": run_id}
     monkeypatch.setattr("parris.reap.review.run_tags", lambda _: named)
     runs.reap(200)
@@ -145,7 +145,7 @@ def test_what_a_machine_stored_that_ec2_forgot_is_gone_on_from(
     run_id = runs.begin()
     machine = runs.machine(run_id)
     runs.heard(run_id, machine, 5)
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     named = {"parris:instance-id": machine, "parris:job": "default", "parris:run-id": run_id}
     monkeypatch.setattr("parris.reap.review.run_tags", lambda _: named)
     runs.reap(30)

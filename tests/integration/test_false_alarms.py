@@ -35,7 +35,7 @@ def unlisted(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     machine = runs.machine(run_id)
     backend = cloudformation_backends[ACCOUNT]["us-east-1"]
     backend.get_stack("one").creation_time = NOW.replace(tzinfo=None)
-    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
     monkeypatch.setattr(
         "parris.reap.review.run_tags",
         lambda stack: {

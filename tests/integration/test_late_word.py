@@ -90,7 +90,7 @@ def test_a_sweep_that_listed_the_machine_before_does_not_end_the_next_one(
     second = runs.machine(run_id, 10.06)
     with monkeypatch.context() as patch:
         patch.setattr("parris.reap.reconcile.list_stacks", lambda *_: listed[0])
-        patch.setattr("parris.reap.reconcile.list_machines", lambda *_: listed[1])
+        patch.setattr("parris.reap.sweep.list_machines", lambda *_: listed[1])
         runs.reap(10.1)
     goes_on(runs, run_id, second)
 

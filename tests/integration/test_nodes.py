@@ -22,7 +22,7 @@ from tests.world import start_machine
 def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     # moto makes no stack of the real template, so this world's is another, without the slot.
     unchanged = lambda template, user_data, *_: (template, user_data)  # noqa: E731
-    monkeypatch.setattr("parris.launch.nodes.with_nodes", unchanged)
+    monkeypatch.setattr("parris.launch.prepare.with_nodes", unchanged)
     with mock_aws():
         yield Runs()
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from parris.aws.queue import Queue
 from parris.errors import ParrisError
-from parris.reap.reconcile import STANDS
+from parris.reap.sweep import STANDS
 from scripts.deployment.outputs import ROOT
 from tests.plans import NOW
 

@@ -95,9 +95,9 @@ def test_what_the_believed_machine_stored_is_fetched_and_no_other_machines(
 def test_what_other_nodes_of_a_run_say_is_fetched_by_their_rank(s3: Any, tmp_path: Path) -> None:
     worker, foreign = "AROAROLE:i-0bbbbbbbbbbbbbbbb", "AROAROLE:i-0cccccccccccccccc"
     put(s3, *(f"machines/{OURS}/{name}" for name in ("output/a", "log.txt")))
-    for folder in (worker, foreign):
+    for machine in (worker, foreign):
         names = ("log.txt", "machine.jsonl", "outcome.json", "output/forged", "alive.json")
-        put(s3, *(f"machines/{folder}/{name}" for name in names))
+        put(s3, *(f"machines/{machine}/{name}" for name in names))
     named = [OURS, worker, "", "../../other", 5]
     folder = tmp_path / "job" / RUN_ID
     done = fetch(deployment(s3), run({"machine": OURS, "machines": named}), folder)

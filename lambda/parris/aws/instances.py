@@ -16,13 +16,20 @@ from ..runs.names import NODE_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
-def list_machines(ec2: EC2Client, deployment: str) -> dict[str, Machine]:
-    """Return the machines of `deployment` by run id; of several the newest, of nodes the head."""
-    pages = ec2.get_paginator("describe_instances").paginate(
-        Filters=[{"Name": "tag:parris:deployment", "Values": [deployment]}]
-    )
+def list_machines(ec2: EC2Client, deployment: str, *run_ids: str) -> dict[str, Machine]:
+    """Return the machines of `deployment` by run id; of several the newest, of nodes the head.
+
+    Args:
+        run_ids: of those runs alone, if any: EC2 lists what is terminated for an hour, which after
+            a grid are thousands (EC2 API reference, "DescribeInstances").
+    """
+    filters: list[FilterTypeDef] = [{"Name": "tag:parris:deployment", "Values": [deployment]}]
+    if run_ids:
+        filters.append({"Name": "tag:parris:run-id", "Values": run_ids})
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
     found = [
         instance
         for page in pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,14 +27,13 @@ from ..runs.record import RunRecord
 from ..runs.times import iso
 from ..runs.trials import Fate, fate_of, fits, reached, trials_to_begin, why_to_stop
 from .early import EarlyStops
+from .failures import Careful
 from .launches import Launches
 
 if TYPE_CHECKING:
     from ..runs.documents import Outcome
 
 log = logging.getLogger(__name__)
-
-Careful = Callable[[str, Callable[[], Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from .reconcile import Reaper
 from .recorder import Recorder
 from .relaunch import Relaunches
 from .review import Review
+from .sweep import Sweep
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -132,10 +133,9 @@ def make_reaper(
         between=between,
         now=now,
     )
-    return Reaper(
+    sweep = Sweep(
         cloudformation=cloudformation,
         ec2=ec2,
-        recorder=recorder,
         review=Review(
             cloudformation=cloudformation,
             recorder=recorder,
@@ -143,11 +143,19 @@ def make_reaper(
             settings=settings,
             now=now,
         ),
-        launches=launches,
         open_runs=open_runs,
-        between=between,
         under_way=UnderWay(storage=storage, ledger=ledger, early=early),
         adoption=Adoption(ledger=ledger, storage=storage, now=now),
+        settings=settings,
+        now=now,
+    )
+    return Reaper(
+        cloudformation=cloudformation,
+        ec2=ec2,
+        recorder=recorder,
+        launches=launches,
+        between=between,
+        sweep=sweep,
         settings=settings,
         now=now,
     )

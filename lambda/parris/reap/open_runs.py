@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,6 +31,7 @@ from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
 from ..runs.times import iso, read_time
+from .failures import Careful
 from .recorder import Recorder, run_tags
 
 if TYPE_CHECKING:
@@ -51,9 +52,6 @@ _HOLDS_NOTHING = ("DELETE_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED", "D
 
 _SENT_AGAIN = timedelta(days=1)
 """How long a window's end is sent again while its launch fails."""
-
-Careful = Callable[[str, Callable[[], Any]], None]
-"""Does something about what is named first; what goes wrong is noted, and the rest goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from ..runs.lifecycle import Decision, Facts, Machine, judge
 from ..runs.names import KEEP_TAG
 from ..runs.times import read_time
 from ..settings import ReapSettings
+from .failures import ANYTHING
 from .recorder import Recorder, names_a_run, run_tags, without_machines
 from .relaunch import SILENT
 
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RUN = "parris:run-id"
-
-# What others wrote may break whoever reads it in ways that nobody lists: JSON that is nested too
-# deep is a RecursionError, a price that is no number an ArithmeticError. No list ends a sweep.
-ANYTHING = Exception
-"""What may go wrong with one stack, or one object, while the others wait."""
 
 
 @dataclass(frozen=True, kw_only=True)

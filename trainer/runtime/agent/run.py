@@ -16,6 +16,7 @@ from .aws import Aws
 from .container import Container, container_of
 from .control import Control, WorkerControl
 from .environment import Environment
+from .head import Head
 from .inputs import Inputs
 from .limits import (
     END_SECONDS,
@@ -26,7 +27,7 @@ from .limits import (
 )
 from .log import LogStreamer
 from .machine import read_identity
-from .nodes import Head, Node, node_environment, node_of
+from .nodes import Node, node_environment, node_of
 from .process import Process
 from .ranks import node_rank
 from .restore import Restore, source_of
