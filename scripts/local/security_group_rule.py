@@ -31,6 +31,9 @@ def register() -> None:
     """Teach MiniStack's CloudFormation the type, and let no group go that is in use."""
     provisioners._RESOURCE_HANDLERS[TYPE] = {"create": _create, "delete": _delete}
     provisioners._REPLACING_PROPERTIES[TYPE] = ("GroupId", "IpProtocol", "SourceSecurityGroupId")
+    # createOnlyProperties of the type's public schema. MiniStack replaces a group within its update
+    # handler, so that the stack's role was asked for what an update calls.
+    provisioners._REPLACING_PROPERTIES[GROUP] = ("GroupDescription", "GroupName", "VpcId")
     handlers = provisioners._RESOURCE_HANDLERS[GROUP]
     handlers["delete"] = _unless_in_use(handlers["delete"])
 
