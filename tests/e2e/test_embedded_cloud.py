@@ -381,11 +381,14 @@ def test_down_leaves_no_process_and_no_file_of_the_dead_cloud(tmp_path: Path) ->
     (home / "terraform.tfstate").write_text("{}")
     assert world.call_function(b"def handle(event, context): return 1") == b"1"
     assert len(world.alive(instance)) >= 3
-    # The server, the function's process, and the one that has the aws CLI loaded.
-    assert len(members_of_group(started.pid)) == 3
+    # The machine, the function's process, and the one that has the aws CLI loaded.
+    parents = processes.parents_of_all()
+    children = {pid for pid, parent in parents.items() if parent == started.pid}
+    assert len(children) == 3
     assert embedded.down(home) is True
     assert world.alive(instance) == set()
     assert members_of_group(started.pid) == set()
+    eventually(lambda: not children & processes.parents_of_all().keys(), "no child is left")
     assert processes.started(started.pid) is None
     assert embedded.read_cloud(home) is None
     assert sorted(path.name for path in home.iterdir()) == ["cloud.log", "lock"]

@@ -205,6 +205,7 @@ def test_two_hundred_deliveries_of_one_new_object_make_one_window(clone: Clone) 
     assert sum(not answer["duplicate"] for answer in answers) == 1
     late = {"rule": "window", "data-trigger": "fresh", "window": answers[0]["window"]}
     runs = [clone.invoke(late) for _ in range(3)]
+    assert [answer for answer in runs if "errorMessage" in answer] == []
     assert len({run["run-id"] for run in runs}) == 1
     assert clone.outcome("fresh", runs[0]["run-id"])["state"] == "succeeded"
 

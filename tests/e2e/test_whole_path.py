@@ -178,7 +178,7 @@ def test_the_launch_function_may_only_look_in_ec2(clone: Clone) -> None:
     actions = [action for each in policy["Statement"] for action in _list(each["Action"])]
     assert actions
     in_ec2 = {action for action in actions if action.startswith("ec2:")}
-    looks = ("Images", "SpotPriceHistory", "Subnets")
+    looks = ("Images", "InstanceTypes", "SpotPriceHistory", "Subnets")
     assert in_ec2 == {f"ec2:Describe{what}" for what in looks}
 
 
