@@ -33,7 +33,7 @@ class Runs(World):
         """Start the machine that the run's stack would hold; return its id."""
         tags = {"parris:deployment": "parris", "parris:job": "default", "parris:run-id": run_id}
         at = NOW + timedelta(minutes=minutes)
-        instance_id = start_machine(self.stack()["StackId"], tags, at)
+        instance_id = start_machine(self.ec2, self.stack()["StackId"], tags, at)
         if began:
             self.store(run_id, instance_id, "alive.json", "{}")
         return instance_id

@@ -59,12 +59,12 @@ MACHINE = Machine(template=TEMPLATE, user_data="#!/bin/bash\ntrue\n")
 EVENT = {"event-id": "e1", "time": "2026-11-24T11:00:00Z"}
 
 
-def start_machine(stack_id: str, tags: Mapping[str, str], at: datetime) -> str:
+def start_machine(ec2: Any, stack_id: str, tags: Mapping[str, str], at: datetime) -> str:
     """Start the machine that a run's stack would hold, whose tags are given; return its id."""
     names = ("parris:deployment", "parris:job", "parris:run-id", "parris:node")
     known = {name: tags[name] for name in names if name in tags}
     named: Any = [{"Key": key, "Value": value} for key, value in known.items()]
-    [instance] = boto3.client("ec2", region_name="us-east-1").run_instances(
+    [instance] = ec2.run_instances(
         ImageId=IMAGE,
         MinCount=1,
         MaxCount=1,
@@ -107,6 +107,8 @@ class World:
         self.scheduler = client("scheduler")
         self.scheduler.create_schedule_group(Name=SETTINGS.schedule_group)
         self.ssm, self.ec2, self.dynamodb = client("ssm"), client("ec2"), client("dynamodb")
+        # Of CloudFormation, and of the logs: no fault is injected into what they call.
+        self._ec2, self._logs = client("ec2"), client("logs")
         self.topic = Topic(SETTINGS.topic_arn, config=config)
         self.prices = PriceList()
         self.pricing: Any = FakeClient("pricing", lambda: self.prices, config)
@@ -201,7 +203,7 @@ class World:
                 continue
             stack.creation_time = at.replace(tzinfo=None)
             if self.starts_machines and stack.status.endswith("_COMPLETE"):
-                start_machine(stack.stack_id, stack.tags, at)
+                start_machine(self._ec2, stack.stack_id, stack.tags, at)
 
     def _changes(self) -> dict[Any, int]:
         """Return how often each stack was changed; moto's own time of that is the wall clock's."""
@@ -232,7 +234,7 @@ class World:
             ),
             launches=Launches(
                 functions=lambda: self.functions,
-                logs=boto3.client("logs", region_name="us-east-1"),
+                logs=self._logs,
                 function_arn="parris-launch",
                 iot_log_group="/parris/iot-errors",
             ),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.slots import Slots, sums_of
@@ -37,40 +38,51 @@ next one."""
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 
 
-def play(case: Case, make_world: Callable[[], Runs]) -> Case:
-    """Take a run's machine with a fault, then deliver and sweep without; judge what is left."""
-    with pytest.MonkeyPatch.context() as patch:
-        return _play(case, make_world(), patch)
+def set_up(name: str, config: Config | None, patch: pytest.MonkeyPatch) -> Callable[[Case], Case]:
+    """Bring a run to the act that a fault strikes; return what goes on from there.
 
-
-def _play(case: Case, runs: Runs, patch: pytest.MonkeyPatch) -> Case:
-    runs.budget = Decimal(100) if "budgeted" in case.name else None
+    Args:
+        patch: of what moto cannot say; undone when the world is.
+    """
+    runs = Runs(config)
+    runs.budget = Decimal(100) if "budgeted" in name else None
     act: Callable[[], Any] = partial(runs.deliver, 10.1)
-    if case.name in STOPPED:
+    if name in STOPPED:
         run_id, first = interrupted(runs)
+        late = machine_event(first)
         runs.ask_to_stop(run_id)
-        if "its end" in case.name:
+        if "its end" in name:
             runs.deliver(10.1)
             act = partial(runs.end_refused, 10.1)
-    elif case.name.startswith("next machine"):
+    elif name.startswith("next machine"):
         run_id, first = interrupted(runs)
-    elif case.name in (REFUSED, AFTER_REFUSAL):
-        run_id, first = runs.begin(), ""
-        gone = stack_event(runs.stack()["StackId"], "parris-reap-20261124T120100000000")
+        late = machine_event(first)
+    elif name in (REFUSED, AFTER_REFUSAL):
+        run_id = runs.begin()
+        late = stack_event(runs.stack()["StackId"], "parris-reap-20261124T120100000000")
         refuse(patch, "There is no Spot capacity available that matches your request.")
         runs.reap(9)
-        act = partial(runs.reap, 10, gone)
-        if case.name == AFTER_REFUSAL:
+        act = partial(runs.reap, 10, late)
+        if name == AFTER_REFUSAL:
             act()
             act = partial(runs.deliver, 10.1)
     else:
         run_id = runs.begin()
-        first = runs.machine(run_id)
-        runs.take(first)
-        event = None if "sweep" in case.name else machine_event(first)
-        act = partial(runs.reap, 10, event)
-    late = machine_event(first) if first else gone
+        late = machine_event(runs.machine(run_id))
+        runs.take(late["detail"]["instance-id"])
+        act = partial(runs.reap, 10, None if "sweep" in name else late)
     runs.starts_machines = True  # from now on
+    return partial(_play, runs, run_id, act, late)
+
+
+def _play(
+    runs: Runs, run_id: str, act: Callable[[], Any], late: dict[str, Any], case: Case
+) -> Case:
+    """Take a run's machine with a fault, then deliver and sweep without; judge what is left.
+
+    Args:
+        late: the event of the machine's end, or its stack's, which comes again and again.
+    """
     injector = Injector(runs.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):
         act()
@@ -85,7 +97,7 @@ def _play(case: Case, runs: Runs, patch: pytest.MonkeyPatch) -> Case:
                 do(minutes)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours
                 case.violations.append(f"at {minutes} min: {error!r}")
-        runs.reap(minutes + 0.3, late)  # it comes late, too
+        runs.reap(minutes + 0.3, late)
     judge = _judge_stopped if case.name in STOPPED else _judge
     case.violations += judge(runs, run_id)
     return case

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.slots import Slots
@@ -28,25 +29,30 @@ GRID = {
 _EXPECTED = (Death, ParrisError, ClientError, BotoCoreError)
 
 
-def play(case: Case, make_world: Callable[[], GridWorld]) -> Case:
-    """Begin a grid and go on with it, with a fault in one act; judge what is left."""
-    world = make_world()
+def set_up(name: str, config: Config | None) -> Callable[[Case], Case]:
+    """Bring a grid to the act that a fault strikes; return what goes on from there."""
+    world = GridWorld(config)
     world.usd = 0.02
     act: Callable[[], Any] = partial(world.begin, GRID)
-    if case.name != "grid":
+    if name != "grid":
         act()
         act = world.deliver
-        if case.name in ("a trial", "a trial's end"):
+        if name in ("a trial", "a trial's end"):
             act()
-        if case.name == "a trial's end":
+        if name == "a trial's end":
             act()
             ended = machine_event(world.end_machine(world.grid().run_id(1)))
             act = partial(world.reap, 1, ended)
             world.minutes = 1
-        if case.name == "a grid, by a sweep":
+        if name == "a grid, by a sweep":
             world.refused.clear()
             world.minutes = 1
             act = partial(world.reap, 1)
+    return partial(_play, world, act)
+
+
+def _play(world: GridWorld, act: Callable[[], Any], case: Case) -> Case:
+    """Go on with a grid, with a fault in one act; judge what is left."""
     events = [*world.sent]
     injector = Injector(world.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(*_EXPECTED):

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.queue import Queue
@@ -87,11 +89,16 @@ KINDS = {
 }
 
 
-def play(case: Case, make_world: Callable[[], World]) -> Case:
-    """Deliver an event with a fault, then again without one, with sweeps; judge what is left."""
-    kind, world = KINDS[case.name], make_world()
+def set_up(name: str, config: Config | None) -> Callable[[Case], Case]:
+    """Make the world of an event; return what delivers it there."""
+    kind, world = KINDS[name], World(config)
     world.budget, world.starts_machines = kind.budget, True
     kind.before(world)
+    return partial(_play, kind, world)
+
+
+def _play(kind: Kind, world: World, case: Case) -> Case:
+    """Deliver an event with a fault, then again without one, with sweeps; judge what is left."""
     injector = Injector(world.clients, case.target, case.kind)
     _deliver(case, world, kind.event, 0, injector)
     case.calls, case.injected = injector.calls, injector.injected

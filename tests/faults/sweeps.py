@@ -7,8 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from parris.aws.arrivals import Arrivals, Window
@@ -44,11 +46,15 @@ SCENES = ("sweep", "machine", "stack")
 """What the reap function is called with when the fault strikes."""
 
 
-def play(case: Case, make_world: Callable[[], World]) -> Case:
-    """Call the reap function with a fault, then let it sweep; judge what is left."""
-    world = make_world()
+def set_up(_: str, config: Config | None) -> Callable[[Case], Case]:
+    """Make runs in every state; return what calls the reap function there."""
+    world = World(config)
     keep_tokens(world.cloudformation)
-    events = _set_up(world)
+    return partial(_play, world, _make_runs(world))
+
+
+def _play(world: World, events: dict[str, dict[str, Any]], case: Case) -> Case:
+    """Call the reap function with a fault, then let it sweep; judge what is left."""
     injector = Injector(world.clients, case.target, case.kind)
     with injector.at_work(), contextlib.suppress(Death, ParrisError, ClientError, BotoCoreError):
         try:
@@ -71,7 +77,7 @@ def play(case: Case, make_world: Callable[[], World]) -> Case:
     return case
 
 
-def _set_up(world: World) -> dict[str, dict[str, Any]]:
+def _make_runs(world: World) -> dict[str, dict[str, Any]]:
     """Make runs in every state, and return the events of the scenes."""
     live = world.run("live")
     world.write(

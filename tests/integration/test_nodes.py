@@ -37,7 +37,7 @@ def node(runs: Runs, run_id: str, rank: int, minutes: float = 0) -> str:
         "parris:stack": stack_id,
         "parris:node": str(rank),
     }
-    return start_machine(stack_id, tags, NOW + timedelta(minutes=minutes))
+    return start_machine(runs.ec2, stack_id, tags, NOW + timedelta(minutes=minutes))
 
 
 def say(runs: Runs, run_id: str, head: str, state: str, ended_by: str) -> None:
