@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ from parris.runs.month import MICROS
 from scripts.local import call_counts, cloud, faults, processes
 from tests.bench.clone import Clone, deployed_clone
 from tests.bench.figures import Figure
+
+log = logging.getLogger(__name__)
 
 FAILING = 0.05
 """The part of both functions' calls that fails, in the second grid."""
@@ -104,10 +107,17 @@ def _runs(grids: Trials, grid: GridRecord) -> list[Any]:
 
 
 def _twice(clone: Clone, grids: Trials, grid: GridRecord) -> int:
-    """Return how many trials have had more than one stack."""
+    """Return how many trials have had more than one stack, and say which, and what is known."""
     pages = clone.client("cloudformation").get_paginator("list_stacks").paginate()
-    names = Counter(one["StackName"] for page in pages for one in page["StackSummaries"])
-    return sum(names[run.receipt.get("stack-name")] > 1 for run in _runs(grids, grid))
+    stacks = [one for page in pages for one in page["StackSummaries"]]
+    names = Counter(one["StackName"] for one in stacks)
+    twice = [run for run in _runs(grids, grid) if names[run.receipt.get("stack-name")] > 1]
+    for run in twice:
+        log.warning("%s: %s claims, %s, %s", run.name, run.claims, run.attempts, run.outcome)
+        for one in stacks:
+            if one["StackName"] == run.receipt.get("stack-name"):
+                log.warning("  %s", one)
+    return len(twice)
 
 
 def _of_calls(calls: Counter[str], trials: int, goal: float | None) -> Iterator[Figure]:

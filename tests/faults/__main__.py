@@ -52,8 +52,11 @@ def main() -> int:
             print(f"  {done} of {total}", file=sys.stderr, flush=True)
     for name, count in counts.items():
         print(f"{name:28} {count:5} faults")
-    print(f"faults: {counts.total()} injected, {violations} violations")
-    return int(violations > 0)
+    injected = counts.total()
+    print(f"faults: {injected} injected, {violations} violations")
+    if injected < total * 0.9:
+        print(f"error: of {total} faults only {injected} met their call", file=sys.stderr)
+    return int(violations > 0 or injected < total * 0.9)
 
 
 def _share(text: str) -> float:

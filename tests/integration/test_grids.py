@@ -354,5 +354,26 @@ def test_a_trial_that_came_and_went_before_anybody_noted_its_stack_is_over(
     assert not world.sent
 
 
+def test_a_trial_that_came_and_went_unnoted_is_not_begun_again_by_its_event(
+    world: GridWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes again when its claim is over, before a sweep has looked at what is left."""
+    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
+    world.deliver()
+    [event] = world.sent
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.launch.commit.Commit._complete", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.deliver()
+    run_id = world.grid().run_id(1)
+    world.end_machine(run_id)
+    world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
+    world.sent, world.minutes = [event], 3
+    world.deliver()
+    assert world.stacks() == []
+    world.reap(10)
+    assert world.grid().ended == {"succeeded": 1}
+
+
 def _dies(*_: Any) -> None:
     raise KeyboardInterrupt

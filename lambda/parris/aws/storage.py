@@ -151,6 +151,10 @@ class Storage(Objects):
     def has_outcome(self, prefix: str) -> bool:
         return self._has(prefix + "outcome.json")
 
+    def has_begun(self, prefix: str) -> bool:
+        """Return whether a run is over, or a machine of it has stored anything."""
+        return self.has_outcome(prefix) or self.has_any(prefix + "machines/")
+
     def has_receipt(self, prefix: str) -> bool:
         return self._has(prefix + "run.json")
 

@@ -23,7 +23,7 @@ def claim_run(
     nonce: str,
     now: datetime,
     find_stack: Callable[[str, str], str | None],
-    is_over: Callable[[str], bool],
+    has_begun: Callable[[str], bool],
 ) -> tuple[RunRecord, bool]:
     """Claim the event's run, one for all its deliveries; return it, and whether it is ours.
 
@@ -34,7 +34,8 @@ def claim_run(
         find_stack: returns the id of the stack of that name if it holds that run: the launch died
             before it recorded the stack. Then the run is not claimed anew, and a sweep completes
             its record.
-        is_over: returns whether the run of that id has an outcome.
+        has_begun: returns whether the run of that id has had a machine. Its stack may have come and
+            gone before anybody noted it: a sweep sees to what is left.
     """
     if request.time is not None:
         run_id = run_id_for(request, request.time)
@@ -48,7 +49,7 @@ def claim_run(
     name = record.receipt.get("stack-name")
     if name and (stack_id := find_stack(name, run_id)):
         return replace(record, stack_id=stack_id), False
-    if is_over(run_id):
+    if has_begun(run_id):
         return record, False
     return ledger.take_over(record, nonce, now)
 

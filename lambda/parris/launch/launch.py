@@ -157,7 +157,7 @@ class _Launch:
                 os.urandom(16).hex(),
                 self.now,
                 lambda name, run_id: stack_of_run(self.clients.cloudformation(), name, run_id),
-                lambda run_id: self.storage.has_outcome(run_prefix(request.job, run_id)),
+                lambda run_id: self.storage.has_begun(run_prefix(request.job, run_id)),
             )
             if not ours:
                 return duplicate_of(record)

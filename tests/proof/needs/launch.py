@@ -32,7 +32,11 @@ NEEDS: Rows = [
         ["{config}/training-config.json", "{config}/jobs/digits/trainer-script.sh"],
         "storage.read_job_file, storage.snapshot",
     ),
-    ("s3:ListBucket", ["{config}", "{results}"], "storage.list_job_files, storage.list_source"),
+    (
+        "s3:ListBucket",
+        ["{config}", "{results}"],
+        "storage.list_job_files, storage.list_source, storage.has_any",
+    ),
     ("s3:PutObject", f"{_RUN}/run.json", "storage.claim, storage.replace"),
     ("s3:PutObject", f"{_RUN}/agent.pyz", "storage.copy_agent"),
     ("s3:GetObjectVersion", "{results}/agent.pyz", "storage.copy_agent"),
@@ -45,7 +49,7 @@ NEEDS: Rows = [
     ),
     ("ec2:DescribeImages", "*", "prices.has_image"),
     ("ec2:DescribeInstanceTypes", "*", "prepare.read_network: of a run of several machines"),
-    ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_outcome"),
+    ("s3:GetObject", f"{_RUN}/outcome.json", "storage.read_outcome, storage.has_begun"),
     (
         "s3:GetObject",
         "{results}/events/data/fresh/0123456789abcdef/x.json",
