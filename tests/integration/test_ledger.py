@@ -15,7 +15,7 @@ from moto import mock_aws
 from parris.aws.queue import Queue
 from parris.aws.slots import Slots
 from parris.aws.told import Told
-from parris.errors import ParrisError, StackInTheWay
+from parris.errors import LaunchUnclear, ParrisError, StackInTheWay
 from parris.launch.claim import Orders
 from parris.launch.commit import Commit
 from parris.reap import adopt
@@ -303,16 +303,29 @@ def test_a_run_that_was_refused_by_an_earlier_version_may_be_launched_again(worl
     assert world.record(run_id).state == "accepted"
 
 
-def test_an_answer_of_500_is_no_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "InternalFailure"), (400, "TokenAlreadyExistsException")]
+)
+def test_an_answer_of_500_or_to_a_request_sent_again_is_no_refusal(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, code: str, *, gone: bool
+) -> None:
     create = world.cloudformation.create_stack
 
     def breaks(**call: Any) -> None:
         create(**call)
-        error: Any = {"Error": {"Code": "InternalFailure", "Message": ""}}
-        raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 500}}, "CreateStack")
+        if gone:
+            world.cloudformation.delete_stack(StackName="one")
+        error: Any = {"Error": {"Code": code, "Message": ""}}
+        raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": status}}, "CreateStack")
 
     monkeypatch.setattr(world.cloudformation, "create_stack", breaks)
-    assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
+    if gone:
+        with pytest.raises(LaunchUnclear):
+            world.launch()
+        assert world.stacks() == []
+    else:
+        assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
 
 
 def test_room_that_another_run_lends_is_given_back_though_an_answer_was_lost(

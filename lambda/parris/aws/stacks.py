@@ -139,7 +139,13 @@ def change_stack(cloudformation: CloudFormationClient, call: StackCall) -> str:
 
 
 def _says_nothing(error: ClientError) -> bool:
-    """Return whether an error leaves open what was done: those of the 500s do (API reference)."""
+    """Return whether an error leaves open what was done: those of the 500s do (API reference).
+
+    So does TokenAlreadyExistsException: a request with the same token came before, whose answer
+    was lost (API reference, CreateStack and UpdateStack).
+    """
+    if error.response["Error"]["Code"] == "TokenAlreadyExistsException":
+        return True
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)) >= 500
 
 
