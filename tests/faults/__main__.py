@@ -60,9 +60,12 @@ def main() -> int:
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
     if not 0 < share <= 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and up to 1")
     return share
 
 

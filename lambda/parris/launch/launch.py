@@ -65,7 +65,6 @@ def launch(
         machine=machine,
         now=now,
         storage=clients.storage(),
-        table=table,
         ledger=Ledger(table),
         notifier=Notifier(
             sns=clients.sns, topic_arn=settings.topic_arn, told=Told(table=table, now=now)
@@ -87,7 +86,6 @@ class _Launch:
     machine: Machine
     now: datetime
     storage: Storage
-    table: Table
     ledger: Ledger
     notifier: Notifier
 
@@ -96,7 +94,7 @@ class _Launch:
             from ..aws.arrivals import Arrivals
             from . import windows
 
-            arrivals = Arrivals(table=self.table, now=self.now)
+            arrivals = Arrivals(table=self.ledger.table, now=self.now)
             if is_settled(event):
                 return windows.end(event, self.settings, arrivals, self.storage, self._act)
             scheduler = self.clients.scheduler
