@@ -3,7 +3,8 @@
 Stands in for parts of both ("CreateStack", "DeleteStack" and "DescribeStacks", CloudFormation API
 reference). MiniStack creates over a stack that has rolled back, forgets a deleted stack once its
 name is used again, begins a second deletion beside the first, goes on creating what is being
-deleted, and deletes in the middle of an update.
+deleted, deletes in the middle of an update, and takes a CreateStack that is sent again for a new
+one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _Operation = Callable[..., Coroutine[Any, Any, None]]
 _BEING_MADE = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 _creations: dict[str, asyncio.Event] = {}  # stack id → its creation is over
 _unwanted: set[str] = set()  # ids of stacks to be deleted before they are complete
+_made: dict[tuple[str, str], str] = {}  # a stack's name and its ClientRequestToken → its id
 
 
 def register() -> None:
@@ -39,17 +41,37 @@ def register() -> None:
 
 def _create_stack(original: _Action) -> _Action:
     def create_stack(parameters: _Parameters) -> _Answer:
-        name = helpers._p(parameters, "StackName")
+        name, token = (helpers._p(parameters, key) for key in ("StackName", "ClientRequestToken"))
         former = cloudformation._stacks.get(name)
+        if token and (stack_id := _made.get((name, token))):
+            return _sent_again(stack_id, former or {})
         if former is not None and former["StackStatus"] == "ROLLBACK_COMPLETE":
             return _error("AlreadyExistsException", f"Stack [{name}] already exists")
         answer = original(parameters)
+        if token and answer[0] == 200:
+            _made[name, token] = cloudformation._stacks[name]["StackId"]
         if former is not None and cloudformation._stacks[name] is not former:
             # By its id it is found for 90 days on AWS, and here for as long as the cloud is up.
             cloudformation._stacks[former["StackId"]] = former
         return answer
 
     return create_stack
+
+
+def _sent_again(stack_id: str, holder: dict[str, Any]) -> _Answer:
+    """Answer a CreateStack whose token is known: "CloudFormation knows that you're not attempting
+    to create a stack with the same name" (API reference, CreateStack, ClientRequestToken).
+
+    The reference lists TokenAlreadyExistsException and leaves open when it is raised; here it is
+    once the stack is gone.
+
+    Args:
+        holder: the stack that has the name now.
+    """
+    if holder.get("StackId") == stack_id and holder["StackStatus"] != "DELETE_COMPLETE":
+        result = f"<CreateStackResult><StackId>{stack_id}</StackId></CreateStackResult>"
+        return helpers._xml(200, "CreateStackResponse", result)  # type: ignore[no-any-return]
+    return _error("TokenAlreadyExistsException", "A client request token already exists.")
 
 
 def _delete_stack(original: _Action) -> _Action:

@@ -132,6 +132,23 @@ def test_a_stack_deletes_itself_at_its_deadline_and_is_found_by_its_id(
     )
 
 
+def test_a_stack_is_made_once_however_often_its_request_comes(world: World) -> None:
+    asked: Any = {"StackName": "once", "TemplateBody": template("#!/bin/bash\n")}
+    asked["ClientRequestToken"] = "token-1"
+    identifier = world.cloudformation.create_stack(**asked)["StackId"]
+    assert world.cloudformation.create_stack(**asked)["StackId"] == identifier
+    with pytest.raises(ClientError, match="AlreadyExistsException"):
+        world.cloudformation.create_stack(**asked | {"ClientRequestToken": "token-2"})
+    eventually(lambda: status(world, identifier) == "CREATE_COMPLETE", "once complete")
+    world.cloudformation.delete_stack(StackName="once")
+    eventually(lambda: status(world, identifier) == "DELETE_COMPLETE", "once gone")
+    with pytest.raises(ClientError, match="TokenAlreadyExistsException"):
+        world.cloudformation.create_stack(**asked)
+    again = world.cloudformation.create_stack(**asked | {"ClientRequestToken": "token-2"})
+    assert again["StackId"] != identifier
+    world.cloudformation.delete_stack(StackName="once")
+
+
 def test_the_end_of_a_stack_is_told_with_the_token_of_who_deleted_it(
     world: World, reaper: str
 ) -> None:

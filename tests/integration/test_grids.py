@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.ec2.models import ec2_backends
 
 from parris.contract import State
 from parris.errors import InvalidConfig, InvalidEvent, ParrisError
@@ -373,6 +374,24 @@ def test_a_trial_that_came_and_went_unnoted_is_not_begun_again_by_its_event(
     assert world.stacks() == []
     world.reap(10)
     assert world.grid().ended == {"succeeded": 1}
+
+
+def test_a_trial_that_came_and_went_unnoted_is_over_although_ec2_has_forgotten_its_machine(
+    world: GridWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
+    world.deliver()
+    monkeypatch.setattr("parris.launch.commit.Commit._complete", _dies)
+    with pytest.raises(KeyboardInterrupt):
+        world.deliver()
+    run_id = world.grid().run_id(1)
+    world.end_machine(run_id)
+    world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
+    ec2_backends["123456789012"]["us-east-1"].reservations.clear()
+    world.reap(90)
+    assert world.grid().ended == {"interrupted": 1}
+    assert (world.record(run_id).outcome or {})["reason"] == "its machine is gone"
+    assert not world.sent
 
 
 def _dies(*_: Any) -> None:

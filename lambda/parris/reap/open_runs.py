@@ -26,7 +26,7 @@ from ..events.router import end_event
 from ..runs import messages, messages_of_ends
 from ..runs.answer import answer_of
 from ..runs.ending import DEAD
-from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced, vanished
+from ..runs.lifecycle import GONE, Machine, Step, deleted, next_step, replaced, vanished
 from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
@@ -147,11 +147,12 @@ class OpenRuns:
                 self._complete(record, stack_id)
             elif outcome := self.storage.read_outcome(prefix):  # or it has come and gone
                 self.recorder.tell(record.tags, outcome)
-            elif machine is None:
+            elif machine is None and not self.storage.has_begun(prefix):
                 self._give_up(record)
-            elif machine.state in DEAD:  # or nobody could write down how it ended
+            elif machine is None or machine.state in DEAD:  # nobody could write down how it ended
                 deadline = read_time(record.receipt.get("deadline")) or self.now
-                ending = vanished(machine, deadline, self.now)
+                # EC2 describes an ended machine for about an hour.
+                ending = vanished(machine, deadline, self.now) if machine else GONE
                 self.recorder.conclude(record.tags, deadline, ending, machine)
         elif step is Step.TELL:
             now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind

@@ -19,6 +19,9 @@ APPEARING = timedelta(minutes=5)
 POWERED_OFF_BY_ITSELF = "Client.InstanceInitiatedShutdown"
 """EC2's code for a shutdown from within (EC2 user guide, "Troubleshoot instance termination")."""
 
+GONE = Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
+"""How a run ended of whose machine EC2 says nothing, or no longer."""
+
 _CURES = {
     # EC2 user guide, "Troubleshoot instance launch issues"; EBS, "encrypted volumes".
     "Client.InternalError": "EC2 could not use the key of its encrypted volume: name that key in "
@@ -147,8 +150,7 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
         ending = Ending(state=State.INTERRUPTED, reason=facts.lost, ended_by=EndedBy.NODE)
         return _unless_kept(facts, ending.state, now, ending)
     if facts.machine is None and settled and now - facts.changed > APPEARING:
-        ending = Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
-        return _unless_kept(facts, ending.state, now, ending)
+        return _unless_kept(facts, GONE.state, now, GONE)
     if late:
         reason = "it was still running after its deadline; the reap function deleted its stack"
         ending = Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
@@ -211,7 +213,7 @@ def deleted(who: str, deadline: datetime, when: datetime, machine: Machine | Non
         # Before its deadline the reap function deletes the stack of a run that is over, no other.
         if machine is not None and machine.state in DEAD:
             return vanished(machine, deadline, when)
-        return Ending(state=State.INTERRUPTED, reason="its machine is gone", ended_by=EndedBy.EC2)
+        return GONE
     if who in (EndedBy.SCHEDULE, EndedBy.REAP):
         what = "the reap function" if who == EndedBy.REAP else "the stack's own schedule"
         reason = f"it was still running after its deadline; {what} deleted its stack"
