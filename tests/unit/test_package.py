@@ -79,6 +79,11 @@ def test_only_words_and_types_go_and_every_statement_keeps_its_line(path: Path) 
     assert not any(node.returns for node in nodes if isinstance(node, ast.FunctionDef))
 
 
+def test_a_dataclass_keeps_a_word_for_dataclasses_to_find() -> None:
+    source = '@dataclass\nclass One:\n    """What it is."""\n\n    x: int\n'
+    assert without_words(source) == '@dataclass\nclass One:\n    " "\n\n    x: int\n'
+
+
 @pytest.mark.parametrize("function", ZIPS)
 def test_a_handler_is_imported_from_its_zip_alone(function: str, tmp_path: Path) -> None:
     path = tmp_path / f"{function}.zip"
