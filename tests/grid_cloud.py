@@ -82,7 +82,7 @@ class Cloud:
     def read_outcome(self, prefix: str) -> Any:
         return self._call("GetObject", lambda: self.outcomes.get(prefix))
 
-    def has_outcome(self, prefix: str) -> bool:
+    def has_begun(self, prefix: str) -> bool:
         return bool(self._call("HeadObject", lambda: prefix in self.outcomes))
 
     def has_receipt(self, prefix: str) -> bool:

@@ -262,7 +262,7 @@ class Sim:
             f"{self.chance.getrandbits(128):032x}",
             self.now,
             partial(stack_of_run, self.cloud),
-            lambda run_id: bool(self.cloud.has_outcome(run_prefix("job", run_id))),
+            lambda run_id: self.cloud.has_begun(run_prefix("job", run_id)),
         )
         if not ours:
             return
