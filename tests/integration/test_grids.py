@@ -337,13 +337,7 @@ def test_a_trial_that_came_and_went_before_anybody_noted_its_stack_is_over(
     world: GridWorld, monkeypatch: pytest.MonkeyPatch, *, noted: bool
 ) -> None:
     """Whether its outcome could be written or not, before its stack was deleted."""
-    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
-    world.deliver()
-    monkeypatch.setattr("parris.launch.commit.Commit._complete", _dies)
-    with pytest.raises(KeyboardInterrupt):
-        world.deliver()
-    run_id = world.grid().run_id(1)
-    world.end_machine(run_id)
+    run_id, _ = _unnoted(world, monkeypatch)
     if noted:
         outcome = {"run-id": run_id, "state": "succeeded", "reason": "", "cost-usd": 0.01}
         key, body = f"runs/default/{run_id}/outcome.json", json.dumps(outcome).encode()
@@ -359,15 +353,7 @@ def test_a_trial_that_came_and_went_unnoted_is_not_begun_again_by_its_event(
     world: GridWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes again when its claim is over, before a sweep has looked at what is left."""
-    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
-    world.deliver()
-    [event] = world.sent
-    with monkeypatch.context() as patch:
-        patch.setattr("parris.launch.commit.Commit._complete", _dies)
-        with pytest.raises(KeyboardInterrupt):
-            world.deliver()
-    run_id = world.grid().run_id(1)
-    world.end_machine(run_id)
+    run_id, event = _unnoted(world, monkeypatch)
     world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
     world.sent, world.minutes = [event], 3
     world.deliver()
@@ -379,19 +365,45 @@ def test_a_trial_that_came_and_went_unnoted_is_not_begun_again_by_its_event(
 def test_a_trial_that_came_and_went_unnoted_is_over_although_ec2_has_forgotten_its_machine(
     world: GridWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
-    world.deliver()
-    monkeypatch.setattr("parris.launch.commit.Commit._complete", _dies)
-    with pytest.raises(KeyboardInterrupt):
-        world.deliver()
-    run_id = world.grid().run_id(1)
-    world.end_machine(run_id)
+    run_id, _ = _unnoted(world, monkeypatch)
     world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
     ec2_backends["123456789012"]["us-east-1"].reservations.clear()
     world.reap(90)
     assert world.grid().ended == {"interrupted": 1}
     assert (world.record(run_id).outcome or {})["reason"] == "its machine is gone"
     assert not world.sent
+
+
+def test_what_another_machine_stores_in_a_trials_name_does_not_keep_it_from_beginning(
+    world: GridWorld,
+) -> None:
+    world.settings = {"max_concurrent_runs": 1}
+    world.begin({**GRID, "max-parallel": 3})
+    world.settle_down()
+    for run in world.ledger.newest(50)[0]:
+        if run.state == State.QUEUED:
+            key = f"runs/default/{run.run_id}/machines/AROAEXAMPLE:i-another/alive.json"
+            world.s3.put_object(Bucket="parris-results", Key=key, Body=b"{}")
+    world.go_on()
+    assert world.grid().ended == {"succeeded": 6}
+
+
+def _unnoted(world: GridWorld, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+    """Let the launch of a grid's only trial die before it notes the stack, and the machine end.
+
+    Returns:
+        The trial's run id and event.
+    """
+    world.begin({**GRID, "parameters": {"lr": [0.1], "seed": [1]}})
+    world.deliver()
+    [event] = world.sent
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.launch.commit.Commit._complete", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            world.deliver()
+    run_id = world.grid().run_id(1)
+    world.end_machine(run_id)
+    return run_id, event
 
 
 def _dies(*_: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..aws.ledger import Ledger
 from ..aws.storage import Claim, Storage
+from ..contract import State
 from ..events.request import LaunchRequest
 from ..runs.plan import event_digest, run_id_for
 from ..runs.record import RunRecord
@@ -34,8 +35,9 @@ def claim_run(
         find_stack: returns the id of the stack of that name if it holds that run: the launch died
             before it recorded the stack. Then the run is not claimed anew, and a sweep completes
             its record.
-        has_begun: returns whether the run of that id has had a machine. Its stack may have come and
-            gone before anybody noted it: a sweep sees to what is left.
+        has_begun: returns whether the run of that id has had a machine. Asked where its launch
+            died: its stack may have come and gone before anybody noted it. A sweep sees to what is
+            left.
     """
     if request.time is not None:
         run_id = run_id_for(request, request.time)
@@ -49,7 +51,8 @@ def claim_run(
     name = record.receipt.get("stack-name")
     if name and (stack_id := find_stack(name, run_id)):
         return replace(record, stack_id=stack_id), False
-    if has_begun(run_id):
+    # Of one that was held back or refused the ledger knows that it never began.
+    if record.state == State.LAUNCHING and has_begun(run_id):
         return record, False
     return ledger.take_over(record, nonce, now)
 
