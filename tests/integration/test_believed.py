@@ -35,13 +35,19 @@ def test_an_outcome_that_only_reached_the_console_is_kept(
     assert "read from its console" in outcome["warnings"][0]
 
 
-@pytest.mark.parametrize(("itself", "ended_by"), [(False, "reap"), (True, "shutdown")])
+@pytest.mark.parametrize(
+    ("itself", "nodes", "ended_by"),
+    [(False, 1, "reap"), (True, 1, "shutdown"), (True, 2, "reap")],
+    ids=["told", "its own timer", "another node was told"],
+)
 def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
-    world: World, monkeypatch: pytest.MonkeyPatch, itself: bool, ended_by: str
+    world: World, monkeypatch: pytest.MonkeyPatch, itself: bool, nodes: int, ended_by: str
 ) -> None:
     instance_id = world.run("late", deadline=LONG_AGO)
     stack_id = world.stack_id("late")
     said: dict[str, Any] = {"state": "timed-out", "ended-by": "shutdown", "exit-status": -15}
+    if nodes > 1:
+        said["machines"] = [f"{ROLE_ID}:{instance_id}", f"{ROLE_ID}:i-00000000000000001"]
     world.end("late", instance_id, **said)
     world.ec2.terminate_instances(InstanceIds=[instance_id])  # moto: by its user
     if itself:  # its own timer, which moto's machines do not have
@@ -54,6 +60,27 @@ def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
     world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
     outcome = world.outcome("late")
     assert (outcome["ended-by"], outcome["exit-status"]) == (ended_by, -15)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_whoever_deletes_a_kept_stack_did_not_end_its_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    kept: dict[str, Any] = {"keep-stack": "on-failure"}
+    instance_id = world.run("kept", **kept)
+    stack_id = world.stack_id("kept")
+    said: dict[str, Any] = {"state": "interrupted", "ended-by": "shutdown"}
+    if nodes > 1:
+        said["machines"] = [f"{ROLE_ID}:{instance_id}", f"{ROLE_ID}:i-00000000000000001"]
+    world.end("kept", instance_id, **said)
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap()
+    assert world.outcome("kept")["ended-by"] == "shutdown"
+    monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: {})  # EC2 forgot it
+    world.cloudformation.delete_stack(StackName=stack_id)
+    world.reap(stack_event(stack_id, "Console-DeleteStack-1"))
+    assert world.outcome("kept")["ended-by"] == "shutdown"
+    assert [notice["event"] for notice in world.topic.heard()] == ["interrupted"]
 
 
 def test_what_a_trainer_said_itself_is_never_overwritten(world: World) -> None:

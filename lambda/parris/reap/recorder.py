@@ -138,11 +138,10 @@ class Recorder:
         A machine that is terminated from outside may still store its results, and then knows only
         that it was told to power off ("shutdown"): `ending` says by whom.
         """
-        found = self.storage.read_outcome(_prefix(tags))
+        found, record = self.storage.read_outcome(_prefix(tags)), self.record(tags)
         said = None
         # The reap function's own was written before the machine had its last word.
         if found is None or found.get("ended-by") == EndedBy.REAP:
-            record = self.record(tags)
             if found is None and record.state == State.RELAUNCHING:
                 self.end(tags, between_machines(record, ending))
                 return
@@ -150,13 +149,15 @@ class Recorder:
             if instance_id not in record.past_machines:
                 said = self._said(tags, machine)
         outcome = said or found
-        by_itself = machine is not None and machine.reason == POWERED_OFF_BY_ITSELF
-        if by_itself and machine is not None:
+        # The head of several goes by itself where another of them was told to stop.
+        several = outcome is not None and bool(outcome.get("machines"))
+        if machine is not None and machine.reason == POWERED_OFF_BY_ITSELF and not several:
             ending = vanished(machine, deadline, self.now)
         if outcome is None:
             self.write(tags, ending, machine)
             return
-        if outcome.get("ended-by") == EndedBy.SHUTDOWN and not by_itself:
+        known = {ending.ended_by, (record.outcome or {}).get("ended-by")}  # told: its stack is kept
+        if outcome.get("ended-by") == EndedBy.SHUTDOWN and EndedBy.SHUTDOWN not in known:
             outcome = {**outcome, **ending.record()}
         if outcome != found:
             outcome = self._whole(tags, outcome, machine)
