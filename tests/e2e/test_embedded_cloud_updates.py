@@ -131,6 +131,34 @@ def test_what_is_new_is_made_first_and_what_was_goes_last(world: World, told: st
     assert heard(world, told, "moves") == ("UPDATE_COMPLETE", "parris-reap-moves")
 
 
+def test_what_a_dropped_machine_is_still_in_goes_once_that_has_ended(world: World) -> None:
+    """As where a run of fewer nodes replaces another."""
+    body = json.loads(template("#!/bin/bash\nsleep 6\nshutdown now\n"))
+    group = {"GroupDescription": "before"}
+    body["Resources"]["Group"] = {"Type": "AWS::EC2::SecurityGroup", "Properties": group}
+    body["Resources"]["Instance"]["Properties"]["SecurityGroupIds"] = [{"Ref": "Group"}]
+    world.cloudformation.create_stack(StackName="dropped", TemplateBody=json.dumps(body))
+    world.cloudformation.get_waiter("stack_create_complete").wait(
+        StackName="dropped", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    [old] = machines(world, "dropped")
+    described = world.cloudformation.describe_stack_resource
+    before = described(StackName="dropped", LogicalResourceId="Group")["StackResourceDetail"]
+    group["GroupDescription"] = "after"
+    del body["Resources"]["Instance"]
+    world.cloudformation.update_stack(StackName="dropped", TemplateBody=json.dumps(body))
+
+    def settled() -> bool:
+        [stack] = world.cloudformation.describe_stacks(StackName="dropped")["Stacks"]
+        return stack["StackStatus"] in ENDS
+
+    eventually(settled, "the update is over", 60)
+    groups = world.ec2.describe_security_groups()["SecurityGroups"]
+    assert before["PhysicalResourceId"] not in [one["GroupId"] for one in groups]
+    assert machines(world, "dropped") == {old: "terminated"}
+    world.cloudformation.delete_stack(StackName="dropped")
+
+
 def test_a_live_machine_ends_when_its_successor_runs(world: World) -> None:
     old = create(world, "succeeds", SLEEPS)
     assert update(world, "succeeds")["StackStatus"] == "UPDATE_COMPLETE"
