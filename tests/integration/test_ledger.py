@@ -328,6 +328,28 @@ def test_an_answer_of_500_or_to_a_request_sent_again_is_no_refusal(
         assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_request_that_was_sent_again_and_refused_may_have_made_the_stack_before(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, gone: bool
+) -> None:
+    create = world.cloudformation.create_stack
+
+    def refuses(**call: Any) -> None:
+        if not gone:
+            create(**call)
+        error: Any = {"Error": {"Code": "Throttling", "Message": "Rate exceeded"}}
+        answer = {"HTTPStatusCode": 400, "RetryAttempts": 3}
+        raise ClientError(error | {"ResponseMetadata": answer}, "CreateStack")
+
+    monkeypatch.setattr(world.cloudformation, "create_stack", refuses)
+    if gone:
+        with pytest.raises(ClientError, match="Rate exceeded"):
+            world.launch()
+        assert world.stacks() == []
+    else:
+        assert world.launch()["stack-id"] == world.stacks()[0]["StackId"]
+
+
 def test_room_that_another_run_lends_is_given_back_though_an_answer_was_lost(
     world: World,
 ) -> None:

@@ -77,10 +77,8 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
         try:
             return cloudformation.create_stack(**call.arguments())["StackId"]
         except ClientError as error:
-            if _says_nothing(error):
-                return _look_for(cloudformation, call, error)
             if error.response["Error"]["Code"] != "AlreadyExistsException":
-                raise _failure(error, call.name) from error
+                return _in_spite_of(cloudformation, call, error)
         except BotoCoreError as error:  # no answer is no refusal
             return _look_for(cloudformation, call, error)
         try:
@@ -103,9 +101,7 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
-        if _says_nothing(error):
-            return _look_for(cloudformation, call, error)
-        raise _failure(error, call.name) from error
+        return _in_spite_of(cloudformation, call, error)
     except BotoCoreError as error:
         return _look_for(cloudformation, call, error)
 
@@ -147,6 +143,28 @@ def _says_nothing(error: ClientError) -> bool:
     if error.response["Error"]["Code"] == "TokenAlreadyExistsException":
         return True
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)) >= 500
+
+
+def _in_spite_of(cloudformation: CloudFormationClient, call: StackCall, error: ClientError) -> str:
+    """Return the id of the run's stack, if a call that was answered with an error has made it.
+
+    botocore sends a request again whose answer was lost: what is refused then, as by throttling, is
+    the second one (botocore's ``RetryAttempts`` says how often it did).
+
+    Raises:
+        LaunchFailed, ClientError: if nothing was made.
+        LaunchUnclear: if nobody knows.
+    """
+    if _says_nothing(error):
+        return _look_for(cloudformation, call, error)
+    if error.response.get("ResponseMetadata", {}).get("RetryAttempts"):
+        try:
+            made = stack_of_run(cloudformation, call.name, call.run_id)
+        except (ClientError, BotoCoreError):
+            return _look_for(cloudformation, call, error)
+        if made:
+            return made
+    raise _failure(error, call.name) from error
 
 
 def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: Exception) -> str:
