@@ -262,7 +262,7 @@ def test_a_deadline_that_nobody_can_read_is_a_week_after_the_stack_was_made(worl
 
 
 def test_what_is_to_be_kept_stays_though_its_end_cannot_be_written_down(world: World) -> None:
-    instance_id = world.run("kept", deadline=LONG_AGO, **{"keep-stack": "always"})
+    instance_id = world.run("kept", **{"keep-stack": "always"})
     world.ec2.terminate_instances(InstanceIds=[instance_id])
 
     def refuse(**_: object) -> None:
@@ -305,8 +305,9 @@ def test_a_sweep_says_of_each_stack_past_its_deadline_that_it_stands(
 def test_a_stack_within_its_grace_or_kept_with_its_machine_gone_rings_nobody(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.run("in-grace", deadline=(NOW - SETTINGS.overdue).isoformat())
-    kept = world.run("kept", deadline=LONG_AGO, **{"keep-stack": "always"})
+    in_grace = (NOW - SETTINGS.overdue).isoformat()
+    world.run("in-grace", deadline=in_grace)
+    kept = world.run("kept", deadline=in_grace, **{"keep-stack": "always"})
     world.ec2.terminate_instances(InstanceIds=[kept])
     world.stack("foreign", LONG_AGO, deployment="theirs")
     world.reap()

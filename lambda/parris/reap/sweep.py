@@ -10,10 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.instances import list_machines
-from ..aws.stacks import delete_stack, stack_deadline, stack_tags
+from ..aws.stacks import delete_stack, stack_deadline
 from ..contract import EndedBy
 from ..runs.lifecycle import Machine
-from ..runs.names import KEEP_TAG
 from ..runs.record import RunRecord
 from ..settings import ReapSettings
 from .adopt import Adoption
@@ -61,15 +60,8 @@ class Sweep:
         stacks = [*on_time, *failures.each(self.review.read_again, past)]
         late = [stack for stack in stacks if self._is_late(stack)]
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
-        # One that may be kept has yet to show that its run is over, which takes other services.
-        kept = [stack for stack in overdue if stack_tags(stack).get(KEEP_TAG) != "never"]
-        ended = failures.each(self._end, [one for one in overdue if one not in kept])
+        ended = failures.each(self._end, overdue)
         machines = self._machines(failures)
-        for stack in kept:
-            if self._is_spared(stack, machines, failures):
-                late.remove(stack)
-            else:
-                ended += failures.each(self._end, [stack])
         for stack in late:  # the alarm in observe.tf counts these lines
             log.warning(STANDS, stack["StackName"], stack["StackStatus"])
         gone: list[Stack] = []
@@ -82,16 +74,6 @@ class Sweep:
         failures.raise_any()
         names = [stack["StackName"] for stack in (*ended, *gone)]
         return {"looked-at": len(stacks), "deleting": names}
-
-    def _is_spared(
-        self, stack: Stack, machines: Mapping[str, Machine] | None, failures: Failures
-    ) -> bool:
-        """Return whether an overdue stack that may be kept stays: its run is known to be over."""
-        try:
-            return machines is not None and not self.review.judge(stack, machines)[0].delete
-        except ANYTHING as error:
-            failures.lines.append(f"{stack['StackName']}: {error}")
-            return False
 
     def _look(
         self, machines: Mapping[str, Machine], records: Mapping[str, RunRecord], stack: Stack

@@ -10,9 +10,6 @@ from ..contract import EndedBy, State
 from .ending import DEAD, FAILED_CREATE, Ending
 from .record import RunRecord
 
-KEEP_AT_MOST = timedelta(days=7)
-"""How long after its deadline a stack may be kept, whatever keep-stack says."""
-
 APPEARING = timedelta(minutes=5)
 """How long a machine may be missing from EC2's answers before it counts as gone."""
 
@@ -133,24 +130,21 @@ def judge(facts: Facts, now: datetime, overdue: timedelta) -> Decision:
     alive = facts.machine is not None and facts.machine.state not in DEAD
     if facts.status in FAILED_CREATE:
         ending = Ending(state=State.LAUNCH_FAILED, reason="", ended_by=EndedBy.CLOUDFORMATION)
-        if late and alive:
-            new = None if facts.outcome_state is not None else ending
-            return Decision(delete=True, why="its rollback left a machine", ending=new)
-        return _unless_kept(facts, facts.outcome_state or ending.state, now, ending)
+        return _unless_kept(facts, facts.outcome_state or ending.state, late, ending)
     if facts.outcome_state is not None:
         if alive and facts.keep != "never" and not late and _just_ended(facts, now, overdue):
             return Decision(delete=False, why="it is powering off, and the stack is to be kept")
         if alive:
             return Decision(delete=True, why=f"its run is over ({facts.outcome_state})")
-        return _unless_kept(facts, facts.outcome_state, now, None)
+        return _unless_kept(facts, facts.outcome_state, late, None)
     if facts.machine is not None and facts.machine.state in DEAD and settled:
         ending = vanished(facts.machine, facts.deadline, now)
-        return _unless_kept(facts, ending.state, now, ending)
+        return _unless_kept(facts, ending.state, late, ending)
     if facts.lost and settled:
         ending = Ending(state=State.INTERRUPTED, reason=facts.lost, ended_by=EndedBy.NODE)
-        return _unless_kept(facts, ending.state, now, ending)
+        return _unless_kept(facts, ending.state, late, ending)
     if facts.machine is None and settled and now - facts.changed > APPEARING:
-        return _unless_kept(facts, GONE.state, now, GONE)
+        return _unless_kept(facts, GONE.state, late, GONE)
     if late:
         reason = "it was still running after its deadline; the reap function deleted its stack"
         ending = Ending(state=State.TIMED_OUT, reason=reason, ended_by=EndedBy.REAP)
@@ -233,9 +227,9 @@ def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
     return facts.over_since is not None and abs(now - facts.over_since) < overdue
 
 
-def _unless_kept(facts: Facts, state: str, now: datetime, ending: Ending | None) -> Decision:
+def _unless_kept(facts: Facts, state: str, late: bool, ending: Ending | None) -> Decision:
     wanted = facts.keep == "always" or (facts.keep == "on-failure" and state != State.SUCCEEDED)
     new = None if facts.outcome_state is not None else ending
-    if wanted and now < facts.deadline + KEEP_AT_MOST:
+    if wanted and not late:  # then the stack's own schedule deletes it too
         return Decision(delete=False, why=f"keep-stack is {facts.keep}", ending=new)
     return Decision(delete=True, why=f"its run is over ({state})", ending=new)

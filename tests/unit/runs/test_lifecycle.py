@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parris.aws.stack_events import deleter
-from parris.runs.lifecycle import KEEP_AT_MOST, Decision, Facts, Machine, deleted, judge, vanished
+from parris.runs.lifecycle import Decision, Facts, Machine, deleted, judge, vanished
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OVERDUE = timedelta(minutes=5)
@@ -81,11 +81,10 @@ def test_keep_stack_keeps_a_stack_without_a_machine(keep: str, state: str, stays
     assert found.delete is not stays
 
 
-def test_keep_stack_ends_seven_days_after_the_deadline() -> None:
-    left = -KEEP_AT_MOST.total_seconds() / 60
+def test_a_stack_is_kept_no_longer_than_its_own_schedule_lets_it_stand() -> None:
     facts: Any = {"keep": "always", "outcome_state": "failed", "machine": None}
-    assert not decision(left + 1, **facts).delete
-    assert decision(left - 1, **facts).delete
+    assert not decision(-4.9, **facts).delete
+    assert decision(-5.1, **facts).delete
 
 
 def test_keep_stack_never_keeps_a_machine_that_does_not_power_off() -> None:
@@ -113,7 +112,7 @@ def test_a_machine_that_a_rollback_left_is_kept_no_longer_than_its_run(status: s
     assert found.ending is not None
     assert found.ending.state == "launch-failed"
     assert decision(-5.1, status=status, keep="always", outcome_state="failed").ending is None
-    assert not decision(-5.1, status=status, keep="always", machine=machine("terminated")).delete
+    assert not decision(-4.9, status=status, keep="always", machine=machine("terminated")).delete
 
 
 def test_a_deletion_that_failed_is_tried_again_for_ever() -> None:
