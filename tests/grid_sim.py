@@ -36,6 +36,7 @@ from parris.events.router import grid_event, is_trial, read_request
 from parris.jobs.grid import read_grid
 from parris.launch.claim import claim_run
 from parris.launch.trial import Place, comes_again
+from parris.reap.dead_launches import DeadLaunches
 from parris.reap.early import EarlyStops
 from parris.reap.grids import GridReaper
 from parris.reap.money import Money
@@ -394,6 +395,15 @@ class Sim:
             cloudformation=self.cloud,
             recorder=self.recorder,
             launches=self.reaper.launches,
+            dead_launches=DeadLaunches(
+                ledger=self.ledger,
+                storage=self.cloud,
+                cloudformation=self.cloud,
+                ec2=nothing,
+                recorder=self.recorder,
+                deployment=DEPLOYMENT,
+                now=self.now,
+            ),
             between=nothing,
             now=self.now,
         )

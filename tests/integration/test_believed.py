@@ -15,7 +15,16 @@ from tests.plans import NOW
 if TYPE_CHECKING:
     pass
 
-from tests.reap_world import LONG_AGO, ROLE_ID, World, outcome_key, run_id, show, stack_event
+from tests.reap_world import (
+    LONG_AGO,
+    ROLE_ID,
+    World,
+    machine_event,
+    outcome_key,
+    run_id,
+    show,
+    stack_event,
+)
 
 
 def test_an_outcome_that_only_reached_the_console_is_kept(
@@ -43,11 +52,9 @@ def test_an_outcome_that_only_reached_the_console_is_kept(
 def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
     world: World, monkeypatch: pytest.MonkeyPatch, itself: bool, nodes: int, ended_by: str
 ) -> None:
-    instance_id = world.run("late", deadline=LONG_AGO)
+    instance_id = world.run("late", deadline=LONG_AGO, nodes=nodes)
     stack_id = world.stack_id("late")
     said: dict[str, Any] = {"state": "timed-out", "ended-by": "shutdown", "exit-status": -15}
-    if nodes > 1:
-        said["machines"] = [f"{ROLE_ID}:{instance_id}", f"{ROLE_ID}:i-00000000000000001"]
     world.end("late", instance_id, **said)
     world.ec2.terminate_instances(InstanceIds=[instance_id])  # moto: by its user
     if itself:  # its own timer, which moto's machines do not have
@@ -66,12 +73,10 @@ def test_a_machine_that_was_told_to_stop_does_not_know_by_whom(
 def test_whoever_deletes_a_kept_stack_did_not_end_its_run(
     world: World, monkeypatch: pytest.MonkeyPatch, nodes: int
 ) -> None:
-    kept: dict[str, Any] = {"keep-stack": "on-failure"}
+    kept: dict[str, Any] = {"keep-stack": "on-failure", "nodes": nodes}
     instance_id = world.run("kept", **kept)
     stack_id = world.stack_id("kept")
     said: dict[str, Any] = {"state": "interrupted", "ended-by": "shutdown"}
-    if nodes > 1:
-        said["machines"] = [f"{ROLE_ID}:{instance_id}", f"{ROLE_ID}:i-00000000000000001"]
     world.end("kept", instance_id, **said)
     world.ec2.terminate_instances(InstanceIds=[instance_id])
     world.reap()
@@ -81,6 +86,19 @@ def test_whoever_deletes_a_kept_stack_did_not_end_its_run(
     world.reap(stack_event(stack_id, "Console-DeleteStack-1"))
     assert world.outcome("kept")["ended-by"] == "shutdown"
     assert [notice["event"] for notice in world.topic.heard()] == ["interrupted"]
+
+
+def test_of_a_machine_that_was_told_to_stop_ec2_says_by_whom_although_its_end_is_told(
+    world: World,
+) -> None:
+    instance_id = world.run("taken")
+    stack_id = world.stack_id("taken")
+    world.end("taken", instance_id, **{"state": "interrupted", "ended-by": "shutdown"})
+    world.ec2.terminate_instances(InstanceIds=[instance_id])
+    world.reap(machine_event(instance_id))
+    assert world.outcome("taken")["ended-by"] == "shutdown"
+    world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
+    assert world.outcome("taken")["reason"] == "somebody terminated its machine"
 
 
 def test_what_a_trainer_said_itself_is_never_overwritten(world: World) -> None:

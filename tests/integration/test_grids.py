@@ -374,6 +374,16 @@ def test_a_trial_that_came_and_went_unnoted_is_over_although_ec2_has_forgotten_i
     assert not world.sent
 
 
+def test_a_trial_that_began_after_a_sweep_had_listed_the_machines_is_over_as_its_own_says(
+    world: GridWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, _ = _unnoted(world, monkeypatch)
+    world.cloudformation.delete_stack(StackName=world.record(run_id).receipt["stack-name"])
+    monkeypatch.setattr("parris.reap.sweep.list_machines", lambda *_: {})
+    world.reap(10)
+    assert world.grid().ended == {"succeeded": 1}
+
+
 def test_what_another_machine_stores_in_a_trials_name_does_not_keep_it_from_beginning(
     world: GridWorld,
 ) -> None:

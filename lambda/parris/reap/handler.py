@@ -21,6 +21,7 @@ from ..settings import ReapSettings, read_reap_settings
 from .adopt import Adoption
 from .between import Between
 from .bills import Bills
+from .dead_launches import DeadLaunches
 from .early import EarlyStops
 from .grids import GridReaper
 from .launches import Launches
@@ -124,12 +125,22 @@ def make_reaper(
         relaunches=relaunches,
         now=now,
     )
+    dead_launches = DeadLaunches(
+        ledger=ledger,
+        storage=storage,
+        cloudformation=cloudformation,
+        ec2=ec2,
+        recorder=recorder,
+        deployment=settings.deployment,
+        now=now,
+    )
     open_runs = OpenRuns(
         ledger=ledger,
         storage=storage,
         cloudformation=cloudformation,
         recorder=recorder,
         launches=launches,
+        dead_launches=dead_launches,
         between=between,
         now=now,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,36 +15,30 @@ from ..aws.queue import Queue, Waiting
 from ..aws.results import Results
 from ..aws.slots import Slots
 from ..aws.stack_events import last_deletion
-from ..aws.stacks import read_stack, stack_deadline, stack_of_run, stack_tags
+from ..aws.stacks import read_stack, stack_deadline, stack_tags
 from ..aws.told import told_key
-from ..aws.topic import tell_of_attempt
 from ..contract import EndedBy, State
 from ..errors import ParrisError
 from ..events.request import is_run_key
 from ..events.router import end_event
-from ..runs import messages, messages_of_ends
-from ..runs.answer import answer_of
-from ..runs.ending import DEAD
-from ..runs.lifecycle import GONE, Machine, Step, deleted, next_step, replaced, vanished
+from ..runs import messages
+from ..runs.lifecycle import Machine, Step, deleted, next_step, replaced
 from ..runs.month import keeps
 from ..runs.names import run_prefix
 from ..runs.record import LEASE, RunRecord
 from ..runs.times import iso, read_time
 from .failures import Careful
-from .recorder import Recorder, run_tags
+from .recorder import Recorder
+from .run_tags import run_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-    from ..runs.documents import Receipt
     from .between import Between
+    from .dead_launches import DeadLaunches
     from .launches import Launches
 
 log = logging.getLogger(__name__)
-
-_DIED = "its launch ended before CloudFormation had taken a stack on; send the event again"
-
-_LOST_PLACE = "its place in the queue was lost, as by an upgrade; send the event again"
 
 _HOLDS_NOTHING = ("DELETE_IN_PROGRESS", "ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED")
 """Statuses of stacks that count against no limit."""
@@ -63,6 +56,7 @@ class OpenRuns:
     cloudformation: CloudFormationClient
     recorder: Recorder
     launches: Launches
+    dead_launches: DeadLaunches
     between: Between
     now: datetime
 
@@ -139,21 +133,9 @@ class OpenRuns:
         elif step is Step.RELAUNCH:
             self.between.relaunch(record, held.get(record.run_id))
         elif step is Step.COMPLETE:
-            self._complete(record, held[record.run_id]["StackId"])
+            self.dead_launches.complete(record, held[record.run_id]["StackId"])
         elif step is Step.LOOK:
-            name, prefix = record.receipt.get("stack-name"), run_prefix(record.job, record.run_id)
-            stack_id = name and stack_of_run(self.cloudformation, name, record.run_id)
-            if stack_id:  # it has come since the stacks were listed
-                self._complete(record, stack_id)
-            elif outcome := self.storage.read_outcome(prefix):  # or it has come and gone
-                self.recorder.tell(record.tags, outcome)
-            elif machine is None and not self.storage.has_begun(prefix):
-                self._give_up(record)
-            elif machine is None or machine.state in DEAD:  # nobody could write down how it ended
-                deadline = read_time(record.receipt.get("deadline")) or self.now
-                # EC2 describes an ended machine for about an hour.
-                ending = vanished(machine, deadline, self.now) if machine else GONE
-                self.recorder.conclude(record.tags, deadline, ending, machine)
+            self.dead_launches.look(record, machine)
         elif step is Step.TELL:
             now = self.ledger.read(record.job, record.run_id)  # the index may be a moment behind
             if now is not None and now.is_open and now.outcome is not None:
@@ -166,54 +148,6 @@ class OpenRuns:
         notice = partial(messages.held_back, record.state, record.job, record.run_id, record.reason)
         if self.recorder.notifier.is_told(key, notice) and record.state == State.SKIPPED:
             self.ledger.close(record.job, record.run_id)
-
-    def _complete(self, record: RunRecord, stack_id: str) -> None:
-        """Record the stack of a run whose launch did not come to do so, and tell of it."""
-        facts: Receipt = {"state": State.ACCEPTED, "stack-id": stack_id}
-        self.storage.change_receipt(
-            run_prefix(record.job, record.run_id), lambda held: {**held, **facts}
-        )
-        receipt: Receipt = {**record.receipt, **facts}
-        self.ledger.note_stack(record, stack_id, receipt)
-        kind = str(receipt.get("trigger", {}).get("kind", ""))
-        answer = answer_of(receipt, stack_id)
-        key = told_key(record.job, record.run_id, "started")
-        started = record.trial is not None or self.recorder.notifier.is_told(
-            key, lambda: messages.started(answer, kind)
-        )
-        if started and tell_of_attempt(record, self.recorder.notifier):
-            self.ledger.accept(record)
-
-    def _give_up(self, known: RunRecord) -> None:
-        """Free a run that its launch died on, and tell of it."""
-        record = self.ledger.read(known.job, known.run_id)
-        if record is None or (record.nonce, record.state) != (known.nonce, known.state):
-            return  # another launch has come, or its end
-        if self.recorder.grids.is_grid(record):
-            self.ledger.hold(record, State.GRID, "")
-            return
-        why = _LOST_PLACE if record.state == State.QUEUED else _DIED
-        key = told_key(record.job, record.run_id, f"launch-died-{record.claims}")
-        told = record.trial is not None or self.recorder.notifier.is_told(
-            key,
-            lambda: messages_of_ends.launch_died(record.job, record.run_id, record.receipt, why),
-        )
-        state = State.LAUNCH_FAILED if record.trial is None else State.QUEUED  # its grid goes on
-        if not told:
-            return
-        # First of all: a launch that came now would lose the room that is given back below.
-        taken, ours = self.ledger.seize(record, secrets.token_hex(16), self.now)
-        if not ours:
-            return
-        if name := record.receipt.get("stack-name"):
-            self._queue.leave(str(name), record.run_id)
-            item = Slots(self.ledger.table).give_back(str(name), record.name)
-            self.recorder.money.settle(item, record.name, None)
-        facts: Receipt = {"state": state, "reason": why}
-        prefix = run_prefix(record.job, record.run_id)
-        if self.storage.has_receipt(prefix):
-            self.storage.change_receipt(prefix, lambda held: {**held, **facts})
-        self.ledger.hold(taken, state, why)
 
     def _conclude(self, record: RunRecord, stack_id: str, machine: Machine | None) -> None:
         """Record how a run ended whose stack is gone, or another's, if nobody has."""
@@ -278,11 +212,20 @@ class OpenRuns:
             record = self.ledger.read(one.job, one.run_id)
             if record is None or record.stack_id is not None or not record.is_open:
                 self._queue.leave(one.stack_name, one.run_id)  # its launch did not come to do so
-            elif one.stack_name not in held:
+            elif one.stack_name in held:
+                return
+            elif self._died_after_its_stack(record):
+                self._queue.leave(one.stack_name, one.run_id)  # the next sweep says how it ended
+            else:
                 self.launches.start(one.event)
 
         for one in waiting:
             careful(f"queue of {one.stack_name}", partial(go_on, one))
+
+    def _died_after_its_stack(self, record: RunRecord) -> bool:
+        """Return whether its launch died, and its stack has come and gone: no other one begins."""
+        died = record.state == State.LAUNCHING and self.now > record.lease
+        return died and self.storage.has_begun(run_prefix(record.job, record.run_id))
 
 
 def _broken() -> None:

@@ -19,7 +19,8 @@ from ..runs.lifecycle import Machine, deleted, replaced
 from ..runs.times import read_time
 from ..settings import ReapSettings
 from .failures import Failures, Stack
-from .recorder import Recorder, names_a_run, run_tags
+from .recorder import Recorder
+from .run_tags import names_a_run, run_tags
 from .sweep import Sweep
 
 if TYPE_CHECKING:

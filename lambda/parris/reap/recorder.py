@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,10 @@ from ..aws.ledger import Ledger
 from ..aws.results import Results
 from ..aws.slots import Slots
 from ..aws.stack_events import first_failure, last_failed_deletion
-from ..aws.stacks import stack_attempt, stack_tags
+from ..aws.stacks import stack_attempt
 from ..aws.told import told_key
 from ..aws.topic import Notifier
 from ..contract import SCHEMA, EndedBy, State
-from ..events.request import is_run_key
 from ..runs import messages_of_ends as messages
 from ..runs.attempt import last_folder
 from ..runs.attempts import Over, between_machines, of_all, with_attempts
@@ -30,6 +29,7 @@ from .bills import Bills
 from .grids import GridReaper
 from .money import Money
 from .outcome import outcome_from_outside
+from .run_tags import INSTANCE, names_a_run
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -138,26 +138,30 @@ class Recorder:
         A machine that is terminated from outside may still store its results, and then knows only
         that it was told to power off ("shutdown"): `ending` says by whom.
         """
-        found, record = self.storage.read_outcome(_prefix(tags)), self.record(tags)
-        said = None
+        found = self.storage.read_outcome(_prefix(tags))
+        if found is not None and found.get("ended-by") not in (EndedBy.REAP, EndedBy.SHUTDOWN):
+            self.tell(tags, found)
+            return
+        record, said = self.record(tags), None
         # The reap function's own was written before the machine had its last word.
         if found is None or found.get("ended-by") == EndedBy.REAP:
             if found is None and record.state == State.RELAUNCHING:
                 self.end(tags, between_machines(record, ending))
                 return
-            instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
+            instance_id = machine.instance_id if machine else tags.get(INSTANCE)
             if instance_id not in record.past_machines:
                 said = self._said(tags, machine)
         outcome = said or found
+        told = (record.outcome or {}).get("ended-by") == EndedBy.SHUTDOWN  # and its stack was kept
         # The head of several goes by itself where another of them was told to stop.
-        several = outcome is not None and bool(outcome.get("machines"))
-        if machine is not None and machine.reason == POWERED_OFF_BY_ITSELF and not several:
+        alone = machine is not None and record.receipt.get("nodes", 1) == 1
+        if machine and alone and (told or machine.reason == POWERED_OFF_BY_ITSELF):
             ending = vanished(machine, deadline, self.now)
         if outcome is None:
             self.write(tags, ending, machine)
             return
-        known = {ending.ended_by, (record.outcome or {}).get("ended-by")}  # told: its stack is kept
-        if outcome.get("ended-by") == EndedBy.SHUTDOWN and EndedBy.SHUTDOWN not in known:
+        by_others = ending.ended_by != EndedBy.SHUTDOWN and (alone or not told)
+        if outcome.get("ended-by") == EndedBy.SHUTDOWN and by_others:
             outcome = {**outcome, **ending.record()}
         if outcome != found:
             outcome = self._whole(tags, outcome, machine)
@@ -247,7 +251,7 @@ class Recorder:
         return _believed(outcome, folder, tags, machine)
 
     def _folder(self, tags: Mapping[str, str], machine: Machine | None) -> str | None:
-        instance_id = machine.instance_id if machine else tags.get(_INSTANCE)
+        instance_id = machine.instance_id if machine else tags.get(INSTANCE)
         if instance_id is None:
             return None
         return self.storage.find_machine_folder(_prefix(tags), instance_id)
@@ -260,29 +264,6 @@ class Recorder:
     def _last_folder(self, tags: Mapping[str, str]) -> str | None:
         """Return the folder of the last machine of a run that has begun to train."""
         return last_folder(self.record(tags).attempts)
-
-
-_INSTANCE = "parris:instance-id"
-
-
-def names_a_run(tags: Mapping[str, str]) -> bool:
-    return is_run_key(tags.get("parris:job", ""), tags.get("parris:run-id", ""))
-
-
-def run_tags(stack: Mapping[str, Any]) -> dict[str, str]:
-    """Return a stack's tags and, as one more, the instance that its output names.
-
-    EC2 forgets an instance about an hour after its end; CloudFormation knows it as long as it
-    knows the stack.
-    """
-    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
-    known = {_INSTANCE: outputs["InstanceId"]} if "InstanceId" in outputs else {}
-    return {**stack_tags(stack), **known}
-
-
-def without_machines(tags: Mapping[str, str], over: Collection[str]) -> dict[str, str]:
-    """Return `run_tags` without the instance, if that is one whose end is known."""
-    return {key: value for key, value in tags.items() if key != _INSTANCE or value not in over}
 
 
 def _believed(

@@ -17,8 +17,9 @@ from ..runs.names import KEEP_TAG
 from ..runs.times import read_time
 from ..settings import ReapSettings
 from .failures import ANYTHING
-from .recorder import Recorder, names_a_run, run_tags, without_machines
+from .recorder import Recorder
 from .relaunch import SILENT
+from .run_tags import names_a_run, run_tags, without_machines
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
