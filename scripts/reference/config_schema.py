@@ -42,11 +42,11 @@ MEANINGS = {
     "training-job-name": "Name of the job's stack.",
     "training-script-filename": "The script that trains, below the job's folder.",
     "cloudformation-template-filename": "A template of your own in place of the packaged one.",
-    "termination-method": "What ends a run: "
-    "at-fixed-time needs a time-limit, around-cost a cost-limit.",
+    "termination-method": "What ends a run; where it is missing, the limits that are given. "
+    "at-fixed-time needs time-limit, around-cost cost-limit; training-completion heeds neither.",
     OPTIONS: "Holds time-limit and cost-limit, which may also stand at the top.",
-    "time-limit": "Whole minutes after which at-fixed-time ends a run.",
-    "cost-limit": "US dollars; around-cost needs it.",
+    "time-limit": "Whole minutes after which a run is ended.",
+    "cost-limit": "US dollars that a run may cost.",
     "instance-type": "The EC2 instance type to train on, or a list: the next where EC2 has none.",
     "instance-iam-role-name": "IAM role of the machine, one of the deployment's.",
     "security-group-id": "Security group of the machine; the VPC's default if empty.",
@@ -108,10 +108,10 @@ def value(field: Field) -> dict[str, Any]:
             "pattern": _whole(field.pattern),
             "default": field.default,
         }
-    if isinstance(field, Choice):
-        return {"enum": list(field.values), "default": field.default}
-    if isinstance(field, Whole):
+    if isinstance(field, Choice | Whole):
         default = {} if field.default is None else {"default": field.default}
+        if isinstance(field, Choice):
+            return {"enum": list(field.values), **default}
         return {"type": "integer", "minimum": field.minimum, "maximum": field.maximum, **default}
     if isinstance(field, Amount):
         return {"type": "number", "exclusiveMinimum": 0, "maximum": field.maximum}

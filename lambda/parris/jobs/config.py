@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..errors import InvalidConfig, found, meant
+from ..errors import InvalidConfig, found
 from .fields import (
     Amount,
     Choice,
@@ -19,7 +19,8 @@ from .fields import (
     Several,
     Text,
     Whole,
-    read_field,
+    canonical,
+    read_fields,
 )
 from .files import decode, read_object
 from .retry import CAPACITY, CAUSES, INTERRUPTION, ON_DEMAND, SPOT, Retry
@@ -30,6 +31,8 @@ ORIGINAL_TEMPLATE = "cloudformation.json"
 
 COMPLETION, FIXED_TIME, COST = "training-completion", "at-fixed-time", "around-cost"
 TERMINATION_METHODS = (COMPLETION, FIXED_TIME, COST)
+LIMITED_BY = {FIXED_TIME: "time-limit", COST: "cost-limit"}
+"""The limit that a method needs. Where none is named, a limit that is given names it."""
 OUR_TEMPLATES = ("", ORIGINAL_TEMPLATE)
 MAX_STACK_NAME = 128
 """Characters (CloudFormation API reference, CreateStack, StackName)."""
@@ -77,7 +80,7 @@ FIELDS: Mapping[str, Field] = {
     "cloudformation-template-filename": Text(
         pattern=f"(?:{_FILE})?", allowed="a file below the job's folder"
     ),
-    "termination-method": Choice(values=TERMINATION_METHODS, default=COMPLETION),
+    "termination-method": Choice(values=TERMINATION_METHODS),
     **LIMITS,
     "instance-type": Several(
         field=Text(
@@ -110,7 +113,7 @@ FIELDS: Mapping[str, Field] = {
     "nodes": Whole(minimum=1, maximum=MOST_NODES, unit="machines", default=1),
     "placement": Choice(values=(CLUSTER, ANY), default=CLUSTER),
     "market": Several(
-        field=Choice(values=MARKETS, default=""),
+        field=Choice(values=MARKETS),
         default=(ON_DEMAND,),
         words={"spot-then-on-demand": (SPOT, ON_DEMAND)},
     ),
@@ -194,7 +197,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     values.update(limits)
     read = read_fields(FIELDS, values, "", problems)
     again = read_fields(RETRY, retry, "retry.", problems)
-    for method, limit in ((FIXED_TIME, "time-limit"), (COST, "cost-limit")):
+    for method, limit in LIMITED_BY.items():
         if values.get("termination-method") == method and limit not in values:
             problems.append(f'{limit}: missing; termination-method "{method}" needs it')
     if read["several-at-once"]:
@@ -207,7 +210,7 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
         stack_name=read["training-job-name"],
         script=read["training-script-filename"],
         template=read["cloudformation-template-filename"],
-        termination_method=read["termination-method"],
+        termination_method=read["termination-method"] or _method_of(read),
         time_limit_minutes=read["time-limit"],
         cost_limit_usd=read["cost-limit"],
         instance_types=read["instance-type"],
@@ -241,6 +244,11 @@ def read_config(text: str | bytes, source: str) -> TrainingConfig:
     )
 
 
+def _method_of(read: Mapping[str, Any]) -> str:
+    given = (method for method, limit in LIMITED_BY.items() if read[limit] is not None)
+    return next(given, COMPLETION)
+
+
 def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
     problems = []
     if read["stack-replacement"]:
@@ -256,45 +264,8 @@ def _problems_of_several(read: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def canonical(
-    given: Mapping[str, Any], known: set[str] | Any, prefix: str, problems: list[str]
-) -> dict[str, Any]:
-    """Return `given` by hyphenated key, without the comments (keys that start with ``_``)."""
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        key = name.replace("_", "-")
-        if name.startswith("_"):
-            continue
-        if key not in known:
-            problems.append(
-                f"{prefix}{name}: not a key of this file{meant(key, known) or _all(known)}"
-            )
-        elif key in values:
-            problems.append(f"{prefix}{key}: given twice, spelled in two ways; keep one")
-        else:
-            values[key] = value
-    return values
-
-
-def _all(known: set[str]) -> str:
-    return f"; keys are {', '.join(sorted(known))}"
-
-
 def _options(options: Any, name: str, problems: list[str]) -> dict[str, Any]:
     if isinstance(options, dict):
         return canonical(options, set(OPTIONS[name]), f"{name}.", problems)
     problems.append(f"{name}: {found(options)} is not an object")
     return {}
-
-
-def read_fields(
-    fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
-) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    for key, field in fields.items():
-        read[key] = getattr(field, "default", None)
-        if key in values:
-            read[key], fault = read_field(field, values[key])
-            if fault:
-                problems.append(f"{prefix}{key}: {fault}")
-    return read

@@ -1,4 +1,4 @@
-"""What one value in training-config.json may be, and how it is read."""
+"""What the keys of a job's files may hold, and how they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import field as dataclass_field
 from decimal import Decimal
 from typing import Any
 
-from ..errors import found
+from ..errors import found, meant
 from .inputs import read_data, read_secrets
 from .parameters import read_parameters
 
@@ -26,7 +26,7 @@ class Text:
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     values: tuple[str, ...]
-    default: str
+    default: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,3 +175,40 @@ _READERS: Mapping[type[Field], Callable[[Any, Any], tuple[Any, str]]] = {
     Data: _read_data,
     Several: _read_several,
 }
+
+
+def canonical(
+    given: Mapping[str, Any], known: set[str] | Any, prefix: str, problems: list[str]
+) -> dict[str, Any]:
+    """Return `given` by hyphenated key, without the comments (keys that start with ``_``)."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        key = name.replace("_", "-")
+        if name.startswith("_"):
+            continue
+        if key not in known:
+            problems.append(
+                f"{prefix}{name}: not a key of this file{meant(key, known) or _all(known)}"
+            )
+        elif key in values:
+            problems.append(f"{prefix}{key}: given twice, spelled in two ways; keep one")
+        else:
+            values[key] = value
+    return values
+
+
+def _all(known: set[str]) -> str:
+    return f"; keys are {', '.join(sorted(known))}"
+
+
+def read_fields(
+    fields: Mapping[str, Field], values: Mapping[str, Any], prefix: str, problems: list[str]
+) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for key, field in fields.items():
+        read[key] = getattr(field, "default", None)
+        if key in values:
+            read[key], fault = read_field(field, values[key])
+            if fault:
+                problems.append(f"{prefix}{key}: {fault}")
+    return read

@@ -9,8 +9,7 @@ from typing import Any
 
 from ..contract import MAX_METRIC_NAME
 from ..errors import InvalidConfig, found
-from .config import canonical, read_fields
-from .fields import Amount, Choice, Field, Text, Whole
+from .fields import Amount, Choice, Field, Text, Whole, canonical, read_fields
 from .files import decode, read_object
 from .parameters import environment_name, read_parameters
 from .points import MAX, MEDIAN, MIN, Axis, Grid, read_range

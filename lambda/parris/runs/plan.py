@@ -215,7 +215,9 @@ def _limit(config: TrainingConfig, cap: int) -> tuple[int, list[str]]:
     Args:
         cap: the deployment's own limit, in minutes.
     """
-    wanted = config.time_limit_minutes if is_limited(config) else None
+    wanted = config.time_limit_minutes
+    if wanted is not None and not is_limited(config):
+        return cap, [_unheeded("time-limit", f"the run may take {cap} minutes")]
     if wanted is None or wanted <= cap:
         return wanted or cap, []
     said = f"time-limit {wanted} is above the deployment's max_run_hours; "
@@ -228,12 +230,20 @@ def _budget(config: TrainingConfig, cap: Decimal | None) -> tuple[Decimal | None
     Args:
         cap: the deployment's own limit.
     """
-    wanted = config.cost_limit_usd if is_limited(config) else None
+    wanted = config.cost_limit_usd
+    if wanted is not None and not is_limited(config):
+        may = "no limit in US dollars ends the run" if cap is None else f"max_run_usd is {cap:f}"
+        return cap, MAX_RUN_USD, [_unheeded("cost-limit", may)]
     if cap is None or (wanted is not None and wanted <= cap):
         return wanted, COST_LIMIT, []
     said = f"cost-limit {wanted} is above the deployment's max_run_usd; "
     notes = [] if wanted is None else [f"{said}the run may cost {cap:f} US dollars"]
     return cap, MAX_RUN_USD, notes
+
+
+def _unheeded(limit: str, instead: str) -> str:
+    method = configuration.COMPLETION
+    return f"{limit} has no effect: termination-method is {method}; {instead}"
 
 
 def _priced_for(request: LaunchRequest, settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,27 @@ def test_a_time_limit_is_the_deadline() -> None:
 
 
 def test_completion_ends_at_the_deployments_cap_and_tells_the_trainer_never() -> None:
-    planned = plan('{"time-limit": 10}')
+    planned = plan(
+        '{"termination-method": "training-completion", "time-limit": 10, "cost-limit": 2}'
+    )
     assert planned.deadline == NOW + timedelta(hours=24)
     assert receipt(planned)["time-limit-minutes"] is None
+    assert planned.budget_usd is None
+    assert planned.notes == (
+        "time-limit has no effect: termination-method is training-completion; the run may take "
+        "1440 minutes",
+        "cost-limit has no effect: termination-method is training-completion; no limit in US "
+        "dollars ends the run",
+    )
+
+
+def test_a_limit_counts_where_no_method_is_named() -> None:
+    timed = plan('{"time-limit": 10, "cost-limit": 2}')
+    assert timed.deadline == NOW + timedelta(minutes=10)
+    assert (timed.config.termination_method, timed.budget_usd) == ("at-fixed-time", Decimal(2))
+    costed = plan('{"termination-options": {"cost-limit": 2}}')
+    assert (costed.config.termination_method, costed.budget_usd) == ("around-cost", Decimal(2))
+    assert plan("{}").config.termination_method == "training-completion"
 
 
 def test_the_cap_shortens_a_longer_limit_and_says_so() -> None:
