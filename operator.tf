@@ -53,7 +53,7 @@ data "aws_iam_policy_document" "operator" {
     condition { # DynamoDB developer guide, "Using IAM policy conditions for fine-grained access control"
       test     = "ForAllValues:StringLike"
       variable = "dynamodb:LeadingKeys"
-      values   = ["run#*", "told", "adopted", "slots", "queue"]
+      values   = ["run#*", "grid#*", "told", "adopted", "slots", "queue"]
     }
   }
 

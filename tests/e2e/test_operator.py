@@ -36,6 +36,11 @@ def job(clone: Clone) -> None:
         "stop-grace-seconds": 1,
         "keep-stack": "always",
     }
+    many = clone.folder / "trainer/jobs/operated-grid"
+    many.mkdir()
+    its = {"training-job-name": "e2e-operated-grid", "parameters": {"x": "1"}}
+    (many / "training-config.json").write_text(json.dumps(its))
+    (many / "trainer-script.sh").write_text("#!/bin/bash\ntrue\n")
     (folder / "training-config.json").write_text(json.dumps(config))
     script = "#!/bin/bash\necho begun\necho kept > $PARRIS_OUTPUT_DIR/x\nsleep 600\n"
     (folder / "trainer-script.sh").write_text(script)
@@ -66,6 +71,8 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     clone.make("stop", "LOCAL=1", f"RUN={run}", "WAIT=1")
     clone.make("results", "LOCAL=1", f"RUN={run}")
     assert (clone.folder / "results/operated" / run / "output/x").read_text() == "kept\n"
+    grid = ("grid", "LOCAL=1", "JOB=operated-grid", "PARAMETERS=x=1,2", "WAIT=1")
+    assert "2 of 2 trials: 2 succeeded" in clone.make(*grid).stdout
     clone.make("schedules", "LOCAL=1")
     assert "operated" in clone.make("jobs", "LOCAL=1").stdout
     message = ("TRIGGER=device", "JOB=told", 'PAYLOAD={"wy": "operator"}')

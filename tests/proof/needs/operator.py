@@ -63,6 +63,12 @@ NEEDS: Rows = [
         "newest.read_newest: whether older runs were taken in",
         {"dynamodb:LeadingKeys": ["adopted"]},
     ),
+    (
+        "dynamodb:GetItem",
+        LEDGER,
+        "grids.read_again: make grid WAIT=1 and make stop GRID=… WAIT=1 follow a grid",
+        {"dynamodb:LeadingKeys": ["grid#digits"]},
+    ),
     *(
         (
             action,
