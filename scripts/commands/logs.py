@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from parris.contract import State
 from parris.runs.times import iso
 from scripts.cli import console
 from scripts.cli.arguments import parse
@@ -15,13 +16,18 @@ from scripts.deployment.several import pick_run
 
 
 def main(argv: list[str]) -> int:
-    """Print the log of a run, by default of the newest; with --wait, follow it to the end."""
+    """Print the log of a run, by default of the newest; with --wait, follow it to the end.
+
+    With --wait its result is that of the run, also where it is over already.
+    """
     options = parse("logs", argv)
     deployment = read_deployment()
     since = options.since and options.since.moment
     run = pick_run(deployment, options.job or None, options.run or None, "make logs")
     status = 0
-    if options.wait and not run.is_over:
+    if options.wait and run.is_over:
+        status = 0 if run.state == State.SUCCEEDED else console.RUN_FAILED
+    elif options.wait:
         try:
             status = follow(deployment, run.job, run.run_id, since=since)
         except KeyboardInterrupt:
