@@ -82,7 +82,7 @@ def _row(verb: Verb, option: Option) -> str:
         names[0] = f"[--{option.name}]"
     made = f"`{option.variable}=`" if verb.name not in WITHOUT_TARGET else ""
     shown = f"{', '.join(names)}{value}".replace("|", "\\|")
-    default = f"; default {option.default}" if option.default not in (None, [], "") else ""
+    default = f"; default {option.default}" if option.default not in (None, [], (), "") else ""
     return f"| `{shown}` | {made} | {option.help}{default} |"
 
 
