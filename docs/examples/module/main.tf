@@ -44,7 +44,7 @@ module "parris" {
 }
 
 output "config_bucket" {
-  description = "Where the jobs go: aws s3 sync my-job s3://<this>/my-job."
+  description = "Where the jobs go: aws s3 sync my-job s3://<this>/jobs/my-job."
   value       = module.parris.config_bucket
 }
 
