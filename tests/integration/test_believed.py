@@ -88,16 +88,22 @@ def test_whoever_deletes_a_kept_stack_did_not_end_its_run(
     assert [notice["event"] for notice in world.topic.heard()] == ["interrupted"]
 
 
+@pytest.mark.parametrize(
+    ("keep", "token"),
+    [("never", "parris-reap-20261124T120000000000"), ("always", "Console-DeleteStack-1")],
+)
 def test_of_a_machine_that_was_told_to_stop_ec2_says_by_whom_although_its_end_is_told(
-    world: World,
+    world: World, keep: str, token: str
 ) -> None:
-    instance_id = world.run("taken")
+    instance_id = world.run("taken", **{"keep-stack": keep})
     stack_id = world.stack_id("taken")
     world.end("taken", instance_id, **{"state": "interrupted", "ended-by": "shutdown"})
     world.ec2.terminate_instances(InstanceIds=[instance_id])
     world.reap(machine_event(instance_id))
     assert world.outcome("taken")["ended-by"] == "shutdown"
-    world.reap(stack_event(stack_id, "parris-reap-20261124T120000000000"))
+    if keep == "always":
+        world.cloudformation.delete_stack(StackName=stack_id)
+    world.reap(stack_event(stack_id, token))
     assert world.outcome("taken")["reason"] == "somebody terminated its machine"
 
 
