@@ -133,7 +133,7 @@ def test_what_is_new_is_made_first_and_what_was_goes_last(world: World, told: st
 
 def test_what_a_dropped_machine_is_still_in_goes_once_that_has_ended(world: World) -> None:
     """As where a run of fewer nodes replaces another."""
-    body = json.loads(template("#!/bin/bash\nsleep 6\nshutdown now\n"))
+    body = json.loads(template(SLEEPS))
     group = {"GroupDescription": "before"}
     body["Resources"]["Group"] = {"Type": "AWS::EC2::SecurityGroup", "Properties": group}
     body["Resources"]["Instance"]["Properties"]["SecurityGroupIds"] = [{"Ref": "Group"}]
@@ -152,9 +152,12 @@ def test_what_a_dropped_machine_is_still_in_goes_once_that_has_ended(world: Worl
         [stack] = world.cloudformation.describe_stacks(StackName="dropped")["Stacks"]
         return stack["StackStatus"] in ENDS
 
+    def is_gone() -> bool:
+        groups = world.ec2.describe_security_groups()["SecurityGroups"]
+        return before["PhysicalResourceId"] not in [one["GroupId"] for one in groups]
+
     eventually(settled, "the update is over", 60)
-    groups = world.ec2.describe_security_groups()["SecurityGroups"]
-    assert before["PhysicalResourceId"] not in [one["GroupId"] for one in groups]
+    eventually(is_gone, "the group that the machine was in is gone", 60)
     assert machines(world, "dropped") == {old: "terminated"}
     world.cloudformation.delete_stack(StackName="dropped")
 
