@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 from parris.contract import State
 from parris.runs.times import iso
@@ -38,6 +39,8 @@ def main(argv: list[str]) -> int:
         if not options.json:
             return status
     log = read_log(deployment, run, since)
+    if options.wait:
+        log = _without_refusal(log)
     if options.json:
         console.print_json(
             {"job": run.job, "run-id": run.run_id, "state": run.state, "log": "".join(log)}
@@ -52,3 +55,11 @@ def main(argv: list[str]) -> int:
         said = f"run {run.run_id} ({run.state}) has streamed no line since {iso(since)}"
         print(f"{said}; {whole} shows all there is", file=sys.stderr)
     return status
+
+
+def _without_refusal(log: Iterator[str]) -> Iterator[str]:
+    """Yield a log; say so if there is none: who waited gets the run's result all the same."""
+    try:
+        yield from log
+    except console.Refused as error:
+        print(error, file=sys.stderr)
