@@ -287,6 +287,20 @@ def test_what_dollars_are_left_for_no_machine_end_the_run(runs: Runs) -> None:
         runs.stack()
 
 
+def test_which_limits_count_is_settled_when_a_run_begins(runs: Runs) -> None:
+    """Before, one that named no termination-method had none, whatever it said."""
+    runs.price("6.0000")
+    config: dict[str, Any] = {"market": "on-demand", "cost-limit": 5, "volume-size-gb": 8}
+    run_id, _ = interrupted(runs, 30, **config, **{"termination-method": "training-completion"})
+    key = f"runs/default/{run_id}/source/training-config.json"
+    body = json.dumps({"training-job-name": "one", **config}).encode()
+    runs.s3.put_object(Bucket="parris-results", Key=key, Body=body)
+    runs.price("60.0000")
+    [answer] = runs.deliver(30.1)
+    assert (answer["attempt"], answer["duplicate"]) == (2, False)
+    assert runs.receipt(run_id)["cost-limit-usd"] is None
+
+
 def test_a_rung_that_is_too_dear_for_the_rest_of_the_dollars_ends_the_run(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from ..contract import EndedBy, State, read_stop
 from ..errors import InvalidConfig, LaunchFailed, LaunchUnclear, ParrisError, StackInTheWay
 from ..events.request import LaunchRequest
 from ..events.router import refused_event
-from ..jobs.config import CONFIG_FILENAME, read_config
+from ..jobs.config import CONFIG_FILENAME, TERMINATION_METHODS, read_config
 from ..runs.attempt import Next, last_folder, spent_usd
 from ..runs.budget import (
     MINIMUM_MINUTES,
@@ -190,6 +190,9 @@ def plan_again(
         config: the text of the run's own training-config.json, as it was when it began.
     """
     read = read_config(config, f"{record.job}/{CONFIG_FILENAME}")
+    # Which limits count was settled when it began; a version before this one read it otherwise.
+    if (method := receipt.get("termination-method")) in TERMINATION_METHODS:
+        read = replace(read, termination_method=method)
     request = LaunchRequest(job=record.job, identity="", kind="relaunch")
     plan = plan_run(request, read, settings, now, run_id=record.run_id, nonce="")
     deadline = run_deadline(receipt, read_time(receipt.get("deadline")) or now)
