@@ -307,8 +307,10 @@ def test_a_stack_within_its_grace_or_kept_with_its_machine_gone_rings_nobody(
 ) -> None:
     in_grace = (NOW - SETTINGS.overdue).isoformat()
     world.run("in-grace", deadline=in_grace)
-    kept = world.run("kept", deadline=in_grace, **{"keep-stack": "always"})
-    world.ec2.terminate_instances(InstanceIds=[kept])
+    late = (NOW - SETTINGS.grace + timedelta(minutes=1)).isoformat()
+    for name, deadline in (("kept", in_grace), ("kept-late", late)):
+        kept = world.run(name, deadline=deadline, **{"keep-stack": "always"})
+        world.ec2.terminate_instances(InstanceIds=[kept])
     world.stack("foreign", LONG_AGO, deployment="theirs")
     world.reap()
     assert world.stacks() == {"in-grace", "kept", "foreign"}

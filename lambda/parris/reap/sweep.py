@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.instances import list_machines
-from ..aws.stacks import delete_stack, stack_deadline
+from ..aws.stacks import delete_stack, stack_deadline, stack_tags
 from ..contract import EndedBy
 from ..runs.lifecycle import Machine
+from ..runs.names import KEEP_TAG
 from ..runs.record import RunRecord
 from ..settings import ReapSettings
 from .adopt import Adoption
@@ -62,7 +63,7 @@ class Sweep:
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         ended = failures.each(self._end, overdue)
         machines = self._machines(failures)
-        for stack in late:  # the alarm in observe.tf counts these lines
+        for stack in filter(self._stands_too_long, late):  # the alarm in observe.tf counts these
             log.warning(STANDS, stack["StackName"], stack["StackStatus"])
         gone: list[Stack] = []
         if machines is not None:  # without them, who ended what is told when the stack is gone
@@ -113,6 +114,11 @@ class Sweep:
 
     def _is_late(self, stack: Stack) -> bool:
         return self.now > stack_deadline(stack) + self.settings.overdue
+
+    def _stands_too_long(self, stack: Stack) -> bool:
+        """Return whether a stack should be gone; one that is kept has the whole grace."""
+        kept = stack_tags(stack).get(KEEP_TAG, "never") != "never"
+        return not kept or self.now > stack_deadline(stack) + self.settings.grace
 
     def _end(self, stack: Stack) -> Stack:
         delete_stack(self.cloudformation, stack["StackId"], by=EndedBy.REAP)

@@ -230,6 +230,6 @@ def _just_ended(facts: Facts, now: datetime, overdue: timedelta) -> bool:
 def _unless_kept(facts: Facts, state: str, late: bool, ending: Ending | None) -> Decision:
     wanted = facts.keep == "always" or (facts.keep == "on-failure" and state != State.SUCCEEDED)
     new = None if facts.outcome_state is not None else ending
-    if wanted and not late:  # then the stack's own schedule deletes it too
+    if wanted and not late:  # its own schedule deletes it a sweep later
         return Decision(delete=False, why=f"keep-stack is {facts.keep}", ending=new)
     return Decision(delete=True, why=f"its run is over ({state})", ending=new)

@@ -81,7 +81,7 @@ def test_keep_stack_keeps_a_stack_without_a_machine(keep: str, state: str, stays
     assert found.delete is not stays
 
 
-def test_a_stack_is_kept_no_longer_than_its_own_schedule_lets_it_stand() -> None:
+def test_a_stack_is_kept_until_the_grace_after_its_deadline() -> None:
     facts: Any = {"keep": "always", "outcome_state": "failed", "machine": None}
     assert not decision(-4.9, **facts).delete
     assert decision(-5.1, **facts).delete
