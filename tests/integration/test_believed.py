@@ -88,14 +88,16 @@ def test_whoever_deletes_a_kept_stack_did_not_end_its_run(
     assert [notice["event"] for notice in world.topic.heard()] == ["interrupted"]
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize(
     ("keep", "token"),
     [("never", "parris-reap-20261124T120000000000"), ("always", "Console-DeleteStack-1")],
 )
 def test_of_a_machine_that_was_told_to_stop_ec2_says_by_whom_although_its_end_is_told(
-    world: World, keep: str, token: str
+    world: World, keep: str, token: str, nodes: int
 ) -> None:
-    instance_id = world.run("taken", **{"keep-stack": keep})
+    asked: dict[str, Any] = {"keep-stack": keep, "nodes": nodes}
+    instance_id = world.run("taken", **asked)
     stack_id = world.stack_id("taken")
     world.end("taken", instance_id, **{"state": "interrupted", "ended-by": "shutdown"})
     world.ec2.terminate_instances(InstanceIds=[instance_id])

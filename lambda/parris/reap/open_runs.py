@@ -212,11 +212,9 @@ class OpenRuns:
             record = self.ledger.read(one.job, one.run_id)
             if record is None or record.stack_id is not None or not record.is_open:
                 self._queue.leave(one.stack_name, one.run_id)  # its launch did not come to do so
-            elif one.stack_name in held:
-                return
             elif self._died_after_its_stack(record):
                 self._queue.leave(one.stack_name, one.run_id)  # the next sweep says how it ended
-            else:
+            elif one.stack_name not in held:
                 self.launches.start(one.event)
 
         for one in waiting:

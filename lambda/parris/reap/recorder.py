@@ -154,13 +154,13 @@ class Recorder:
         outcome = said or found
         told = (record.outcome or {}).get("ended-by") == EndedBy.SHUTDOWN  # and its stack was kept
         # The head of several goes by itself where another of them was told to stop.
-        alone = machine is not None and record.receipt.get("nodes", 1) == 1
-        if machine and alone and (told or machine.reason == POWERED_OFF_BY_ITSELF):
+        alone = record.receipt.get("nodes", 1) == 1
+        if machine and (told or (alone and machine.reason == POWERED_OFF_BY_ITSELF)):
             ending = vanished(machine, deadline, self.now)
         if outcome is None:
             self.write(tags, ending, machine)
             return
-        by_others = ending.ended_by != EndedBy.SHUTDOWN and (alone or not told)
+        by_others = ending.ended_by != EndedBy.SHUTDOWN and (machine is not None or not told)
         if outcome.get("ended-by") == EndedBy.SHUTDOWN and by_others:
             outcome = {**outcome, **ending.record()}
         if outcome != found:
