@@ -71,6 +71,7 @@ def test_an_operator_may_do_all_that_the_make_targets_do(
     clone.make("stop", "LOCAL=1", f"RUN={run}", "WAIT=1")
     clone.make("results", "LOCAL=1", f"RUN={run}")
     assert (clone.folder / "results/operated" / run / "output/x").read_text() == "kept\n"
+    clone.make("upload-config", "LOCAL=1", "JOB=operated-grid")
     grid = ("grid", "LOCAL=1", "JOB=operated-grid", "PARAMETERS=x=1,2", "WAIT=1")
     assert "2 of 2 trials: 2 succeeded" in clone.make(*grid).stdout
     clone.make("schedules", "LOCAL=1")
