@@ -189,7 +189,7 @@ def plan_run(
         results_bucket=settings.results_bucket,
         region=settings.region,
         begins_with=resumes(resumed),
-        notes=(*request.notes, *notes, *capped),
+        notes=(*request.notes, *_unheeded(config), *notes, *capped),
     )
 
 
@@ -215,9 +215,7 @@ def _limit(config: TrainingConfig, cap: int) -> tuple[int, list[str]]:
     Args:
         cap: the deployment's own limit, in minutes.
     """
-    wanted = config.time_limit_minutes
-    if wanted is not None and not is_limited(config):
-        return cap, [_unheeded("time-limit", f"the run may take {cap} minutes")]
+    wanted = config.time_limit_minutes if is_limited(config) else None
     if wanted is None or wanted <= cap:
         return wanted or cap, []
     said = f"time-limit {wanted} is above the deployment's max_run_hours; "
@@ -230,10 +228,7 @@ def _budget(config: TrainingConfig, cap: Decimal | None) -> tuple[Decimal | None
     Args:
         cap: the deployment's own limit.
     """
-    wanted = config.cost_limit_usd
-    if wanted is not None and not is_limited(config):
-        may = "no limit in US dollars ends the run" if cap is None else f"max_run_usd is {cap:f}"
-        return cap, MAX_RUN_USD, [_unheeded("cost-limit", may)]
+    wanted = config.cost_limit_usd if is_limited(config) else None
     if cap is None or (wanted is not None and wanted <= cap):
         return wanted, COST_LIMIT, []
     said = f"cost-limit {wanted} is above the deployment's max_run_usd; "
@@ -241,9 +236,13 @@ def _budget(config: TrainingConfig, cap: Decimal | None) -> tuple[Decimal | None
     return cap, MAX_RUN_USD, notes
 
 
-def _unheeded(limit: str, instead: str) -> str:
-    method = configuration.COMPLETION
-    return f"{limit} has no effect: termination-method is {method}; {instead}"
+def _unheeded(config: TrainingConfig) -> list[str]:
+    """Return what is to be said of limits that are given and do not count."""
+    if is_limited(config):
+        return []
+    given = {"time-limit": config.time_limit_minutes, "cost-limit": config.cost_limit_usd}
+    why = f"has no effect with termination-method {configuration.COMPLETION}; leave that key out"
+    return [f"{limit} {why}" for limit, value in given.items() if value is not None]
 
 
 def _priced_for(request: LaunchRequest, settings: Settings) -> str:
