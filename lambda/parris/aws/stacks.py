@@ -78,7 +78,7 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
             return cloudformation.create_stack(**call.arguments())["StackId"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "AlreadyExistsException":
-                return _in_spite_of(cloudformation, call, error)
+                return _made_despite(cloudformation, call, error)
         except BotoCoreError as error:  # no answer is no refusal
             return _look_for(cloudformation, call, error)
         try:
@@ -101,7 +101,7 @@ def start_stack(cloudformation: CloudFormationClient, call: StackCall, *, replac
     try:
         return cloudformation.update_stack(**call.arguments())["StackId"]
     except ClientError as error:
-        return _in_spite_of(cloudformation, call, error)
+        return _made_despite(cloudformation, call, error)
     except BotoCoreError as error:
         return _look_for(cloudformation, call, error)
 
@@ -145,7 +145,7 @@ def _says_nothing(error: ClientError) -> bool:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)) >= 500
 
 
-def _in_spite_of(cloudformation: CloudFormationClient, call: StackCall, error: ClientError) -> str:
+def _made_despite(cloudformation: CloudFormationClient, call: StackCall, error: ClientError) -> str:
     """Return the id of the run's stack, if a call that was answered with an error has made it.
 
     botocore sends a request again whose answer was lost: what is refused then, as by throttling, is
@@ -161,7 +161,7 @@ def _in_spite_of(cloudformation: CloudFormationClient, call: StackCall, error: C
         try:
             made = stack_of_run(cloudformation, call.name, call.run_id)
         except (ClientError, BotoCoreError):
-            return _look_for(cloudformation, call, error)
+            raise _unclear(call, error) from error
         if made:
             return made
     raise _failure(error, call.name) from error
@@ -176,11 +176,15 @@ def _look_for(cloudformation: CloudFormationClient, call: StackCall, error: Exce
     with contextlib.suppress(ClientError, BotoCoreError):
         if stack_id := stack_of_run(cloudformation, call.name, call.run_id):
             return stack_id
-    raise LaunchUnclear(
+    raise _unclear(call, error) from error
+
+
+def _unclear(call: StackCall, error: Exception) -> LaunchUnclear:
+    return LaunchUnclear(
         f"CloudFormation did not say whether it made stack {call.name} ({error}); make status "
         f"shows whether run {call.run_id} is under way; else send the same event again after two "
         "minutes"
-    ) from error
+    )
 
 
 def stack_of_run(cloudformation: CloudFormationClient, name: str, run_id: str) -> str | None:
