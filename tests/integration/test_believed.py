@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from parris.reap.outcome import LAST_WORDS
 from parris.runs.lifecycle import Machine
 from tests.plans import NOW
-
-if TYPE_CHECKING:
-    pass
-
 from tests.reap_world import (
     LONG_AGO,
     ROLE_ID,

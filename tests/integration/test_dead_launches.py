@@ -32,7 +32,11 @@ def stores(world: World, run_id: str) -> None:
     world.s3.put_object(Bucket="parris-results", Key=key, Body=b"{}")
 
 
-def test_a_run_that_waited_and_came_and_went_unnoted_keeps_nobody_waiting(world: World) -> None:
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_run_that_waited_and_came_and_went_unnoted_keeps_nobody_waiting(
+    world: World, *, taken: bool
+) -> None:
+    """Also where another run has got the name meanwhile."""
     world.launch(scheduled(0))
     run_id = world.launch(scheduled(1))["run-id"]
     world.cloudformation.delete_stack(StackName="one")
@@ -43,11 +47,12 @@ def test_a_run_that_waited_and_came_and_went_unnoted_keeps_nobody_waiting(world:
     stores(world, run_id)
     world.cloudformation.delete_stack(StackName="one")
     ec2_backends["123456789012"]["us-east-1"].reservations.clear()  # over an hour has passed
+    other = f"default/{world.launch({'event-id': 'by-hand'}, 99)['run-id']}" if taken else ""
     world.reap(minutes=100)
     world.reap(minutes=110)
     assert len(world.sent) == 1
     assert Queue(world.table).waiting() == ([], [])
-    assert Slots(world.table).holders() == {}
+    assert Slots(world.table).holders() == ({"one": other} if taken else {})
     [told] = world.topic.heard("interrupted")
     assert (told["run-id"], told["reason"]) == (run_id, "its machine is gone")
     assert not world.record(run_id).is_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,10 +12,6 @@ from botocore.exceptions import ClientError
 from parris.errors import ParrisError
 from parris.runs.lifecycle import Machine
 from tests.plans import NOW
-
-if TYPE_CHECKING:
-    pass
-
 from tests.reap_world import (
     IMAGE,
     LATER,
