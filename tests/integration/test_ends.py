@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from parris.aws.results import Results
 from parris.errors import ParrisError
 from parris.runs.lifecycle import Machine
 from tests.plans import NOW
@@ -149,6 +150,54 @@ def test_a_sweep_that_listed_the_stack_before_it_was_replaced_does_not_say_who_e
     ]
 
 
+@pytest.mark.parametrize("since", ["replaced", "deleted"])
+def test_a_sweep_that_finds_the_machine_of_a_stack_gone_asks_what_became_of_the_stack(
+    world: World, since: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = world.run("old")
+    (listed,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    others = [tag for tag in listed["Tags"] if tag["Key"] != "parris:run-id"]
+    now = {
+        "replaced": {**listed, "Tags": [*others, {"Key": "parris:run-id", "Value": run_id("new")}]},
+        "deleted": {**listed, "StackStatus": "DELETE_IN_PROGRESS"},
+    }
+    world.ec2.terminate_instances(InstanceIds=[machine])  # which is what CloudFormation does
+    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
+    monkeypatch.setattr("parris.reap.review.read_stack", lambda *_: now[since])
+    world.reap()
+    assert world.topic.heard() == []  # not "somebody terminated its machine"
+    assert world.stacks() == {"old"}
+    monkeypatch.undo()
+    world.reap()
+    assert world.outcome("old")["ended-by"] == "somebody"
+
+
+def test_what_a_replaced_machine_stores_as_its_run_is_concluded_does_not_say_who_ended_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = world.run("old")
+    world.run("new")
+    tag: Any = {"Key": "parris:stack", "Value": world.stack_id("new")}
+    world.ec2.create_tags(Resources=[old], Tags=[tag])
+    world.ec2.terminate_instances(InstanceIds=[old])
+    read = Results.read_machine_outcome
+
+    def read_before_it_comes(self: Results, prefix: str, folder: str) -> Any:
+        found = read(self, prefix, folder)
+        world.end("old", old, state="interrupted", **{"ended-by": "shutdown", "reason": "its own"})
+        return found
+
+    world.write("old", old, b"epoch 0\n", "log.txt")
+    monkeypatch.setattr(Results, "read_machine_outcome", read_before_it_comes)
+    world.reap(machine_event(old))
+    assert world.outcome("old")["ended-by"] == "replacement"
+    world.reap(machine_event(old))
+    assert world.outcome("old")["ended-by"] == "replacement"
+    assert [notice["reason"] for notice in world.topic.heard()] == [
+        f"run {run_id('new')} replaced it"
+    ]
+
+
 def test_a_machine_that_goes_as_a_replacement_is_undone_was_not_replaced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +225,7 @@ def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
     (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
     rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
     monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: rolled_back)
-    world.reap(stack_event(stack["StackId"], token))
+    world.reap(stack_event(stack["StackId"], token, "UPDATE_ROLLBACK_COMPLETE"))
     listed = world.s3.list_objects_v2(Bucket="results")["Contents"]
     outcomes = {item["Key"] for item in listed if item["Key"].endswith("outcome.json")}
     assert outcomes == {outcome_key(name) for name in written}
@@ -225,7 +274,7 @@ def test_a_machine_that_cannot_use_the_key_of_its_volume_dies_with_the_cure(
             instance_id="i-0", state="terminated", reason=code, launched=NOW
         )
     monkeypatch.setattr("parris.reap.reconcile.list_machines", lambda *_: machines)
-    world.reap(stack_event(stack["StackId"], run_id(name) if replacement else ""))
+    world.reap(stack_event(stack["StackId"], run_id(name) if replacement else "", status))
     outcome = world.outcome(name)
     assert (outcome["state"], outcome["ended-by"]) == ("launch-failed", "cloudformation")
     assert outcome["reason"].startswith(f"Instance: {said}")

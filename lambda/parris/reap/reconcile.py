@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aws.instances import list_machines, read_machine
-from ..aws.stack_events import deleter
+from ..aws.stack_events import deleter, last_deletion
 from ..aws.stacks import list_stacks, read_stack, stack_deadline, stack_tags
 from ..contract import EndedBy
 from ..errors import ParrisError
@@ -63,8 +63,7 @@ class Reaper:
         if event.get("source") == "aws.ec2":
             return self._look_at_machine(str(detail["instance-id"]), read_time(event.get("time")))
         if event.get("source") == "aws.cloudformation":
-            token = str(detail.get("client-request-token") or "")
-            return self._look_at_stack(str(detail["stack-id"]), token)
+            return self._look_at_stack(str(detail["stack-id"]), detail)
         return self.sweep.run(list_stacks(self.cloudformation, self.settings.deployment))
 
     def _guard(self, change: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +105,9 @@ class Reaper:
             return {"ignored": instance_id}
         return self._look_at_one(stack, {str(run_id): machine})
 
-    def _look_at_stack(self, stack_id: str, token: str) -> dict[str, Any]:
+    def _look_at_stack(self, stack_id: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+        token = str(detail.get("client-request-token") or "")
+        heard = str((detail.get("status-details") or {}).get("status"))
         stack = read_stack(self.cloudformation, stack_id)
         tags = run_tags(stack or {})
         ours = tags.get("parris:deployment") == self.settings.deployment
@@ -117,7 +118,12 @@ class Reaper:
         machines = list_machines(self.ec2, self.settings.deployment, *known)
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(run_id)
-            who, deadline = deleter(token), stack_deadline(stack)
+            deadline = stack_deadline(stack)
+            if heard.startswith("DELETE"):
+                who = deleter(token)
+            else:  # it came late, and its token is not that of the deletion
+                last = last_deletion(self.cloudformation, stack_id)
+                who = last[0] if last else EndedBy.SOMEBODY
             if who == EndedBy.REAP and self.between.go_on(tags):
                 return {"deleted": stack["StackName"], "by": who}
             self.recorder.conclude(
@@ -125,7 +131,7 @@ class Reaper:
             )
             self._start_waiting()
             return {"deleted": stack["StackName"], "by": who}
-        if stack["StackStatus"].startswith("UPDATE_ROLLBACK"):
+        if all(one.startswith("UPDATE_ROLLBACK") for one in (heard, stack["StackStatus"])):
             # The tags are the old run's again; the token is the run's that failed to replace it,
             # or not a run's at all: that of a deadline that could not be moved.
             replacing = {**stack_tags(stack), "parris:run-id": token, "parris:log-stream": ""}

@@ -157,8 +157,8 @@ class Recorder:
         alone = record.receipt.get("nodes", 1) == 1
         if machine and (told or (alone and machine.reason == POWERED_OFF_BY_ITSELF)):
             ending = vanished(machine, deadline, self.now)
-        if outcome is None:
-            self.write(tags, ending, machine)
+        if outcome is None:  # what it stores from now on does not say by whom it was ended
+            self.promote(tags, self._from_outside(tags, ending, machine), machine)
             return
         by_others = ending.ended_by != EndedBy.SHUTDOWN and (machine is not None or not told)
         if outcome.get("ended-by") == EndedBy.SHUTDOWN and by_others:

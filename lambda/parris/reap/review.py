@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _RUN = "parris:run-id"
 
+_OF_MACHINES = (EndedBy.EC2, EndedBy.NODE, EndedBy.SHUTDOWN, EndedBy.SOMEBODY, EndedBy.SPOT)
+"""Who is said to have ended a run of whose machines EC2 says that they are over."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
@@ -85,13 +88,17 @@ class Review:
     ) -> tuple[Decision, Exception | None]:
         """Return what is to become of a stack, its run's end recorded, and what prevented that.
 
-        A machine that says only that it was told to power off does not know by whom. Since its
-        stack was listed another run may have got it: `Recorder.conclude` will say so.
+        A machine that is over, or says only that it was told to power off, does not know by whom.
+        Since its stack was listed that may have been deleted, or another run may have got it:
+        `Recorder.conclude` will say so.
         """
         tags = run_tags(stack)
         decision, outcome, only_said = self.judge(stack, machines)
         machine = machines.get(tags["parris:run-id"])
-        if only_said and outcome is not None and outcome.get("ended-by") == EndedBy.SHUTDOWN:
+        told = only_said and outcome is not None and outcome.get("ended-by") == EndedBy.SHUTDOWN
+        dead = decision.ending is not None and decision.ending.ended_by in _OF_MACHINES
+        late = self.now > stack_deadline(stack) + self.settings.overdue  # just deleted by the sweep
+        if told or (dead and not late):
             try:
                 now = read_stack(self.cloudformation, stack["StackId"])
             except ANYTHING as error:
