@@ -208,9 +208,7 @@ class World:
         return self.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
 
 
-def stack_event(
-    stack_id: str, token: str = "", status: str = "DELETE_COMPLETE"
-) -> dict[str, Any]:
+def stack_event(stack_id: str, token: str = "", status: str = "DELETE_COMPLETE") -> dict[str, Any]:
     said = {"status": status, "status-reason": ""}
     detail = {"stack-id": stack_id, "status-details": said, "client-request-token": token}
     return {"source": "aws.cloudformation", "detail": detail}

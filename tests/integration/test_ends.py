@@ -234,6 +234,29 @@ def test_a_replacement_that_failed_is_the_new_runs_end_and_not_the_old_ones(
         assert world.outcome("new")["state"] == "launch-failed"
 
 
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "ROLLBACK_COMPLETE"])
+def test_an_event_that_comes_late_does_not_say_who_deleted_the_stack(
+    world: World, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("late", deadline=LONG_AGO)
+    stack_id = world.stack_id("late")
+    world.cloudformation.delete_stack(StackName=stack_id)
+    monkeypatch.setattr("parris.reap.reconcile.last_deletion", lambda *_: ("clean-stacks", NOW))
+    world.reap(stack_event(stack_id, run_id("late"), status))
+    assert world.outcome("late")["ended-by"] == "clean-stacks"
+
+
+def test_an_event_that_comes_late_does_not_end_the_run_whose_replacement_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run("old", claimed="2026-11-24T11:59:00Z")
+    (stack,) = world.cloudformation.describe_stacks(StackName="old")["Stacks"]
+    rolled_back = {**stack, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}  # moto never fails one
+    monkeypatch.setattr("parris.reap.reconcile.read_stack", lambda *_: rolled_back)
+    world.reap(stack_event(stack["StackId"], run_id("old"), "CREATE_COMPLETE"))
+    assert world.topic.heard() == []
+
+
 _NO_KEY = "Client.InternalError"
 
 
