@@ -162,12 +162,12 @@ def test_a_sweep_that_finds_the_machine_of_a_stack_gone_asks_what_became_of_the_
         "deleted": {**listed, "StackStatus": "DELETE_IN_PROGRESS"},
     }
     world.ec2.terminate_instances(InstanceIds=[machine])  # which is what CloudFormation does
-    monkeypatch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
-    monkeypatch.setattr("parris.reap.review.read_stack", lambda *_: now[since])
-    world.reap()
+    with monkeypatch.context() as patch:
+        patch.setattr("parris.reap.reconcile.list_stacks", lambda *_: [listed])
+        patch.setattr("parris.reap.review.read_stack", lambda *_: now[since])
+        world.reap()
     assert world.topic.heard() == []  # not "somebody terminated its machine"
     assert world.stacks() == {"old"}
-    monkeypatch.undo()
     world.reap()
     assert world.outcome("old")["ended-by"] == "somebody"
 
@@ -241,7 +241,17 @@ def test_an_event_that_comes_late_does_not_say_who_deleted_the_stack(
     world.run("late", deadline=LONG_AGO)
     stack_id = world.stack_id("late")
     world.cloudformation.delete_stack(StackName=stack_id)
-    monkeypatch.setattr("parris.reap.reconcile.last_deletion", lambda *_: ("clean-stacks", NOW))
+    deletion = {  # moto's has no token
+        "PhysicalResourceId": stack_id,
+        "ResourceStatus": "DELETE_IN_PROGRESS",
+        "ClientRequestToken": "parris-clean-stacks-1",
+        "Timestamp": NOW,
+    }
+    paginator: Any = world.cloudformation.get_paginator
+    events = {"describe_stack_events": Pages([deletion])}
+    monkeypatch.setattr(
+        world.cloudformation, "get_paginator", lambda name: events.get(name) or paginator(name)
+    )
     world.reap(stack_event(stack_id, run_id("late"), status))
     assert world.outcome("late")["ended-by"] == "clean-stacks"
 
@@ -361,7 +371,7 @@ def _failure(physical_id: str, logical_id: str, reason: str) -> dict[str, str]:
 class Pages:
     """A paginator of DescribeStackEvents: newest first."""
 
-    def __init__(self, events: list[dict[str, str]]) -> None:
+    def __init__(self, events: list[dict[str, Any]]) -> None:
         self.events = events
 
     def paginate(self, **_: str) -> list[dict[str, Any]]:

@@ -119,16 +119,13 @@ class Reaper:
         if stack["StackStatus"] == "DELETE_COMPLETE":
             machine = machines.get(run_id)
             deadline = stack_deadline(stack)
-            if heard.startswith("DELETE"):
-                who = deleter(token)
-            else:  # it came late, and its token is not that of the deletion
-                last = last_deletion(self.cloudformation, stack_id)
-                who = last[0] if last else EndedBy.SOMEBODY
+            who, when = deleter(token), self.now
+            if heard != "DELETE_COMPLETE":  # it came late, and its token is not the deletion's
+                said = last_deletion(self.cloudformation, stack_id)
+                who, when = said or (EndedBy.SOMEBODY, self.now)
             if who == EndedBy.REAP and self.between.go_on(tags):
                 return {"deleted": stack["StackName"], "by": who}
-            self.recorder.conclude(
-                tags, deadline, deleted(who, deadline, self.now, machine), machine
-            )
+            self.recorder.conclude(tags, deadline, deleted(who, deadline, when, machine), machine)
             self._start_waiting()
             return {"deleted": stack["StackName"], "by": who}
         if all(one.startswith("UPDATE_ROLLBACK") for one in (heard, stack["StackStatus"])):

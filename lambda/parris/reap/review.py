@@ -97,8 +97,7 @@ class Review:
         machine = machines.get(tags["parris:run-id"])
         told = only_said and outcome is not None and outcome.get("ended-by") == EndedBy.SHUTDOWN
         dead = decision.ending is not None and decision.ending.ended_by in _OF_MACHINES
-        late = self.now > stack_deadline(stack) + self.settings.overdue  # just deleted by the sweep
-        if told or (dead and not late):
+        if told or (dead and not self.is_late(stack)):  # else the sweep has just deleted it
             try:
                 now = read_stack(self.cloudformation, stack["StackId"])
             except ANYTHING as error:
@@ -174,6 +173,10 @@ class Review:
             lost=self._lost(tags, machine),
         )
         return judge(facts, self.now, self.settings.overdue), outcome, only_said
+
+    def is_late(self, stack: Mapping[str, Any]) -> bool:
+        """Return whether a stack is overdue: the sweep deletes it whatever else is known."""
+        return self.now > stack_deadline(stack) + self.settings.overdue
 
     def _lost(self, tags: Mapping[str, str], machine: Machine | None) -> str:
         """Return which node of a run is over, if its head has not ended it, and is silent."""

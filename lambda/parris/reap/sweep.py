@@ -56,10 +56,10 @@ class Sweep:
             ParrisError: with all that failed.
         """
         failures = Failures()
-        on_time = [stack for stack in listed if not self._is_late(stack)]
-        past = [stack for stack in listed if self._is_late(stack)]
+        on_time = [stack for stack in listed if not self.review.is_late(stack)]
+        past = [stack for stack in listed if self.review.is_late(stack)]
         stacks = [*on_time, *failures.each(self.review.read_again, past)]
-        late = [stack for stack in stacks if self._is_late(stack)]
+        late = [stack for stack in stacks if self.review.is_late(stack)]
         overdue = [stack for stack in late if stack["StackStatus"] != "DELETE_IN_PROGRESS"]
         ended = failures.each(self._end, overdue)
         machines = self._machines(failures)
@@ -80,7 +80,7 @@ class Sweep:
         self, machines: Mapping[str, Machine], records: Mapping[str, RunRecord], stack: Stack
     ) -> Stack | None:
         """Look at a stack as `Review.look` does, if its machine does not say that all is well."""
-        said = None if self._is_late(stack) else self.under_way.read(stack, machines, records)
+        said = None if self.review.is_late(stack) else self.under_way.read(stack, machines, records)
         if said is None or not said.goes_on(self.now):
             gone = self.review.look(stack, machines)
         else:
@@ -111,9 +111,6 @@ class Sweep:
     ) -> None:
         failures.careful("runs of an earlier version", self.adoption.go_on)
         self.open_runs.settle(stacks, machines, failures.careful)
-
-    def _is_late(self, stack: Stack) -> bool:
-        return self.now > stack_deadline(stack) + self.settings.overdue
 
     def _stands_too_long(self, stack: Stack) -> bool:
         """Return whether a stack should be gone; one that is kept has the whole grace."""
