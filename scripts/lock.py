@@ -49,6 +49,9 @@ def _lock(name: str, *options: str) -> int:
     command += ["--python-version", ".".join(map(str, MINIMUM)), "--generate-hashes"]
     # Where packages come from is each person's own setting of pip.
     command += ["--no-emit-index-url", "--no-emit-find-links", "--no-header", "--no-annotate"]
+    # Else pip 23.2, which Python 3.11 brings, answers `coverage[toml]>=7` with the newest one that
+    # is released, and then refuses it, since that is not the one locked (pypa/pip#12345).
+    command += ["--no-strip-extras"]
     command += [*options, f"{name}.in", "--output-file", f"{name}.txt"]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if status == 0:

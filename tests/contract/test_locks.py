@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import distributions
 
 import pytest
 from packaging.requirements import Requirement
@@ -12,7 +13,8 @@ from scripts import lock, venv
 CONTAINED = [*lock.PARTS, *lock.EXAMPLES]
 LOCKED = [lock.WHOLE, *CONTAINED, *lock.APART]
 ENTRY = re.compile(
-    r"^(\S+)==(\S+)(?: ; .*?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", re.MULTILINE
+    r"^([^\s\[]+)(?:\[[^]]+])?==(\S+)(?: ; .*?)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$",
+    re.MULTILINE,
 )
 
 
@@ -56,6 +58,28 @@ def test_a_lock_has_nothing_but_versions_with_hashes(name: str) -> None:
 @pytest.mark.parametrize("name", CONTAINED)
 def test_who_has_one_environment_has_one_version(name: str) -> None:
     assert entries(name) < entries(lock.WHOLE)
+
+
+def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:
+    """pip 23.2, which Python 3.11 brings, asks for the newest version otherwise (pypa/pip#12345).
+
+    So the day on which another version is released, nothing could be installed.
+    """
+    asked = {
+        (plain(one.name), extra)
+        for of in distributions()
+        for one in map(Requirement, of.requires or ())
+        for extra in one.extras
+        if one.marker is None or one.marker.evaluate({"extra": ""})
+    }
+    text = (venv.ROOT / f"{lock.WHOLE}.txt").read_text()
+    locked = {
+        (name, extra)
+        for name, extras in re.findall(r"^(\S+)\[([^]]+)]==", text, re.MULTILINE)
+        for extra in extras.split(", ")
+    }
+    assert ("coverage", "toml") in asked  # else this test looks at nothing
+    assert asked <= locked
 
 
 def plain(name: str) -> str:
