@@ -21,6 +21,9 @@ SYNC_SECONDS = 5
 EPOCHS = 30
 TRAINER = """#!/bin/bash
 # Counts to its last epoch, one a second; beside the checkpoint it tells a file of the test's.
+# An epoch is kept, told and printed, or not begun: asked to end, it ends behind one. The signal is
+# for all processes of a trainer, so mv may die of it as well, before its work or after.
+trap over=yes TERM
 n=0
 [[ -f "${PARRIS_CHECKPOINT_DIR}/n" ]] && read -r n <"${PARRIS_CHECKPOINT_DIR}/n"
 echo "attempt ${PARRIS_ATTEMPT} begins after epoch ${n}, resumed ${PARRIS_RESUMED:-no}"
@@ -28,9 +31,12 @@ while ((n < PARRIS_PARAM_EPOCHS)); do
   sleep 1
   n=$((n + 1))
   echo "${n}" >"${PARRIS_CHECKPOINT_DIR}/.n"
-  mv "${PARRIS_CHECKPOINT_DIR}/.n" "${PARRIS_CHECKPOINT_DIR}/n"
+  until mv "${PARRIS_CHECKPOINT_DIR}/.n" "${PARRIS_CHECKPOINT_DIR}/n"; do
+    [[ -e "${PARRIS_CHECKPOINT_DIR}/.n" ]] || break
+  done
   echo "${PARRIS_ATTEMPT} ${n}" >>"${PARRIS_PARAM_TRACE}"
   echo "epoch ${n}"
+  [[ -z "${over:-}" ]] || exit 143
 done
 echo "${n}" >"${PARRIS_OUTPUT_DIR}/n"
 """
