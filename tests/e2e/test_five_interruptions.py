@@ -19,8 +19,8 @@ TAKEN = 5
 LIMIT_USD = 0.03
 """Some half an hour of the machine, with which each of six may begin: it takes five minutes."""
 NOTICE_SECONDS = 15
-"""EC2's are two minutes. The supervisor asks for one every five seconds, and has the rest to end its
-trainer and to store its last epoch; it then powers off and waits for nothing."""
+"""EC2's are two minutes. The supervisor asks for one every five seconds, and has the rest to end
+its trainer and to store its last epoch; it then powers off and waits for nothing."""
 
 _SLOWLY = """        save(model, history)
         with open(os.environ["PARRIS_PARAM_TRACE"], "a") as trace:
