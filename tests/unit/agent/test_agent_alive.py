@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
+from typing import Any
 
 import pytest
 
 from tests.unit.agent.machine import OWN_URI, Machine, eventually
 from tests.unit.agent.test_agent_restore import FIRST, keep
 from tests.unit.agent.test_agent_restore import second as second
+from trainer.runtime.agent.alive import Alive
+from trainer.runtime.agent.aws import Answer, Aws
 
 pytestmark = pytest.mark.processes
 
@@ -107,3 +111,37 @@ def test_a_trainer_that_ends_at_once_has_begun_too(second: Machine) -> None:
     uploads = [call.startswith(f"aws {UPLOAD}") for call in second.calls]
     outcome = f"aws s3 cp - {OWN_URI}/outcome.json"
     assert uploads.index(True) < second.calls.index(PUT) < second.calls.index(outcome)
+
+
+class Recorder(Aws):
+    """An aws CLI that takes what it is given."""
+
+    def __init__(self) -> None:
+        self.puts: list[bytes] = []
+
+    def call(self, *_arguments: str, stdin: bytes = b"", **_limits: Any) -> Answer:
+        self.puts.append(stdin)
+        return Answer(0, "")
+
+
+def test_a_run_that_ends_just_as_the_first_sign_begins_ends_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that stores begins the sign; the main one ends it, maybe between two lines."""
+    aws, starting = Recorder(), threading.Event()
+    alive = Alive(aws, OWN_URI)
+    start = threading.Thread.start
+
+    def slow_start(thread: threading.Thread) -> None:
+        if thread.name == "alive":
+            starting.set()
+            time.sleep(0.3)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    store = threading.Thread(target=alive.begin, args=(1,), name="store")
+    store.start()
+    assert starting.wait(5)
+    alive.end()  # a thread that is not started yet cannot be joined
+    store.join(5)
+    assert len(aws.puts) == 1

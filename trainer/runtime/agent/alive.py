@@ -26,15 +26,19 @@ class Alive:
         self._aws, self._target = aws, f"{uri}/{NAME}"
         self._due, self._stored = 0.0, False
         self._over = threading.Event()
+        self._beginning = threading.Lock()
         self._thread: Optional[threading.Thread] = None
 
     def begin(self, attempt: int) -> None:
         """Store it, now and again; once it has begun, this does nothing."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._keep, args=(attempt,), daemon=True, name="alive"
-            )
-            self._thread.start()
+        # The thread that stores and the one that ends the run may come at once, and a thread that
+        # is not started yet cannot be joined.
+        with self._beginning:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._keep, args=(attempt,), daemon=True, name="alive"
+                )
+                self._thread.start()
 
     def heard(self) -> None:
         """Something else was stored, which is as good a sign."""
@@ -44,8 +48,10 @@ class Alive:
     def end(self) -> None:
         """Store it no more; what has begun but is not there yet has LAST_SIGN_SECONDS."""
         self._over.set()
-        if self._thread is not None:
-            self._thread.join(LAST_SIGN_SECONDS)
+        with self._beginning:
+            thread = self._thread
+        if thread is not None:
+            thread.join(LAST_SIGN_SECONDS)
 
     def _keep(self, attempt: int) -> None:
         while not (self._stored and self._over.is_set()):
